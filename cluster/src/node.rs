@@ -1,0 +1,200 @@
+//! The node: its engine, its proposer, and the calls that a server makes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use engine::filter::Filter;
+use engine::{
+    Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error, Operation, Partition, Point, PointId,
+    Result, Share, StorageStats,
+};
+use parking_lot::{Condvar, Mutex};
+
+use crate::local_group::LocalGroup;
+use crate::placement::partition_of;
+use crate::proposer::Proposer;
+
+/// How to open a node.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+    /// How to open its engine.
+    pub engine: EngineOptions,
+}
+
+/// What a write answers.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Receipt {
+    /// Grows with every write of the node.
+    pub operation_id: u64,
+    /// How many points the request wrote or removed.
+    pub points: usize,
+}
+
+/// One node. All calls may block; share it as `Arc<Node>`.
+pub struct Node {
+    // Dropped in this order: no writes, then no loading, then the store is closed.
+    proposer: Box<dyn Proposer>,
+    loader: Option<JoinHandle<()>>,
+    engine: Arc<Engine>,
+    ready: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Node {
+    /// Opens or creates the store in `dir`. Collections load in the background: [`Self::is_ready`] tells.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::open_unloaded`].
+    pub fn open(dir: &Path, options: NodeOptions) -> Result<Self> {
+        let engine = Arc::new(Engine::open_unloaded(dir, options.engine)?);
+        let ready = Arc::new((Mutex::new(false), Condvar::new()));
+        let loader = std::thread::Builder::new().name("loader".into()).spawn({
+            let (engine, ready) = (engine.clone(), ready.clone());
+            move || {
+                engine.load();
+                *ready.0.lock() = true;
+                ready.1.notify_all();
+            }
+        });
+        let loader = Some(loader.map_err(|error| Error::io(&error, dir))?);
+        let proposer = Box::new(LocalGroup::start(engine.clone()));
+        Ok(Self { proposer, loader, engine, ready })
+    }
+
+    /// Whether every collection is loaded.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.0.lock()
+    }
+
+    /// Waits until [`Self::is_ready`].
+    pub fn wait_until_ready(&self) {
+        let mut ready = self.ready.0.lock();
+        while !*ready {
+            self.ready.1.wait(&mut ready);
+        }
+    }
+
+    /// Names of all collections, ascending.
+    pub fn collections(&self) -> Vec<String> {
+        self.engine.collections()
+    }
+
+    /// The collection of this name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::collection`].
+    pub fn collection(&self, name: &str) -> Result<Arc<Collection>> {
+        self.engine.collection(name)
+    }
+
+    /// Creates a collection, durably.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::create_collection`].
+    pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<()> {
+        self.engine.create_collection(name, config).map(drop)
+    }
+
+    /// Changes settings that rows do not depend on, durably.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::update_collection`].
+    pub fn update_collection(&self, name: &str, change: impl FnOnce(&mut CollectionConfig)) -> Result<()> {
+        self.engine.update_collection(name, change)
+    }
+
+    /// Deletes a collection with everything in it, durably; false if there was none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::drop_collection`].
+    pub fn drop_collection(&self, name: &str) -> Result<bool> {
+        self.engine.drop_collection(name)
+    }
+
+    /// Writes points, all or none: they are durable and every later search sees them when this returns.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` that names the item ("item 17 of 100 (id 5)"), with nothing written; `StorageFull`.
+    pub fn upsert(&self, collection: &str, mut points: Vec<Point>) -> Result<Receipt> {
+        let collection = self.collection(collection)?;
+        let count = points.len();
+        for (at, point) in points.iter_mut().enumerate() {
+            collection.check(point).map_err(|error| {
+                let message = format!("item {} of {count} (id {}): {}", at + 1, point.id, error.message());
+                Error::new(error.kind(), message)
+            })?;
+        }
+        let id = collection.id();
+        let operations = points.into_iter().map(|point| {
+            (partition_of(id, &point.id), Operation::Upsert { collection: id, point })
+        });
+        self.write(operations, count)
+    }
+
+    /// Removes those of the points that are there, durably; `points` of the receipt counts them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::collection`]; `StorageFull`.
+    pub fn delete(&self, collection: &str, ids: &[PointId]) -> Result<Receipt> {
+        let collection = self.collection(collection)?;
+        let present: Vec<PointId> = ids.iter().filter(|id| collection.contains(id)).cloned().collect();
+        self.delete_present(collection.id(), present)
+    }
+
+    /// Removes the points that pass the filter, durably.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::delete`], and for a filter that cannot be evaluated.
+    pub fn delete_by_filter(&self, collection: &str, filter: &Filter) -> Result<Receipt> {
+        let collection = self.collection(collection)?;
+        let none = (engine::query::Selection::None, engine::query::VectorSelection::None);
+        let page = collection.scroll(Some(filter), None, usize::MAX, &none.0, &none.1)?;
+        self.delete_present(collection.id(), page.points.into_iter().map(|record| record.id).collect())
+    }
+
+    fn delete_present(&self, collection: CollectionId, ids: Vec<PointId>) -> Result<Receipt> {
+        let count = ids.len();
+        let operations = ids.into_iter().map(|id| (partition_of(collection, &id), Operation::Delete { collection, id }));
+        self.write(operations, count)
+    }
+
+    fn write(&self, operations: impl Iterator<Item = (Partition, Operation)>, points: usize) -> Result<Receipt> {
+        let mut shares: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
+        for (partition, operation) in operations {
+            shares.entry(partition).or_default().push(operation);
+        }
+        if shares.is_empty() {
+            return Ok(Receipt { operation_id: self.engine.sequence(), points: 0 });
+        }
+        let shares = shares.into_iter().map(|(partition, operations)| Share { partition, operations }).collect();
+        let committed = self.proposer.propose_and_wait(shares)?;
+        Ok(Receipt { operation_id: committed.operation_id, points })
+    }
+
+    /// Bytes on disk and in memory.
+    pub fn storage_stats(&self) -> StorageStats {
+        self.engine.storage_stats()
+    }
+
+    /// Reads everything and answers what is wrong; empty if nothing is.
+    pub fn check(&self) -> Vec<String> {
+        self.engine.check()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(loader) = self.loader.take() {
+            let _ = loader.join();
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! One background thread that seals and merges segments, so that writes and searches never wait for it.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::CollectionId;
+use crate::collection::Collection;
+
+/// The thread and the way to wake it.
+pub(crate) struct Builder {
+    sender: Option<Sender<Weak<Collection>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Builder {
+    pub fn start() -> Self {
+        let (sender, receiver) = channel();
+        let thread = std::thread::Builder::new()
+            .name("segment-builder".into())
+            .spawn(move || run(&receiver))
+            .expect("the operating system starts a thread");
+        Self { sender: Some(sender), thread: Some(thread) }
+    }
+
+    /// Tells it that the collection's rows have changed.
+    pub fn wake(&self, collection: &Arc<Collection>) {
+        if let Some(sender) = &self.sender {
+            // The thread ends only when this sender is dropped.
+            let _ = sender.send(Arc::downgrade(collection));
+        }
+    }
+}
+
+impl Drop for Builder {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits for news, or until a collection has rested long enough to be sealed. Asleep without a timer when there is nothing to seal.
+fn run(receiver: &Receiver<Weak<Collection>>) {
+    let mut waiting: HashMap<CollectionId, (Weak<Collection>, Instant)> = HashMap::new();
+    loop {
+        let next = waiting.values().map(|(_, due)| *due).min();
+        let news = match next {
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
+        };
+        match news {
+            Ok(collection) => {
+                note(&mut waiting, &collection, Duration::ZERO);
+                for more in receiver.try_iter() {
+                    note(&mut waiting, &more, Duration::ZERO);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let now = Instant::now();
+        let due: Vec<CollectionId> =
+            waiting.iter().filter(|(_, (_, due))| *due <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            let Some((collection, _)) = waiting.remove(&id) else { continue };
+            let Some(strong) = collection.upgrade() else { continue };
+            if let Some(wait) = step(&strong) {
+                note(&mut waiting, &collection, wait);
+            }
+        }
+    }
+}
+
+fn note(waiting: &mut HashMap<CollectionId, (Weak<Collection>, Instant)>, collection: &Weak<Collection>, wait: Duration) {
+    if let Some(strong) = collection.upgrade() {
+        waiting.insert(strong.id(), (collection.clone(), Instant::now() + wait));
+    }
+}
+
+/// Does what is due; answers how long to wait before looking again, if at all.
+fn step(collection: &Arc<Collection>) -> Option<Duration> {
+    loop {
+        match collection.build_step() {
+            Ok(true) => {}
+            Ok(false) => return collection.next_check(),
+            Err(error) => {
+                // The rows stay searchable by scan; the next write tries again.
+                tracing::error!(%error, collection = collection.name(), "sealing a segment failed");
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! The node's engine: opening and recovery, collections, append and apply.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::apply::put_entries;
+use crate::builder::Builder;
+use crate::collection::Collection;
+use crate::config::{CollectionConfig, validate_collection_name};
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::log::{Change, Entry, Log, Share};
+use crate::storage::record::CollectionRecord;
+use crate::storage::{Family, Store, Visit, codec, key};
+use crate::{CollectionId, Partition};
+
+/// How to open an engine.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// Clock and randomness.
+    pub env: Env,
+}
+
+/// One node's truth.
+pub struct Engine {
+    store: Arc<Store>,
+    env: Env,
+    log: Log,
+    collections: RwLock<BTreeMap<String, Slot>>,
+    /// Held while collections are created, changed or dropped.
+    changing: Mutex<()>,
+    /// Held from reading an entry's rows to showing them: entries are applied one batch after the other.
+    applying: Mutex<()>,
+    builder: Builder,
+    /// Set when the rows may lag behind the log: nothing more is written until a restart has replayed it.
+    broken: AtomicBool,
+}
+
+/// A collection by its state of loading.
+#[derive(Clone)]
+enum Slot {
+    Loading(CollectionId, Box<CollectionConfig>),
+    Ready(Arc<Collection>),
+    /// Its rows cannot be read; the others are served.
+    Quarantined(CollectionId, String),
+}
+
+impl Slot {
+    fn id(&self) -> CollectionId {
+        match self {
+            Self::Loading(id, _) | Self::Quarantined(id, _) => *id,
+            Self::Ready(collection) => collection.id(),
+        }
+    }
+}
+
+/// Bytes on disk and in memory.
+#[derive(Clone, Debug, Default)]
+pub struct StorageStats {
+    /// By column family.
+    pub disk_bytes: Vec<(&'static str, u64)>,
+    /// Vectors and structures in memory, by collection.
+    pub memory_bytes: Vec<(String, usize)>,
+}
+
+impl Engine {
+    /// Opens or creates the store in `dir` and replays what was durable but not applied. Collections are not loaded yet: call
+    /// [`Self::load`], from another thread if the server is to listen meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if another process holds the folder, `Corrupted` if it lost acknowledged writes.
+    pub fn open_unloaded(dir: &Path, options: EngineOptions) -> Result<Self> {
+        let store = Arc::new(Store::open(dir)?);
+        let mut collections = BTreeMap::new();
+        store.scan(Family::Meta, key::META_COLLECTION, &[], |key, value| {
+            let name = std::str::from_utf8(&key[key::META_COLLECTION.len()..])
+                .map_err(|_| Error::corrupted("a collection's name is not UTF-8"))?;
+            collections.insert(name.to_owned(), read_collection(name, value)?);
+            Ok(Visit::Next)
+        })?;
+        let (log, unapplied) = Log::open(&store)?;
+        let engine = Self {
+            store,
+            env: options.env,
+            log,
+            collections: RwLock::new(collections),
+            changing: Mutex::new(()),
+            applying: Mutex::new(()),
+            builder: Builder::start(),
+            broken: AtomicBool::new(false),
+        };
+        if !unapplied.is_empty() {
+            tracing::info!(entries = unapplied.len(), "replaying log entries that were durable but not applied");
+            engine.write_rows(&unapplied)?;
+        }
+        Ok(engine)
+    }
+
+    /// [`Self::open_unloaded`], then [`Self::load`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_unloaded`].
+    pub fn open(dir: &Path, options: EngineOptions) -> Result<Self> {
+        let engine = Self::open_unloaded(dir, options)?;
+        engine.load();
+        Ok(engine)
+    }
+
+    /// Loads every collection. One that cannot be read is quarantined: its calls answer why, the others are served.
+    pub fn load(&self) {
+        let loading: Vec<(String, CollectionId, CollectionConfig)> = self
+            .collections
+            .read()
+            .iter()
+            .filter_map(|(name, slot)| match slot {
+                Slot::Loading(id, config) => Some((name.clone(), *id, (**config).clone())),
+                Slot::Ready(_) | Slot::Quarantined(..) => None,
+            })
+            .collect();
+        for (name, id, config) in loading {
+            let loaded = Collection::load(id, name.clone(), config, self.store.clone(), self.env.clone());
+            let slot = match loaded {
+                Ok(collection) => {
+                    let collection = Arc::new(collection);
+                    self.builder.wake(&collection);
+                    Slot::Ready(collection)
+                }
+                Err(error) => {
+                    tracing::error!(%error, collection = name, "quarantined: its rows cannot be read");
+                    Slot::Quarantined(id, error.to_string())
+                }
+            };
+            let mut collections = self.collections.write();
+            // It may have been dropped meanwhile.
+            if collections.get(&name).is_some_and(|slot| slot.id() == id) {
+                collections.insert(name, slot);
+            }
+        }
+    }
+
+    /// Whether every collection is loaded or quarantined.
+    pub fn is_loaded(&self) -> bool {
+        !self.collections.read().values().any(|slot| matches!(slot, Slot::Loading(..)))
+    }
+
+    /// Names of all collections, ascending.
+    pub fn collections(&self) -> Vec<String> {
+        self.collections.read().keys().cloned().collect()
+    }
+
+    /// The collection of this name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable` while it loads; `Corrupted` if it is quarantined.
+    pub fn collection(&self, name: &str) -> Result<Arc<Collection>> {
+        match self.collections.read().get(name) {
+            Some(Slot::Ready(collection)) => Ok(collection.clone()),
+            Some(Slot::Loading(..)) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("Collection `{name}` is being loaded; try again in a moment"),
+            )),
+            Some(Slot::Quarantined(_, reason)) => Err(Error::corrupted(format!(
+                "Collection `{name}` is quarantined, the others are served: {reason}; restore it from a snapshot or delete it"
+            ))),
+            None => Err(Error::not_found(format!("Collection `{name}` doesn't exist!"))),
+        }
+    }
+
+    /// Creates a collection, durably.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` if there is one of this name, `InvalidInput` for settings that cannot be.
+    pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Arc<Collection>> {
+        validate_collection_name(name)?;
+        config.validate()?;
+        let _changing = self.changing.lock();
+        if self.collections.read().contains_key(name) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("Wrong input: Collection `{name}` already exists!"),
+            ));
+        }
+        let next = match self.store.get(Family::Meta, key::META_NEXT_COLLECTION)? {
+            Some(bytes) => codec::decode(&bytes, "next collection number")?,
+            None => 1u32,
+        };
+        let mut batch = self.store.batch();
+        batch.put(Family::Meta, key::META_NEXT_COLLECTION, &codec::encode(&(next + 1)));
+        batch.put(Family::Meta, &key::meta_collection(name), &collection_record(CollectionId(next), &config)?);
+        self.store.write_synced(batch).context("create collection")?;
+        let collection = Collection::new(
+            CollectionId(next),
+            name.to_owned(),
+            config,
+            self.store.clone(),
+            self.env.clone(),
+        );
+        let collection = Arc::new(collection);
+        self.collections.write().insert(name.to_owned(), Slot::Ready(collection.clone()));
+        Ok(collection)
+    }
+
+    /// Changes settings that rows do not depend on, durably.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the change touches vectors or replaces an embedder that has been recorded.
+    pub fn update_collection(&self, name: &str, change: impl FnOnce(&mut CollectionConfig)) -> Result<()> {
+        let _changing = self.changing.lock();
+        let collection = self.collection(name)?;
+        let old = collection.config();
+        let mut config = (*old).clone();
+        change(&mut config);
+        config.validate()?;
+        if config.vectors != old.vectors || config.sparse_vectors != old.sparse_vectors {
+            return Err(Error::invalid(format!(
+                "Collection `{name}`: the vectors of a collection are fixed when it is created; create another and load it"
+            )));
+        }
+        for (vector, embedder) in &old.embedders {
+            if config.embedders.get(vector) != Some(embedder) {
+                return Err(Error::invalid(format!(
+                    "Collection `{name}`: the embedder of \"{vector}\" is {} and stays so: stored vectors never mix models",
+                    embedder.model
+                )));
+            }
+        }
+        let mut batch = self.store.batch();
+        batch.put(Family::Meta, &key::meta_collection(name), &collection_record(collection.id(), &config)?);
+        self.store.write_synced(batch).context("change collection")?;
+        collection.set_config(config);
+        Ok(())
+    }
+
+    /// Deletes a collection with everything in it, durably; false if there was none.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn drop_collection(&self, name: &str) -> Result<bool> {
+        let _changing = self.changing.lock();
+        // No entry of this collection is half applied while its rows go.
+        let _applying = self.applying.lock();
+        let Some(id) = self.collections.read().get(name).map(Slot::id) else { return Ok(false) };
+        const FAMILIES: [Family; 4] = [Family::Points, Family::Vectors, Family::Media, Family::Changes];
+        let mut batch = self.store.batch();
+        batch.delete(Family::Meta, &key::meta_collection(name));
+        for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
+            let end = key::successor(&prefix).expect("partition numbers are far from their end");
+            for family in FAMILIES {
+                batch.delete_range(family, &prefix, &end);
+            }
+        }
+        self.store.write_synced_unreserved(batch).context("delete collection")?;
+        self.collections.write().remove(name);
+        for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
+            for family in FAMILIES {
+                self.store.reclaim(family, &prefix);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the shares durable: one entry per share in its partition's log, all in one batch and one fsync. The caller applies the
+    /// entries next, in the order in which they were appended.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull`, with nothing written; `Unavailable` after an earlier write broke half-way.
+    pub fn append(&self, shares: Vec<Share>) -> Result<Vec<Entry>> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "an earlier write failed half-way; restart the server: it replays the log (reads go on)",
+            ));
+        }
+        self.log.append(&self.store, &self.env, shares)
+    }
+
+    /// Turns durable entries into rows, in one batch with the applied positions, and shows them to searches.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says. Nothing more is written then until a restart.
+    pub fn apply(&self, entries: Vec<Entry>) -> Result<()> {
+        let _applying = self.applying.lock();
+        self.write_rows(&entries).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
+        let by_id: BTreeMap<CollectionId, Arc<Collection>> = self
+            .collections
+            .read()
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Ready(collection) => Some((collection.id(), collection.clone())),
+                Slot::Loading(..) | Slot::Quarantined(..) => None,
+            })
+            .collect();
+        let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
+        for entry in entries {
+            for change in entry.changes {
+                let (Change::Upsert { collection, .. } | Change::Delete { collection, .. }) = &change;
+                changes.entry(*collection).or_default().push((entry.partition, change));
+            }
+        }
+        for (id, changes) in changes {
+            if let Some(collection) = by_id.get(&id) {
+                collection.apply(changes.into_iter());
+                self.builder.wake(collection);
+            }
+        }
+        self.log.purge(&self.store)
+    }
+
+    fn write_rows(&self, entries: &[Entry]) -> Result<()> {
+        let exists: Vec<CollectionId> = self.collections.read().values().map(Slot::id).collect();
+        let mut batch = self.store.batch();
+        put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
+        self.log.put_applied(&mut batch, entries);
+        self.store.write(batch).context("apply log entries")?;
+        self.log.applied(entries);
+        Ok(())
+    }
+
+    /// Number that grows with every write.
+    pub fn sequence(&self) -> u64 {
+        self.store.sequence()
+    }
+
+    /// Bytes on disk and in memory.
+    pub fn storage_stats(&self) -> StorageStats {
+        let memory = |slot: &Slot| match slot {
+            Slot::Ready(collection) => collection.info().segments.iter().map(|segment| segment.bytes).sum(),
+            Slot::Loading(..) | Slot::Quarantined(..) => 0,
+        };
+        let collections = self.collections.read();
+        StorageStats {
+            disk_bytes: self.store.disk_bytes(),
+            memory_bytes: collections.iter().map(|(name, slot)| (name.clone(), memory(slot))).collect(),
+        }
+    }
+
+    /// Reads every row and vector of every collection and compares them with what is in memory; answers what is wrong.
+    pub fn check(&self) -> Vec<String> {
+        let slots: Vec<(String, Slot)> =
+            self.collections.read().iter().map(|(name, slot)| (name.clone(), slot.clone())).collect();
+        let mut problems = Vec::new();
+        for (name, slot) in slots {
+            match slot {
+                Slot::Quarantined(_, reason) => problems.push(format!("collection {name}: {reason}")),
+                Slot::Loading(..) => problems.push(format!("collection {name}: still loading")),
+                Slot::Ready(collection) => {
+                    let config = (*collection.config()).clone();
+                    let read =
+                        Collection::load(collection.id(), name.clone(), config, self.store.clone(), self.env.clone());
+                    match read {
+                        Err(error) => problems.push(format!("collection {name}: {error}")),
+                        Ok(read) if read.info().points != collection.info().points => problems.push(format!(
+                            "collection {name}: {} points on disk, {} in memory",
+                            read.info().points,
+                            collection.info().points
+                        )),
+                        Ok(_) => {}
+                    }
+                }
+            }
+        }
+        problems
+    }
+
+    /// Makes everything durable before a clean shutdown.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn close(&self) -> Result<()> {
+        self.store.close()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "closing the store failed");
+        }
+    }
+}
+
+fn read_collection(name: &str, value: &[u8]) -> Result<Slot> {
+    let record: CollectionRecord = codec::decode(value, "collection record")?;
+    let id = CollectionId(record.id);
+    Ok(match serde_json::from_slice(&record.config_json) {
+        Ok(config) => Slot::Loading(id, Box::new(config)),
+        Err(error) => Slot::Quarantined(id, format!("settings of collection {name}: {error}")),
+    })
+}
+
+fn collection_record(id: CollectionId, config: &CollectionConfig) -> Result<Vec<u8>> {
+    let config_json = serde_json::to_vec(config).map_err(|error| Error::invalid(format!("settings: {error}")))?;
+    Ok(codec::encode(&CollectionRecord { id: id.0, config_json }))
+}

@@ -1,0 +1,80 @@
+//! One node's truth: operation log, points, payloads, media, segments, filters and query plans on RocksDB.
+//!
+//! The engine knows neither HTTP nor replicas nor models: it takes vectors, and media as bytes that it keeps. It is synchronous;
+//! clock and randomness enter through [`Env`].
+//!
+//! Life of a write: [`Engine::append`] makes log entries, vectors and media durable in one batch and one fsync, whatever
+//! partitions they touch; [`Engine::apply`] turns the entries into point rows, in one batch with the applied positions, and then into rows
+//! of the collection's growing segment, where the next search sees them.
+//!
+//! Life of a query: [`Collection::query`] evaluates the filter, searches every segment (sealed ones with the structure that was built when they
+//! were sealed, the growing one by scan), merges, and fetches the payloads of the answers.
+//!
+//! ```
+//! use engine::{CollectionConfig, Engine, Metric, Operation, Partition, Point, PointId, Share, Vector, VectorConfig};
+//! use engine::query::{Query, QueryKind, QueryVector};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let engine = Engine::open(dir.path(), engine::EngineOptions::default())?;
+//! let mut config = CollectionConfig::default();
+//! config.vectors.insert(String::new(), VectorConfig { dim: 2, metric: Metric::L2, index: None });
+//! let collection = engine.create_collection("points", config)?;
+//! let point = |id, x| Point {
+//!     id: PointId::Num(id),
+//!     vectors: [(String::new(), Vector::Dense(vec![x, 0.0]))].into(),
+//!     payload: Default::default(),
+//!     media: Vec::new(),
+//! };
+//! let operations = [point(1, 1.0), point(2, 5.0)].map(|point| Operation::Upsert { collection: collection.id(), point });
+//! let entries = engine.append(vec![Share { partition: Partition(0), operations: operations.into() }])?;
+//! engine.apply(entries)?;
+//!
+//! let nearest = Query { kind: QueryKind::Nearest(QueryVector::Dense(vec![4.0, 0.0])), limit: 1, ..Query::default() };
+//! assert_eq!(collection.query(&nearest)?.points[0].id, PointId::Num(2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod apply;
+mod builder;
+mod collection;
+mod config;
+mod engine;
+mod env;
+mod error;
+pub mod filter;
+mod log;
+mod point;
+pub mod query;
+mod segment;
+mod storage;
+
+pub use collection::{Collection, CollectionInfo, SegmentInfo};
+pub use config::{
+    CollectionConfig, DIM_MAX, EmbedderConfig, MediaConfig, SparseVectorConfig, VectorConfig, validate_collection_name,
+};
+pub use engine::{Engine, EngineOptions, StorageStats};
+pub use env::Env;
+pub use error::{Error, ErrorKind, Result, ResultExt};
+pub use index::{IndexKind, Metric};
+pub use log::{Entry, Operation, Share};
+pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
+
+/// Number of partitions of a store, fixed for its life.
+///
+/// Each has its own log; together they are the virtual slices that replicas and moves deal in. 32 serves up to about ten nodes.
+pub const PARTITIONS: u16 = 32;
+
+/// One of [`PARTITIONS`] fixed slices of all points by hash.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct Partition(pub u16);
+
+/// Number of a collection in keys; never used again.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct CollectionId(pub u32);
+
+impl Partition {
+    /// Every partition, ascending.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..PARTITIONS).map(Self)
+    }
+}

@@ -1,0 +1,45 @@
+//! What a query did, for `params.explain`.
+
+use serde::Serialize;
+
+/// What a query did and what it cost.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Explain {
+    /// One sentence: what was searched, how, and in which order.
+    pub plan: String,
+    /// Per list that was searched and segment.
+    pub segments: Vec<SegmentExplain>,
+    /// How the filter was evaluated and how many points passed it; absent without a filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Rows or nodes looked at.
+    pub visited: u64,
+    /// Distances computed.
+    pub distance_calls: u64,
+    /// Microseconds per stage, in order.
+    pub us: Vec<(String, u64)>,
+    /// Share of the true neighbours expected among the answers; 1 for exact structures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall_estimate: Option<f32>,
+}
+
+/// One segment's part.
+#[derive(Clone, Debug, Serialize)]
+pub struct SegmentExplain {
+    /// Vector name searched.
+    pub using: String,
+    /// `growing` or `sealed`.
+    pub state: &'static str,
+    /// Live rows in it.
+    pub rows: usize,
+    /// `flat`, `kdtree`, or `sparse`.
+    pub index: &'static str,
+    /// Why this structure.
+    pub reason: String,
+    /// Rows or nodes looked at.
+    pub visited: u64,
+    /// Distances computed.
+    pub distance_calls: u64,
+    /// Microseconds.
+    pub us: u64,
+}

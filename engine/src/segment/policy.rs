@@ -1,0 +1,138 @@
+//! When to seal the growing segment and what to merge with it: a pure function of sizes.
+//!
+//! The growing segment is sealed when it is large, or when nothing was written for a while. Sealing takes along every sealed segment that is
+//! not much larger than what was gathered so far: sizes then grow geometrically, a row is rewritten O(log n) times, and a collection at rest has few segments.
+
+use std::time::Duration;
+
+/// Rows after which the growing segment is sealed: a scan of so many costs well under a millisecond.
+pub(crate) const SEAL_ROWS: usize = 20_000;
+/// Bytes of vectors after which it is sealed.
+pub(crate) const SEAL_BYTES: usize = 64 << 20;
+/// Rest after which it is sealed, whatever its size.
+pub(crate) const SEAL_AGE: Duration = Duration::from_secs(1);
+/// A sealed segment joins a merge if it has at most this many times the rows gathered so far.
+const MERGE_FACTOR: usize = 3;
+/// A sealed segment with a larger share of dead rows is rewritten by itself.
+const DEAD_SHARE_MAX: f64 = 0.3;
+
+/// Rows of one segment that no longer takes any.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Size {
+    /// Live rows.
+    pub live: usize,
+    /// All rows.
+    pub total: usize,
+    /// Whether its structures are built.
+    pub sealed: bool,
+}
+
+/// The growing segment.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct GrowingSize {
+    /// Rows, dead ones included.
+    pub rows: usize,
+    /// Bytes of vectors.
+    pub bytes: usize,
+    /// Since the last write.
+    pub idle: Duration,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Plan {
+    /// Take the growing segment along.
+    pub seal: bool,
+    /// Positions of the other segments to merge with it.
+    pub merge: Vec<usize>,
+}
+
+/// The next step, if there is anything to do.
+pub(crate) fn plan(segments: &[Size], growing: GrowingSize) -> Option<Plan> {
+    let full = growing.rows >= SEAL_ROWS || growing.bytes >= SEAL_BYTES;
+    let seal = growing.rows > 0 && (full || growing.idle >= SEAL_AGE);
+    let mut merge: Vec<usize> = (0..segments.len()).filter(|&at| is_due(segments[at])).collect();
+    if !seal && merge.is_empty() {
+        return None;
+    }
+    let mut gathered: usize = merge.iter().map(|&at| segments[at].live).sum();
+    gathered += if seal { growing.rows } else { 0 };
+    // Smallest first: each that joins makes room for the next.
+    let mut others: Vec<usize> = (0..segments.len()).filter(|at| !merge.contains(at)).collect();
+    others.sort_by_key(|&at| segments[at].live);
+    for at in others {
+        if segments[at].live > MERGE_FACTOR * gathered {
+            break;
+        }
+        gathered += segments[at].live;
+        merge.push(at);
+    }
+    merge.sort_unstable();
+    Some(Plan { seal, merge })
+}
+
+/// How long to wait until [`plan`] may have something to do without a further write.
+pub(crate) fn next_check(growing: GrowingSize) -> Option<Duration> {
+    (growing.rows > 0).then(|| SEAL_AGE.saturating_sub(growing.idle))
+}
+
+fn is_due(size: Size) -> bool {
+    let dead = size.total - size.live;
+    !size.sealed || dead as f64 > DEAD_SHARE_MAX * size.total as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(live: usize) -> Size {
+        Size { live, total: live, sealed: true }
+    }
+
+    fn growing(rows: usize, idle_ms: u64) -> GrowingSize {
+        GrowingSize { rows, bytes: rows * 100, idle: Duration::from_millis(idle_ms) }
+    }
+
+    #[test]
+    fn plans() {
+        let check = |segments: &[Size], growing, expected: Option<(bool, &[usize])>| {
+            let expected = expected.map(|(seal, merge)| Plan { seal, merge: merge.to_vec() });
+            assert_eq!(plan(segments, growing), expected, "{segments:?} {growing:?}");
+        };
+        // Nothing to do.
+        check(&[], growing(0, 9000), None);
+        check(&[sealed(100)], growing(0, 9000), None);
+        check(&[], growing(10, 0), None);
+        // At rest, or full.
+        check(&[], growing(10, 1000), Some((true, &[])));
+        check(&[], growing(SEAL_ROWS, 0), Some((true, &[])));
+        // Small segments join, large ones do not.
+        check(&[sealed(1000)], growing(10, 1000), Some((true, &[])));
+        check(&[sealed(30)], growing(10, 1000), Some((true, &[0])));
+        check(&[sealed(120), sealed(30)], growing(10, 1000), Some((true, &[0, 1])));
+        check(&[sealed(121), sealed(30)], growing(10, 1000), Some((true, &[0, 1])));
+        check(&[sealed(500), sealed(30)], growing(10, 1000), Some((true, &[1])));
+        // Unbuilt and delete-heavy segments are rewritten.
+        check(&[Size { live: 60, total: 100, sealed: true }], growing(0, 0), Some((false, &[0])));
+        check(&[Size { live: 90, total: 100, sealed: true }], growing(0, 0), None);
+        check(&[Size { live: 9, total: 9, sealed: false }], growing(5, 0), Some((false, &[0])));
+        check(&[Size { live: 0, total: 9, sealed: true }], growing(0, 0), Some((false, &[0])));
+    }
+
+    #[test]
+    fn a_growing_collection_keeps_few_segments_and_rewrites_little() {
+        let mut segments: Vec<Size> = Vec::new();
+        let mut written = 0;
+        let steps = 1000;
+        for _ in 0..steps {
+            let plan = plan(&segments, growing(SEAL_ROWS, 0)).unwrap();
+            let merged: usize = plan.merge.iter().map(|&at| segments[at].live).sum::<usize>() + SEAL_ROWS;
+            segments = (0..segments.len()).filter(|at| !plan.merge.contains(at)).map(|at| segments[at]).collect();
+            segments.push(sealed(merged));
+            written += merged;
+            assert!(segments.len() <= 6, "{} segments", segments.len());
+        }
+        let amplification = written as f64 / (steps * SEAL_ROWS) as f64;
+        assert!(amplification < 12.0, "each row was written {amplification} times");
+    }
+}

@@ -1,0 +1,40 @@
+//! The one place that knows bincode: a version byte, then bincode's standard encoding.
+//!
+//! The version byte belongs to the record's shape. A reader meets only versions that it knows: anything else is refused as corrupted,
+//! never guessed. Golden bytes in the tests pin the encoding itself.
+
+use bincode::config;
+use bincode::{Decode, Encode};
+
+use crate::error::{Error, Result};
+
+const VERSION: u8 = 1;
+/// No record claims more memory than this while it is read: the body limit of a request with room to spare.
+const DECODE_BYTES_MAX: usize = 256 << 20;
+
+/// The record's bytes.
+pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    bincode::encode_into_std_write(value, &mut out, config::standard())
+        .expect("encoding into memory has no way to fail");
+    out
+}
+
+/// Reads what [`encode`] wrote; `what` names the record in the error.
+///
+/// # Errors
+///
+/// `Corrupted` for an unknown version, bytes that do not decode, or bytes left over.
+pub fn decode<T: Decode<()>>(bytes: &[u8], what: &str) -> Result<T> {
+    let (&version, rest) =
+        bytes.split_first().ok_or_else(|| Error::corrupted(format!("{what}: the record is empty")))?;
+    if version != VERSION {
+        return Err(Error::corrupted(format!("{what}: record version {version}, expected {VERSION}")));
+    }
+    let (value, used) = bincode::decode_from_slice(rest, config::standard().with_limit::<DECODE_BYTES_MAX>())
+        .map_err(|error| Error::corrupted(format!("{what}: {error}")))?;
+    if used != rest.len() {
+        return Err(Error::corrupted(format!("{what}: {} bytes left over", rest.len() - used)));
+    }
+    Ok(value)
+}

@@ -1,0 +1,429 @@
+//! RocksDB as the truth: column families, records, batches.
+//!
+//! - `key`: the bytes of every key, drawn once.
+//! - `codec`: the one place that knows bincode; a version byte before every record.
+//! - `record`: what the values hold.
+//! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
+//! - `space`: refuses writes before the disk is full.
+//!
+//! A vector or medium is written once, under (partition, collection, log index, ordinal), by the batch that appends its log entry;
+//! log entry and point row name it by reference.
+
+pub mod codec;
+pub mod guard;
+pub mod key;
+pub mod record;
+mod space;
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use guard::Guard;
+
+/// One column family.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Family {
+    /// Entry headers: partition, index.
+    Log,
+    /// Vector bytes (BlobDB).
+    Vectors,
+    /// Source bytes (BlobDB).
+    Media,
+    /// Point rows.
+    Points,
+    /// Ids touched by each log entry.
+    Changes,
+    /// Derived indexes over payload fields.
+    PayloadIndex,
+    /// Applied positions and garbage lists of partitions.
+    State,
+    /// Collections, node identity, format version.
+    Meta,
+}
+
+impl Family {
+    const ALL: [Self; 8] = [
+        Self::Log,
+        Self::Vectors,
+        Self::Media,
+        Self::Points,
+        Self::Changes,
+        Self::PayloadIndex,
+        Self::State,
+        Self::Meta,
+    ];
+
+    /// Name on disk.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Vectors => "vectors",
+            Self::Media => "media",
+            Self::Points => "points",
+            Self::Changes => "changes",
+            Self::PayloadIndex => "payload_index",
+            Self::State => "state",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// Bytes of RocksDB's block cache. 32 MiB: payload rows of the answers, which are few; vectors are not read through it.
+const BLOCK_CACHE_BYTES: usize = 32 << 20;
+/// Values of this size or more go to blob files: a 128-d vector does, a 3-d one stays in the tree.
+const BLOB_BYTES_MIN: u64 = 512;
+/// Version of the layout below; a store of another version is refused.
+const FORMAT_VERSION: u32 = 1;
+
+/// The open store.
+pub struct Store {
+    db: DB,
+    dir: PathBuf,
+    guard: Guard,
+    /// Held while a batch is written, so that the sequence number noted as durable is of nothing later.
+    writing: Mutex<()>,
+}
+
+impl Store {
+    /// Opens or creates the store in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if another process holds it, `Corrupted` if it holds less than was acknowledged or is of another format.
+    pub fn open(dir: &Path) -> Result<Self> {
+        std::fs::create_dir_all(dir).map_err(|error| Error::io(&error, dir)).context("create data folder")?;
+        let path = dir.join("rocksdb");
+        let fresh = !path.join("CURRENT").exists();
+        let guard_path = dir.join("guard");
+        if fresh && guard_path.exists() {
+            return Err(Error::corrupted(format!(
+                "{} is gone but {} shows that points were acknowledged here; put the folder back, or move the guard file away to start empty",
+                path.display(),
+                guard_path.display()
+            )));
+        }
+        let db = open_database(&path)?;
+        let sequence = db.latest_sequence_number();
+        let guard = Guard::open(&guard_path, sequence)?;
+        let store = Self { db, dir: dir.to_path_buf(), guard, writing: Mutex::new(()) };
+        store.check_format(fresh)?;
+        Ok(store)
+    }
+
+    fn check_format(&self, fresh: bool) -> Result<()> {
+        match self.get(Family::Meta, key::META_FORMAT)? {
+            Some(bytes) => {
+                let version: u32 = codec::decode(&bytes, "format version")?;
+                if version != FORMAT_VERSION {
+                    return Err(Error::corrupted(format!(
+                        "{}: the data is of format {version}, this program reads format {FORMAT_VERSION}; use the version that wrote it",
+                        self.dir.display()
+                    )));
+                }
+                Ok(())
+            }
+            None if fresh || self.is_empty()? => {
+                let mut batch = self.batch();
+                batch.put(Family::Meta, key::META_FORMAT, &codec::encode(&FORMAT_VERSION));
+                self.write_synced(batch)
+            }
+            None => Err(Error::corrupted(format!("{}: the format version is missing", self.dir.display()))),
+        }
+    }
+
+    fn is_empty(&self) -> Result<bool> {
+        for family in Family::ALL {
+            if let Some(first) = self.db.iterator_cf(self.handle(family), IteratorMode::Start).next() {
+                first.context("read the first record")?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// An empty batch for this store.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { store: self, inner: WriteBatch::default() }
+    }
+
+    /// Writes the batch and waits until it is durable: one fsync. Refuses before the disk is full.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` if less than the reserve would remain; nothing was written then.
+    pub fn write_synced(&self, batch: Batch<'_>) -> Result<()> {
+        space::ensure(&self.dir, batch.inner.size_in_bytes() as u64)?;
+        self.write_synced_unreserved(batch)
+    }
+
+    /// As [`Self::write_synced`], but may use the reserve: for deletes, which make room.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn write_synced_unreserved(&self, batch: Batch<'_>) -> Result<()> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        let _writing = self.writing.lock();
+        self.db.write_opt(batch.inner, &options).context("write durably")?;
+        self.guard.note(self.db.latest_sequence_number())
+    }
+
+    /// Writes the batch into the WAL without waiting for the disk: what follows a durable batch may be lost with the tail, never before it.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn write(&self, batch: Batch<'_>) -> Result<()> {
+        let _writing = self.writing.lock();
+        self.db.write(batch.inner).context("write")
+    }
+
+    /// One value.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.db.get_cf(self.handle(family), key).context("read a record")
+    }
+
+    /// The values of many keys, in their order.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says of any of them.
+    pub fn get_many(&self, family: Family, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+        let handle = self.handle(family);
+        self.db
+            .batched_multi_get_cf(handle, keys, false)
+            .into_iter()
+            .map(|value| Ok(value.context("read records")?.map(|bytes| bytes.to_vec())))
+            .collect()
+    }
+
+    /// Calls `visit` for every key that begins with `prefix` and is not below `from`, ascending, until it says stop.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB or `visit` says.
+    pub fn scan(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        from: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<Visit>,
+    ) -> Result<()> {
+        let mut options = ReadOptions::default();
+        if let Some(end) = key::successor(prefix) {
+            options.set_iterate_upper_bound(end);
+        }
+        options.set_readahead_size(1 << 20);
+        let mut iterator: DBRawIterator<'_> = self.db.raw_iterator_cf_opt(self.handle(family), options);
+        iterator.seek(if from > prefix { from } else { prefix });
+        while let Some((key, value)) = iterator.item() {
+            match visit(key, value)? {
+                Visit::Next => iterator.next(),
+                Visit::Stop => return Ok(()),
+            }
+        }
+        iterator.status().context("scan records")
+    }
+
+    /// The records from `from` on whose keys begin with `prefix`, ascending.
+    pub fn cursor(&self, family: Family, prefix: &[u8], from: &[u8]) -> Cursor<'_> {
+        let mut options = ReadOptions::default();
+        if let Some(end) = key::successor(prefix) {
+            options.set_iterate_upper_bound(end);
+        }
+        let mut iterator = self.db.raw_iterator_cf_opt(self.handle(family), options);
+        iterator.seek(if from > prefix { from } else { prefix });
+        Cursor { iterator }
+    }
+
+    /// Gives back the disk of deleted ranges: drops whole files at once, the rest by compaction in the background.
+    pub fn reclaim(&self, family: Family, prefix: &[u8]) {
+        let Some(end) = key::successor(prefix) else { return };
+        if let Err(error) = self.db.delete_file_in_range_cf(self.handle(family), prefix, &end) {
+            tracing::warn!(%error, family = family.name(), "could not drop files of a deleted range");
+        }
+    }
+
+    /// Bytes on disk by family: tables and blobs.
+    pub fn disk_bytes(&self) -> Vec<(&'static str, u64)> {
+        let property = |family: Family, name: &str| {
+            self.db.property_int_value_cf(self.handle(family), name).ok().flatten().unwrap_or(0)
+        };
+        Family::ALL
+            .into_iter()
+            .map(|family| {
+                let tables = property(family, "rocksdb.total-sst-files-size");
+                let blobs = property(family, "rocksdb.total-blob-file-size");
+                (family.name(), tables + blobs)
+            })
+            .collect()
+    }
+
+    /// Number that grows with every write.
+    pub fn sequence(&self) -> u64 {
+        self.db.latest_sequence_number()
+    }
+
+    /// Makes everything durable and notes it in the guard file.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn close(&self) -> Result<()> {
+        self.db.flush_wal(true).context("sync the write-ahead log")?;
+        self.guard.close(self.db.latest_sequence_number())
+    }
+
+    fn handle(&self, family: Family) -> &ColumnFamily {
+        self.db.cf_handle(family.name()).expect("every family is opened with the database")
+    }
+}
+
+/// A position among records.
+pub struct Cursor<'a> {
+    iterator: DBRawIterator<'a>,
+}
+
+impl Cursor<'_> {
+    /// Key and value here; `None` past the end.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn item(&self) -> Result<Option<(&[u8], &[u8])>> {
+        match self.iterator.item() {
+            Some(item) => Ok(Some(item)),
+            None => {
+                self.iterator.status().context("read the next record")?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Goes to the next record.
+    pub fn advance(&mut self) {
+        self.iterator.next();
+    }
+}
+
+/// Whether a scan goes on.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Visit {
+    /// Go on.
+    Next,
+    /// Stop.
+    Stop,
+}
+
+/// Writes that become visible and durable together.
+pub struct Batch<'a> {
+    store: &'a Store,
+    inner: WriteBatch,
+}
+
+impl Batch<'_> {
+    /// Sets a value.
+    pub fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
+        self.inner.put_cf(self.store.handle(family), key, value);
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, family: Family, key: &[u8]) {
+        self.inner.delete_cf(self.store.handle(family), key);
+    }
+
+    /// Removes every key from `from` to before `to`.
+    pub fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) {
+        self.inner.delete_range_cf(self.store.handle(family), from, to);
+    }
+}
+
+fn open_database(path: &Path) -> Result<DB> {
+    // A damaged tail (a zeroed page after a power cut) must never block opening, and a hole before the tail must never pass
+    // silently: the strict mode first, then up to the last consistent point, which the guard compares with what was acknowledged.
+    match open_with(path, DBRecoveryMode::TolerateCorruptedTailRecords) {
+        Err(error) if error.kind() == ErrorKind::Corrupted => {
+            tracing::warn!(%error, "the write-ahead log is damaged; opening up to the last consistent point");
+            open_with(path, DBRecoveryMode::PointInTime)
+        }
+        other => other,
+    }
+}
+
+fn open_with(path: &Path, recovery: DBRecoveryMode) -> Result<DB> {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    let descriptors = Family::ALL
+        .into_iter()
+        .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
+    DB::open_cf_descriptors(&database_options(recovery), path, descriptors).map_err(|error| {
+        if error.to_string().contains("lock") && error.kind() == rocksdb::ErrorKind::IOError {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "{} is in use by another process; stop that server or choose another data folder ({error})",
+                    path.display()
+                ),
+            )
+        } else {
+            Error::from(error).context(format!("open {}", path.display()))
+        }
+    })
+}
+
+fn database_options(recovery: DBRecoveryMode) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_wal_recovery_mode(recovery);
+    options.set_max_background_jobs(2);
+    options.set_max_total_wal_size(256 << 20);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(4 << 20);
+    options.set_log_level(rocksdb::LogLevel::Warn);
+    // No periodic work: an idle server takes no CPU.
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options
+}
+
+fn family_options(family: Family, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    if family == Family::Points {
+        table.set_bloom_filter(10.0, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::Lz4);
+    let write_buffer_bytes = match family {
+        Family::Vectors | Family::Media => 32 << 20,
+        Family::Log | Family::Points => 16 << 20,
+        Family::Changes | Family::PayloadIndex | Family::State | Family::Meta => 4 << 20,
+    };
+    options.set_write_buffer_size(write_buffer_bytes);
+    if matches!(family, Family::Vectors | Family::Media) {
+        options.set_enable_blob_files(true);
+        options.set_min_blob_size(BLOB_BYTES_MIN);
+        options.set_blob_file_size(128 << 20);
+        options.set_enable_blob_gc(true);
+        // Vectors do not compress; texts do, and zstd gives up at once on encoded pictures.
+        options.set_blob_compression_type(match family {
+            Family::Media => DBCompressionType::Zstd,
+            _ => DBCompressionType::None,
+        });
+    }
+    options
+}

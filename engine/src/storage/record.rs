@@ -1,0 +1,298 @@
+//! What the values of the column families hold.
+
+use bincode::{Decode, Encode};
+
+use crate::error::{Error, Result};
+use crate::point::{MediaKind, SparseVector, Vector};
+
+/// One entry of a partition's log. Vectors and media stand beside it, under the references that it names.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct LogEntry {
+    /// Leader's term; 1 on a single node.
+    pub term: u64,
+    /// Milliseconds since 1970 at the proposer.
+    pub timestamp_ms: u64,
+    /// Applied in order.
+    pub operations: Vec<LogOperation>,
+    /// CRC-32 of the encoded operations.
+    pub crc: u32,
+}
+
+/// One operation of a log entry.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum LogOperation {
+    /// Replaces the whole point.
+    Upsert {
+        /// Collection number.
+        collection: u32,
+        /// Encoded point id.
+        id: Vec<u8>,
+        /// The row to store; its version is the entry's index.
+        row: PointRow,
+    },
+    /// Removes the point.
+    Delete {
+        /// Collection number.
+        collection: u32,
+        /// Encoded point id.
+        id: Vec<u8>,
+    },
+}
+
+impl LogEntry {
+    /// An entry with its checksum.
+    pub fn new(term: u64, timestamp_ms: u64, operations: Vec<LogOperation>) -> Self {
+        let crc = checksum(&operations);
+        Self { term, timestamp_ms, operations, crc }
+    }
+
+    /// Compares the checksum.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if it differs.
+    pub fn verify(&self) -> Result<()> {
+        let found = checksum(&self.operations);
+        if found != self.crc {
+            return Err(Error::corrupted(format!("log entry: checksum {found:#x}, expected {:#x}", self.crc)));
+        }
+        Ok(())
+    }
+}
+
+fn checksum(operations: &[LogOperation]) -> u32 {
+    crc32fast::hash(&super::codec::encode(&operations))
+}
+
+/// A point's row.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct PointRow {
+    /// Log index of the write that made it.
+    pub version: u64,
+    /// Payload as JSON bytes; empty for none.
+    pub payload: Vec<u8>,
+    /// Where its vectors stand.
+    pub vectors: Vec<VectorRef>,
+    /// Where its media stand.
+    pub media: Vec<MediaRef>,
+    /// Milliseconds since 1970 after which the point is hidden.
+    pub expires_at_ms: Option<u64>,
+}
+
+impl PointRow {
+    /// The (log index, ordinal) of everything that this row owns outside itself.
+    pub fn owned(&self) -> impl Iterator<Item = Garbage> + '_ {
+        let vectors = self.vectors.iter().map(|r| Garbage { media: false, index: r.index, ordinal: r.ordinal });
+        let media = self.media.iter().map(|r| Garbage { media: true, index: r.index, ordinal: r.ordinal });
+        vectors.chain(media)
+    }
+}
+
+/// Where a vector stands.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct VectorRef {
+    /// Vector name.
+    pub name: String,
+    /// Log index of the entry that brought it.
+    pub index: u64,
+    /// Position among that entry's values.
+    pub ordinal: u32,
+}
+
+/// Where a medium stands.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct MediaRef {
+    /// 0 text, 1 image.
+    kind: u8,
+    /// MIME type.
+    pub content_type: String,
+    /// Log index of the entry that brought it.
+    pub index: u64,
+    /// Position among that entry's values.
+    pub ordinal: u32,
+}
+
+impl MediaRef {
+    /// A reference.
+    pub fn new(kind: MediaKind, content_type: String, index: u64, ordinal: u32) -> Self {
+        let kind = match kind {
+            MediaKind::Text => 0,
+            MediaKind::Image => 1,
+        };
+        Self { kind, content_type, index, ordinal }
+    }
+
+    /// Text or picture.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` for an unknown kind.
+    pub fn kind(&self) -> Result<MediaKind> {
+        match self.kind {
+            0 => Ok(MediaKind::Text),
+            1 => Ok(MediaKind::Image),
+            other => Err(Error::corrupted(format!("media reference: unknown kind {other}"))),
+        }
+    }
+}
+
+/// A value that no row owns any more; removed when the log is purged past the entry that superseded it.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Garbage {
+    /// In `media`, else in `vectors`.
+    pub media: bool,
+    /// Log index of the entry that brought it.
+    pub index: u64,
+    /// Position among that entry's values.
+    pub ordinal: u32,
+}
+
+/// What the entry at one index superseded, by collection.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct GarbageList {
+    /// Collection number and value.
+    pub values: Vec<(u32, Garbage)>,
+}
+
+/// The applied position of a partition.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct PartitionState {
+    /// Log index up to which the rows hold the log's effect.
+    pub applied: u64,
+    /// Log index up to which the log was purged.
+    pub purged: u64,
+}
+
+/// The ids that one log entry touched in one collection.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct ChangeRecord {
+    /// Encoded ids and whether the point was written (else deleted).
+    pub ids: Vec<(Vec<u8>, bool)>,
+}
+
+/// A collection's record in `meta`.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct CollectionRecord {
+    /// Its number, never used again.
+    pub id: u32,
+    /// Its [`crate::CollectionConfig`] as JSON: bincode cannot read free JSON values back.
+    pub config_json: Vec<u8>,
+}
+
+/// A vector's bytes: little-endian, numbers in order.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+enum VectorRecord {
+    Dense { f32s: Vec<u8> },
+    Sparse { u32s: Vec<u8>, f32s: Vec<u8> },
+}
+
+/// The bytes of a vector in `vectors`.
+pub fn encode_vector(vector: &Vector) -> Vec<u8> {
+    let record = match vector {
+        Vector::Dense(values) => VectorRecord::Dense { f32s: f32s_to_bytes(values) },
+        Vector::Sparse(sparse) => VectorRecord::Sparse {
+            u32s: sparse.indices().iter().flat_map(|index| index.to_le_bytes()).collect(),
+            f32s: f32s_to_bytes(sparse.values()),
+        },
+    };
+    super::codec::encode(&record)
+}
+
+/// Reads what [`encode_vector`] wrote.
+///
+/// # Errors
+///
+/// `Corrupted` if the bytes are none.
+pub fn decode_vector(bytes: &[u8]) -> Result<Vector> {
+    match super::codec::decode(bytes, "vector")? {
+        VectorRecord::Dense { f32s } => Ok(Vector::Dense(bytes_to_f32s(&f32s)?)),
+        VectorRecord::Sparse { u32s, f32s } => {
+            let (chunks, rest) = u32s.as_chunks::<4>();
+            if !rest.is_empty() {
+                return Err(Error::corrupted("vector: sparse indices are cut"));
+            }
+            let indices = chunks.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect();
+            SparseVector::new(indices, bytes_to_f32s(&f32s)?)
+                .map(Vector::Sparse)
+                .map_err(|error| Error::corrupted(format!("vector: {error}")))
+        }
+    }
+}
+
+fn f32s_to_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn bytes_to_f32s(bytes: &[u8]) -> Result<Vec<f32>> {
+    let (chunks, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err(Error::corrupted(format!("vector: {} bytes are no whole count of f32", bytes.len())));
+    }
+    Ok(chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::codec;
+    use super::*;
+
+    #[test]
+    fn golden_bytes_do_not_change() {
+        let row = PointRow {
+            version: 300,
+            payload: b"{}".to_vec(),
+            vectors: vec![VectorRef { name: "text".into(), index: 300, ordinal: 1 }],
+            media: vec![MediaRef::new(MediaKind::Image, "image/png".into(), 300, 2)],
+            expires_at_ms: Some(7),
+        };
+        let expected = [
+            1, 251, 44, 1, 2, 123, 125, 1, 4, 116, 101, 120, 116, 251, 44, 1, 1, 1, 1, 9, 105, 109, 97, 103, 101,
+            47, 112, 110, 103, 251, 44, 1, 2, 1, 7,
+        ];
+        assert_eq!(codec::encode(&row), expected);
+        assert_eq!(codec::decode::<PointRow>(&expected, "row").unwrap(), row);
+        assert_eq!(encode_vector(&Vector::Dense(vec![1.0])), [1, 0, 4, 0, 0, 128, 63]);
+    }
+
+    #[test]
+    fn a_record_of_another_version_or_length_is_refused() {
+        let mut bytes = codec::encode(&7u32);
+        bytes.push(0);
+        assert!(codec::decode::<u32>(&bytes, "number").is_err());
+        bytes.pop();
+        bytes[0] = 9;
+        let error = codec::decode::<u32>(&bytes, "number").unwrap_err();
+        assert_eq!(error.to_string(), "number: record version 9, expected 1");
+        assert!(codec::decode::<u32>(&[], "number").is_err());
+    }
+
+    #[test]
+    fn a_changed_operation_breaks_the_checksum() {
+        let mut entry = LogEntry::new(1, 2, vec![LogOperation::Delete { collection: 1, id: vec![1, 2] }]);
+        entry.verify().unwrap();
+        entry.operations.push(LogOperation::Delete { collection: 1, id: vec![3] });
+        assert!(entry.verify().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut versioned = vec![1];
+            versioned.extend_from_slice(&bytes);
+            let _ = codec::decode::<LogEntry>(&versioned, "entry");
+            let _ = codec::decode::<PointRow>(&versioned, "row");
+            let _ = decode_vector(&versioned);
+            let _ = codec::decode::<GarbageList>(&versioned, "garbage");
+        }
+
+        #[test]
+        fn vectors_survive(values in proptest::collection::vec(-1e30f32..1e30, 0..50)) {
+            let dense = Vector::Dense(values.clone());
+            prop_assert_eq!(decode_vector(&encode_vector(&dense)).unwrap(), dense);
+            let sparse = Vector::Sparse(SparseVector::new((0..values.len() as u32).collect(), values).unwrap());
+            prop_assert_eq!(decode_vector(&encode_vector(&sparse)).unwrap(), sparse);
+        }
+    }
+}

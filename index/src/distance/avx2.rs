@@ -1,0 +1,205 @@
+//! Kernels with 8 lanes (AVX2 and FMA).
+//!
+//! A row runs in four partial sums of 8 lanes; two rows share each load of the query, which fills 8 of the 16 registers
+//! and hides the latency of the additions. The last, incomplete 8 components are loaded under a mask, which reads zeros
+//! past the end: they add nothing to any measure.
+
+use std::arch::x86_64::*;
+
+use super::short::{self, SHORT_DIM_MAX};
+use super::{Kernel, Kernels};
+
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "avx2",
+    dot: Kernel {
+        one: dot,
+        rows: dot_rows,
+    },
+    l2: Kernel {
+        one: l2,
+        rows: l2_rows,
+    },
+    l1: Kernel {
+        one: l1,
+        rows: l1_rows,
+    },
+    linf: Kernel {
+        one: linf,
+        rows: linf_rows,
+    },
+};
+
+const LANES: usize = 8;
+/// Partial sums per row.
+const PARTS: usize = 4;
+/// Rows computed together.
+const ROWS: usize = 2;
+
+/// Without the sign bits.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn absolute(a: __m256) -> __m256 {
+    _mm256_andnot_ps(_mm256_set1_ps(-0.0), a)
+}
+
+/// All bits in the first `count` lanes, none in the others.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn mask_of(count: usize) -> __m256i {
+    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count.min(LANES) as i32), lane)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_product(sum: __m256, a: __m256, b: __m256) -> __m256 {
+    _mm256_fmadd_ps(a, b, sum)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_square(sum: __m256, a: __m256, b: __m256) -> __m256 {
+    let difference = _mm256_sub_ps(a, b);
+    _mm256_fmadd_ps(difference, difference, sum)
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_absolute(sum: __m256, a: __m256, b: __m256) -> __m256 {
+    _mm256_add_ps(sum, absolute(_mm256_sub_ps(a, b)))
+}
+
+/// The larger by bit pattern, in which NaN is the largest of the numbers that are not negative.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn larger(a: __m256, b: __m256) -> __m256 {
+    _mm256_castsi256_ps(_mm256_max_epu32(
+        _mm256_castps_si256(a),
+        _mm256_castps_si256(b),
+    ))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn larger_absolute(largest: __m256, a: __m256, b: __m256) -> __m256 {
+    larger(largest, absolute(_mm256_sub_ps(a, b)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn sum_of(parts: [__m256; PARTS]) -> f32 {
+    let [a, b, c, d] = parts;
+    let sums = _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d));
+    let four = _mm_add_ps(
+        _mm256_castps256_ps128(sums),
+        _mm256_extractf128_ps::<1>(sums),
+    );
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn largest_of(parts: [__m256; PARTS]) -> f32 {
+    let [a, b, c, d] = parts;
+    let largest = _mm256_castps_si256(larger(larger(a, b), larger(c, d)));
+    let four = _mm_max_epu32(
+        _mm256_castsi256_si128(largest),
+        _mm256_extracti128_si256::<1>(largest),
+    );
+    let two = _mm_max_epu32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+    let one = _mm_max_epu32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two));
+    f32::from_bits(_mm_cvtsi128_si32(one) as u32)
+}
+
+/// Defines the two forms of a kernel from its step and its end.
+macro_rules! kernel {
+    ($one:ident, $rows:ident, $together:ident, $fold:ty, $step:ident, $end:ident) => {
+        #[target_feature(enable = "avx2,fma")]
+        fn $one(a: &[f32], b: &[f32]) -> f32 {
+            if a.len() <= SHORT_DIM_MAX {
+                short::one::<$fold>(a, b)
+            } else {
+                $together(a, [b])[0]
+            }
+        }
+
+        #[target_feature(enable = "avx2,fma")]
+        fn $rows(query: &[f32], rows: &[f32], out: &mut [f32]) {
+            if query.len() <= SHORT_DIM_MAX {
+                return short::rows::<$fold>(query, rows, out);
+            }
+            let dim = query.len();
+            let (groups, rest) = out.as_chunks_mut::<ROWS>();
+            let (group_rows, rest_rows) = rows.split_at(groups.len() * ROWS * dim);
+            // No closures and no adapters that take them: the standard library's are not compiled for this instruction set.
+            for group in 0..groups.len() {
+                let mut together = [query; ROWS];
+                for i in 0..ROWS {
+                    let from = (group * ROWS + i) * dim;
+                    together[i] = &group_rows[from..from + dim];
+                }
+                groups[group] = $together(query, together);
+            }
+            for (out, row) in rest.iter_mut().zip(rest_rows.chunks_exact(dim)) {
+                *out = $together(query, [row])[0];
+            }
+        }
+
+        /// The values of the query with `N` rows, each at least as long as the query.
+        #[inline]
+        #[target_feature(enable = "avx2,fma")]
+        fn $together<const N: usize>(query: &[f32], rows: [&[f32]; N]) -> [f32; N] {
+            let dim = query.len();
+            for row in rows {
+                assert!(row.len() >= dim);
+            }
+            let mut sums = [[_mm256_setzero_ps(); PARTS]; N];
+            let mut at = 0;
+            while at + PARTS * LANES <= dim {
+                for part in 0..PARTS {
+                    let from = at + part * LANES;
+                    // SAFETY: 8 values from `from` lie below `at + PARTS * LANES`, so inside the query and every row.
+                    let q = unsafe { _mm256_loadu_ps(query.as_ptr().add(from)) };
+                    for i in 0..N {
+                        // SAFETY: as above.
+                        let row = unsafe { _mm256_loadu_ps(rows[i].as_ptr().add(from)) };
+                        sums[i][part] = $step(sums[i][part], q, row);
+                    }
+                }
+                at += PARTS * LANES;
+            }
+            for part in 0..PARTS {
+                if at >= dim {
+                    break;
+                }
+                let mask = mask_of(dim - at);
+                // SAFETY: the mask leaves only values below `dim`; a masked load does not touch the others.
+                let q = unsafe { _mm256_maskload_ps(query.as_ptr().add(at), mask) };
+                for i in 0..N {
+                    // SAFETY: as above, and the row is at least as long as the query.
+                    let row = unsafe { _mm256_maskload_ps(rows[i].as_ptr().add(at), mask) };
+                    sums[i][part] = $step(sums[i][part], q, row);
+                }
+                at += LANES;
+            }
+            let mut values = [0.0; N];
+            for i in 0..N {
+                values[i] = $end(sums[i]);
+            }
+            values
+        }
+    };
+}
+
+kernel!(dot, dot_rows, dot_together, short::Dot, add_product, sum_of);
+kernel!(l2, l2_rows, l2_together, short::L2, add_square, sum_of);
+kernel!(l1, l1_rows, l1_together, short::L1, add_absolute, sum_of);
+kernel!(
+    linf,
+    linf_rows,
+    linf_together,
+    short::LInf,
+    larger_absolute,
+    largest_of
+);

@@ -1,0 +1,258 @@
+//! The k-d tree for vectors of few components.
+//!
+//! The tree itself is the `kiddo` crate's immutable one: it is built once, over rows that no longer change. Around it
+//! this module adds what a database needs and the crate leaves open:
+//!
+//! - **The answer of a scan, bit for bit.** The tree returns an arbitrary one of two rows that tie for the k-th place.
+//!   So one row more than `k` is fetched; if it is not clearly farther than the k-th, every row within the k-th distance
+//!   is visited, and offsets decide. The tree's own sums run from left to right as those of [`crate::distance`] do for
+//!   short vectors, so its distances are taken as they are; the tests compare the bits.
+//! - **Filters.** The tree has no predicate. Candidates are fetched in growing numbers until `k` of them pass, and when
+//!   that would cost more than comparing the rows that pass, these are scanned.
+//! - **Huge and tiny numbers.** Where a squared distance could overflow, the rows are scanned. Where it vanishes, all
+//!   rows are equally far and the tie rule above applies.
+
+use std::num::NonZeroUsize;
+
+use kiddo::ImmutableKdTree;
+use kiddo::dist::{Chebyshev, DistanceMetric, Manhattan, QueryMetric, SquaredEuclidean};
+
+use crate::vector_index::check_search;
+use crate::{
+    BuildError, IndexKind, Metric, Neighbor, Offset, Rows, SearchError, SearchParams, Stats, TopK,
+    VectorIndex,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Rows fetched beyond `k`, so that the k-th place is usually seen not to be tied.
+///
+/// More would see the end of short ties too, but every query pays for them: 6 made queries a quarter slower, even where
+/// a twentieth of them is tied.
+const SPARE: usize = 1;
+
+/// Coordinates up to this size have squared distances far below overflow.
+const COORDINATE_MAX: f32 = 1e18;
+
+/// Builds the tree for any of the `dim`s that are compiled, 1 to [`crate::KD_DIM_MAX`].
+///
+/// Expects that metric, `dim` and finite rows have been checked.
+pub(crate) fn build(metric: Metric, rows: Rows) -> Result<Box<dyn VectorIndex>, BuildError> {
+    Ok(match rows.dim() {
+        1 => Box::new(KdTree::<1>::new(metric, rows)?),
+        2 => Box::new(KdTree::<2>::new(metric, rows)?),
+        3 => Box::new(KdTree::<3>::new(metric, rows)?),
+        4 => Box::new(KdTree::<4>::new(metric, rows)?),
+        5 => Box::new(KdTree::<5>::new(metric, rows)?),
+        6 => Box::new(KdTree::<6>::new(metric, rows)?),
+        7 => Box::new(KdTree::<7>::new(metric, rows)?),
+        8 => Box::new(KdTree::<8>::new(metric, rows)?),
+        dim => return Err(crate::ChooseError::KdDim(dim).into()),
+    })
+}
+
+/// A k-d tree over rows of `DIM` components; [`crate::build`] makes one for a `dim` known at run time.
+///
+/// Bentley, "Multidimensional binary search trees used for associative searching", CACM 1975.
+pub struct KdTree<const DIM: usize> {
+    /// L2, L1 or LInf.
+    metric: Metric,
+    rows: Rows,
+    tree: ImmutableKdTree<f32, DIM>,
+    /// Whether some coordinate is larger than [`COORDINATE_MAX`].
+    huge: bool,
+}
+
+impl<const DIM: usize> KdTree<DIM> {
+    fn new(metric: Metric, rows: Rows) -> Result<Self, BuildError> {
+        let (points, _) = rows.as_slice().as_chunks::<DIM>();
+        let tree = ImmutableKdTree::<f32, DIM>::builder()
+            // Adding zero makes -0.0 equal to 0.0 for whoever compares bits.
+            .build_from_source(points, |point, axis| point[axis] + 0.0, |i, _| i as Offset)
+            .map_err(|error| BuildError::KdTree(error.to_string()))?;
+        let huge = rows.as_slice().iter().any(|x| x.abs() > COORDINATE_MAX);
+        Ok(Self {
+            metric,
+            rows,
+            tree,
+            huge,
+        })
+    }
+
+    /// The answer by the tree; `None` if a scan is cheaper or safer.
+    fn walk<D>(
+        &self,
+        point: &[f32; DIM],
+        k: usize,
+        params: &SearchParams<'_>,
+        stats: &mut Stats,
+    ) -> Option<Vec<Neighbor>>
+    where
+        D: QueryMetric<f32> + DistanceMetric<f32, Output = f32>,
+    {
+        let n = self.rows.len();
+        let max_distance = params
+            .max_distance
+            .filter(|distance| !distance.is_nan())
+            .unwrap_or(f32::INFINITY);
+        let passes = |offset| params.filter.is_none_or(|filter| filter.contains(offset));
+        let mut fetch = self.first_fetch(k, params)?;
+        loop {
+            let found = self
+                .tree
+                .query(point)
+                .nearest_n::<D>(fetch)
+                .within(reach(max_distance))
+                .execute();
+            stats.visited += found.len() as u64;
+            stats.distance_calls += found.len() as u64;
+            let found_all = found.len() < fetch.get() || fetch.get() == n;
+            let edge = found
+                .last()
+                .map_or(f32::INFINITY, |candidate| candidate.distance);
+            let candidates = found
+                .into_iter()
+                .map(|candidate| Neighbor::new(candidate.item, candidate.distance));
+            // Takes over the allocation.
+            let mut nearest: Vec<Neighbor> = candidates
+                .filter(|neighbor| neighbor.distance <= max_distance && passes(neighbor.offset))
+                .collect();
+            // They come by distance, so only ties are out of order.
+            if !nearest.is_sorted() {
+                nearest.sort_unstable();
+            }
+            match nearest.get(k - 1).map(|neighbor| neighbor.distance) {
+                Some(kth) if !found_all && edge <= reach(kth) => {
+                    return Some(self.within::<D>(point, kth, k, &passes, stats));
+                }
+                None if !found_all => fetch = self.next_fetch(fetch, params)?,
+                _ => {
+                    nearest.truncate(k);
+                    return Some(nearest);
+                }
+            }
+        }
+    }
+
+    /// The nearest `k` of all rows that are not farther than `distance` and pass.
+    fn within<D>(
+        &self,
+        point: &[f32; DIM],
+        distance: f32,
+        k: usize,
+        passes: &impl Fn(Offset) -> bool,
+        stats: &mut Stats,
+    ) -> Vec<Neighbor>
+    where
+        D: QueryMetric<f32> + DistanceMetric<f32, Output = f32>,
+    {
+        let mut top = TopK::within(k, Some(distance));
+        self.tree
+            .query(point)
+            .within::<D>(reach(distance))
+            .unsorted()
+            .visit(|candidate| {
+                stats.visited += 1;
+                stats.distance_calls += 1;
+                if passes(candidate.item) {
+                    top.push(candidate.item, candidate.distance);
+                }
+            });
+        top.into_sorted()
+    }
+
+    /// How many rows to ask for first, so that `k` of them probably pass; `None` if a scan is cheaper.
+    fn first_fetch(&self, k: usize, params: &SearchParams<'_>) -> Option<NonZeroUsize> {
+        let (n, matching) = (
+            self.rows.len(),
+            params
+                .filter
+                .map_or(self.rows.len(), |filter| filter.count()),
+        );
+        let fetch = match params.filter {
+            None => k + SPARE,
+            // A third more than the average, against chance.
+            Some(_) => ((k + SPARE) as f64 * n as f64 / matching as f64 * 1.33) as usize,
+        };
+        self.affordable(fetch, params)
+    }
+
+    fn next_fetch(&self, fetch: NonZeroUsize, params: &SearchParams<'_>) -> Option<NonZeroUsize> {
+        const GROWTH: usize = 4;
+        self.affordable(fetch.get() * GROWTH, params)
+    }
+
+    /// `fetch`, unless comparing the rows that pass costs less than fetching so many.
+    fn affordable(&self, fetch: usize, params: &SearchParams<'_>) -> Option<NonZeroUsize> {
+        /// Rows scanned in the time in which the tree fetches one.
+        const SCANNED_PER_FETCHED: usize = 8;
+        let n = self.rows.len();
+        let scanned = params.filter.map_or(n, |filter| filter.count());
+        if fetch.saturating_mul(SCANNED_PER_FETCHED) >= scanned {
+            None
+        } else {
+            NonZeroUsize::new(fetch.min(n))
+        }
+    }
+}
+
+/// A distance that is surely larger than any that rounding can make of `distance`, in the tree's bounds or in ours.
+///
+/// The tree adds and subtracts at most three terms per level on the way down, each with half a unit of rounding: less
+/// than 2^-17 in all for any tree that fits memory. The smallest normal number covers what vanishes below it.
+fn reach(distance: f32) -> f32 {
+    const ROUNDING: f32 = 1.0 / (1 << 15) as f32;
+    distance + distance.abs() * ROUNDING + f32::MIN_POSITIVE
+}
+
+impl<const DIM: usize> VectorIndex for KdTree<DIM> {
+    fn kind(&self) -> IndexKind {
+        IndexKind::KdTree
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn dim(&self) -> usize {
+        DIM
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn search(
+        &self,
+        query: &[f32],
+        params: &SearchParams<'_>,
+        stats: &mut Stats,
+    ) -> Result<Vec<Neighbor>, SearchError> {
+        check_search(self, query, params)?;
+        let k = params
+            .k
+            .min(params.filter.map_or(self.len(), |filter| filter.count()));
+        if k == 0 {
+            return Ok(Vec::new());
+        }
+        let point: [f32; DIM] = std::array::from_fn(|i| query[i] + 0.0);
+        let walked = match self.metric {
+            _ if self.huge || point.iter().any(|x| x.abs() > COORDINATE_MAX) => None,
+            Metric::L2 => self.walk::<SquaredEuclidean<f32>>(&point, k, params, stats),
+            Metric::L1 => self.walk::<Manhattan<f32>>(&point, k, params, stats),
+            Metric::LInf => self.walk::<Chebyshev<f32>>(&point, k, params, stats),
+            Metric::Cosine | Metric::Dot => None,
+        };
+        Ok(walked.unwrap_or_else(|| {
+            crate::scan(self.metric, query, self.rows.as_slice(), DIM, params, stats)
+        }))
+    }
+
+    /// The tree's copy of the rows with their offsets, and one pivot for about every 16 rows: what its layout comes to,
+    /// since it does not tell.
+    fn memory(&self) -> usize {
+        let leaves = self.len() * (DIM * size_of::<f32>() + size_of::<Offset>());
+        leaves + self.len() / 16 * (size_of::<f32>() + 2 * size_of::<usize>())
+    }
+}

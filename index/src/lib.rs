@@ -1,0 +1,57 @@
+//! Algorithms on vectors: distances, the exact scan, the k-d tree and sparse inverted lists.
+//!
+//! Slices of numbers go in, [`Offset`]s and distances come out. This crate knows nothing of point ids, payloads, files,
+//! time or threads of the caller: a segment of the engine owns the rows and maps offsets to points.
+//!
+//! - **Smaller is closer**, for every [`Metric`]; a "score" exists in API answers only.
+//! - **Order is total**: nearest first, equal distances by offset, so the same rows always give the same answer. A
+//!   distance is never NaN and never infinite: it saturates at [`f32::MAX`].
+//! - **Every structure here is exact**: it answers what a scan of all rows would, with the same bits in `distance`.
+//!   Approximate structures implement the same [`VectorIndex`] and honour [`SearchParams::exact`].
+//!
+//! | structure | serves | cost of a query |
+//! |---|---|---|
+//! | [`Flat`], [`scan`] | any metric and `dim` | O(n * dim), near memory bandwidth |
+//! | [`KdTree`] | `dim` of 1 to 8 with L2, L1 or L-infinity | about O(log n + k) for data of low dimension |
+//! | [`SparseIndex`] | dot product of sparse rows | the lists of the query's tokens, cut short by upper bounds |
+//!
+//! ```
+//! use index::{Metric, Rows, SearchParams, Stats};
+//!
+//! // Four colours as red, green, blue.
+//! let rows = Rows::new(3, vec![255., 0., 0.,  250., 10., 5.,  0., 255., 0.,  0., 0., 255.]);
+//! let kind = index::choose(None, Metric::L2, rows.dim(), rows.len())?;
+//! let colours = index::build(kind, Metric::L2, rows)?;
+//!
+//! let mut stats = Stats::default();
+//! let nearest = colours.search(&[252., 2., 2.], &SearchParams::new(2), &mut stats)?;
+//! assert_eq!(nearest.iter().map(|neighbor| neighbor.offset).collect::<Vec<_>>(), [0, 1]);
+//! assert_eq!(nearest[0].distance, 9. + 4. + 4.); // L2 is the squared Euclidean distance
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod distance;
+
+mod bitset;
+mod flat;
+mod kdtree;
+mod kind;
+mod metric;
+mod neighbor;
+mod rows;
+mod sparse;
+mod topk;
+mod truth;
+mod vector_index;
+
+pub use bitset::BitSet;
+pub use flat::{Flat, scan};
+pub use kdtree::KdTree;
+pub use kind::{ChooseError, IndexKind, KD_DIM_MAX, UnknownKind, choose};
+pub use metric::{Metric, UnknownMetric, normalize};
+pub use neighbor::{Neighbor, Offset};
+pub use rows::Rows;
+pub use sparse::{SparseError, SparseIndex};
+pub use topk::TopK;
+pub use truth::ground_truth;
+pub use vector_index::{BuildError, SearchError, SearchParams, Stats, VectorIndex, build};

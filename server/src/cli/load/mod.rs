@@ -1,0 +1,395 @@
+//! `vecino load`: a folder or file becomes points of a collection.
+//!
+//! One thread reads and encodes rows, a few connections send batches of them; a row always takes the connection that its
+//! id falls to, so that of two rows with one id the later one wins. Whatever is refused goes to the errors file.
+
+mod create;
+mod item;
+mod send;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use clap::Args;
+use datasets::formats::{Format, OpenOptions, Progress, Source};
+use datasets::{Row, RowError};
+use serde_json::{Value, json};
+
+use super::client::{Client, ServerArgs, collection_path};
+use super::failure::{Failure, Result};
+use super::output::{Meter, Output, Paint, grouped};
+use create::VectorChoice;
+use item::Encoder;
+use send::Sender;
+
+pub use create::{Creation, IndexName, MetricName};
+
+/// What to load, and where to.
+#[derive(Args, Debug)]
+pub struct LoadArgs {
+    /// Folder of pictures, a file (JSONL, CSV, TSV, NPY, fvecs, bvecs, ivecs, IDX, word vectors, lines; also .gz), or -
+    /// for standard input.
+    path: PathBuf,
+    /// Collection to load into; made if it does not exist.
+    #[arg(long, short)]
+    collection: String,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// How to read: folder, jsonl, csv, tsv, npy, fvecs, bvecs, ivecs, idx, words, lines. Guessed if not given.
+    #[arg(long)]
+    format: Option<Format>,
+    /// Columns that hold one number each and together are the vector, as r,g,b; a trailing * stands for all that begin so.
+    #[arg(long, value_name = "A,B,..", value_delimiter = ',')]
+    vector_columns: Vec<String>,
+    /// Fields that are the text, joined.
+    #[arg(long, value_name = "A,B,..", value_delimiter = ',')]
+    text_fields: Vec<String>,
+    /// Field that is the id.
+    #[arg(long, value_name = "FIELD")]
+    id_field: Option<String>,
+    /// Field that is the picture: a path, base64 or a data URI.
+    #[arg(long, value_name = "FIELD")]
+    image_field: Option<String>,
+    #[command(flatten)]
+    vectors: VectorChoice,
+    /// Most rows in one request.
+    #[arg(long, value_name = "ROWS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    batch: u64,
+    /// Requests in flight.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=32))]
+    connections: u64,
+    /// File for rows that could not be loaded, with reasons; made when there is one. Default COLLECTION.errors.jsonl.
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+    /// Stop after so many rows.
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<u64>,
+}
+
+/// What a load did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Rows read, bad ones included.
+    pub read: u64,
+    /// Rows that the server has taken.
+    pub taken: u64,
+    /// Rows left out, with a line in the errors file each.
+    pub skipped: u64,
+    /// Points that the collection has more than before.
+    pub added: u64,
+    /// Seconds from the first row to the last answer.
+    pub seconds: f64,
+    /// Whether the collection was made.
+    pub created: bool,
+    /// Where the reasons are, if rows were left out.
+    pub errors_file: Option<PathBuf>,
+    /// Remarks about what was not stored.
+    pub remarks: Vec<String>,
+}
+
+impl Report {
+    /// For `--json`.
+    pub fn to_json(&self, collection: &str, format: &str) -> Value {
+        json!({
+            "collection": collection,
+            "created": self.created,
+            "format": format,
+            "rows_read": self.read,
+            "rows_loaded": self.taken,
+            "points_added": self.added,
+            "points_updated": self.taken.saturating_sub(self.added),
+            "rows_skipped": self.skipped,
+            "seconds": (self.seconds * 1000.0).round() / 1000.0,
+            "rows_per_second": (self.rate() * 10.0).round() / 10.0,
+            "errors_file": self.errors_file,
+            "remarks": self.remarks,
+        })
+    }
+
+    /// For people.
+    pub fn to_text(&self, collection: &str, paint: Paint) -> String {
+        let mut text = format!(
+            "{}: {} rows read, {} points added, {} updated, {} skipped; {:.0} rows/s, {:.1} s\n",
+            paint.bold(collection),
+            grouped(self.read),
+            grouped(self.added),
+            grouped(self.taken.saturating_sub(self.added)),
+            grouped(self.skipped),
+            self.rate(),
+            self.seconds
+        );
+        for remark in &self.remarks {
+            text.push_str(&format!("note: {remark}\n"));
+        }
+        if let Some(file) = &self.errors_file {
+            text.push_str(&paint.odd(&format!("{} rows were left out; the reasons are in {}\n", grouped(self.skipped), file.display())));
+        }
+        text
+    }
+
+    fn rate(&self) -> f64 {
+        self.taken as f64 / self.seconds.max(1e-3)
+    }
+}
+
+/// Runs the command. Returns whether every row was taken.
+///
+/// # Errors
+///
+/// The path cannot be read, the server does not answer, or it refuses everything.
+pub fn run(args: &LoadArgs, output: Output) -> Result<bool> {
+    let options = OpenOptions {
+        format: args.format,
+        id_field: args.id_field.clone(),
+        text_fields: args.text_fields.clone(),
+        vector_fields: args.vector_columns.clone(),
+        image_field: args.image_field.clone(),
+        ..OpenOptions::default()
+    };
+    let source = datasets::formats::open(&args.path, &options).map_err(|error| Failure::new(error.to_string()))?;
+    let format = source.format();
+    let loader = Loader {
+        client: Client::connect(&args.server)?,
+        collection: args.collection.clone(),
+        creation: Creation { choice: args.vectors.clone(), format: Some(format) },
+        id_prefix: id_prefix(&args.path, format),
+        batch: args.batch as usize,
+        connections: args.connections as usize,
+        errors: args.errors.clone().unwrap_or_else(|| errors_file_default(&args.collection)),
+        limit: args.limit.unwrap_or(u64::MAX),
+    };
+    let report = loader.load(&mut Opened(source))?;
+    output.answer(&report.to_json(&args.collection, format.name()), |paint| report.to_text(&args.collection, paint));
+    Ok(report.skipped == 0)
+}
+
+/// `COLLECTION.errors.jsonl` in the current folder.
+pub fn errors_file_default(collection: &str) -> PathBuf {
+    let name: String = collection.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    PathBuf::from(format!("{name}.errors.jsonl"))
+}
+
+/// What stands before a row's source in the text that its id is derived from: the folder's own name, so that `1.jpg` of two
+/// folders are two points. Files have their name in the source already.
+fn id_prefix(path: &Path, format: Format) -> String {
+    if format != Format::Folder {
+        return String::new();
+    }
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    full.file_name().map(|name| format!("{}/", name.to_string_lossy())).unwrap_or_default()
+}
+
+/// Rows from wherever they come.
+pub trait Rows {
+    /// The next row, or why there is none in this place.
+    fn next(&mut self) -> Option<Result<Row, RowError>>;
+    /// How far reading has come.
+    fn progress(&self) -> Progress;
+}
+
+struct Opened(Box<dyn Source>);
+
+impl Rows for Opened {
+    fn next(&mut self) -> Option<Result<Row, RowError>> {
+        self.0.next()
+    }
+
+    fn progress(&self) -> Progress {
+        self.0.progress()
+    }
+}
+
+/// Loads rows into one collection.
+pub struct Loader {
+    /// The server.
+    pub client: Client,
+    /// The collection's name.
+    pub collection: String,
+    /// How to make the collection if it does not exist.
+    pub creation: Creation,
+    /// Text before the source in derived ids.
+    pub id_prefix: String,
+    /// Most rows in a request.
+    pub batch: usize,
+    /// Requests in flight.
+    pub connections: usize,
+    /// Where reasons for left out rows go.
+    pub errors: PathBuf,
+    /// Most rows to read.
+    pub limit: u64,
+}
+
+impl Loader {
+    /// Loads all rows.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer, refuses the collection, or refuses everything of the first rows.
+    pub fn load(&self, rows: &mut dyn Rows) -> Result<Report> {
+        let mut report = Report::default();
+        let errors = ErrorsFile::new(&self.errors);
+        let mut meter = Meter::new();
+        let exists = create::exists(&self.client, &self.collection)?;
+        let mut first = None;
+        // The first good row says what collection to make.
+        while first.is_none() && report.read < self.limit {
+            match rows.next() {
+                None => break,
+                Some(Ok(row)) => first = Some(row),
+                Some(Err(error)) => errors.add(&error.place.to_string(), None, &error.fault.to_string())?,
+            }
+            report.read += 1;
+        }
+        if let (Some(row), false) = (&first, exists) {
+            self.creation.create(&self.client, &self.collection, row)?;
+            report.created = true;
+        }
+        if first.is_some() {
+            let before = self.count()?;
+            self.send_all(first, rows, &errors, &mut report, &mut meter)?;
+            report.added = self.count()?.saturating_sub(before);
+        }
+        report.seconds = meter.seconds();
+        meter.finish();
+        report.skipped = errors.finish()?;
+        report.errors_file = (report.skipped > 0).then(|| self.errors.clone());
+        if report.read == 0 {
+            report.remarks.push("there was no row to load".to_owned());
+        }
+        Ok(report)
+    }
+
+    fn count(&self) -> Result<u64> {
+        let path = collection_path(&self.collection, "/points/count");
+        let answer = self.client.json(ureq::http::Method::POST, &path, &json!({ "exact": true }))?;
+        Ok(answer.get("count").and_then(Value::as_u64).unwrap_or(0))
+    }
+
+    fn send_all(&self, mut first: Option<Row>, rows: &mut dyn Rows, errors: &ErrorsFile, report: &mut Report, meter: &mut Meter) -> Result<()> {
+        let mut encoder = Encoder::new(&self.id_prefix);
+        std::thread::scope(|scope| {
+            let mut sender = Sender::start(scope, self, errors);
+            loop {
+                let next = match first.take() {
+                    Some(row) => Some(Ok(row)),
+                    None if report.read >= self.limit => None,
+                    None => {
+                        let next = rows.next();
+                        report.read += u64::from(next.is_some());
+                        next
+                    }
+                };
+                match next {
+                    None => break,
+                    Some(Err(error)) => errors.add(&error.place.to_string(), None, &error.fault.to_string())?,
+                    Some(Ok(row)) => match encoder.encode(row) {
+                        Ok(item) => sender.push(item),
+                        Err(refusal) => errors.add(&refusal.source, refusal.id.as_ref(), &refusal.reason)?,
+                    },
+                }
+                if sender.stopped() {
+                    break;
+                }
+                meter.tell(sender.taken(), errors.count(), rows.progress());
+            }
+            let outcome = sender.finish(|taken| meter.tell(taken, errors.count(), rows.progress()));
+            report.taken = outcome.taken;
+            match outcome.stop {
+                Some(failure) if outcome.taken > 0 => {
+                    Err(failure.mend(format!("{} rows are stored; mend this and load again: nothing is stored twice", grouped(outcome.taken))))
+                }
+                Some(failure) => Err(failure),
+                None => Ok(()),
+            }
+        })?;
+        report.remarks.extend(encoder.remarks());
+        Ok(())
+    }
+}
+
+/// The file of rows that were left out: one JSON object a line with `source`, `id` if known, and `reason`. Made when the
+/// first one comes.
+struct ErrorsFile {
+    path: PathBuf,
+    open: Mutex<(u64, Option<BufWriter<File>>)>,
+}
+
+impl ErrorsFile {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), open: Mutex::new((0, None)) }
+    }
+
+    fn add(&self, source: &str, id: Option<&Value>, reason: &str) -> Result<()> {
+        let line = match id {
+            Some(id) => json!({ "source": source, "id": id, "reason": reason }),
+            None => json!({ "source": source, "reason": reason }),
+        };
+        let mut open = self.lock();
+        let (count, file) = &mut *open;
+        *count += 1;
+        let write = |file: &mut Option<BufWriter<File>>| -> std::io::Result<()> {
+            if file.is_none() {
+                *file = Some(BufWriter::new(File::create(&self.path)?));
+            }
+            file.as_mut().map_or(Ok(()), |file| writeln!(file, "{line}"))
+        };
+        write(file).map_err(|error| self.failure(&error))
+    }
+
+    fn count(&self) -> u64 {
+        self.lock().0
+    }
+
+    fn finish(self) -> Result<u64> {
+        let mut open = self.lock();
+        if let Some(file) = &mut open.1 {
+            file.flush().map_err(|error| self.failure(&error))?;
+        }
+        Ok(open.0)
+    }
+
+    fn failure(&self, error: &std::io::Error) -> Failure {
+        Failure::new(format!("write the errors file: {error}")).at(self.path.display().to_string()).mend("name another with --errors FILE")
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, Option<BufWriter<File>>)> {
+        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_errors_file_is_named_after_the_collection() {
+        assert_eq!(errors_file_default("a b"), Path::new("a_b.errors.jsonl"));
+    }
+
+    #[test]
+    fn ids_of_folders_carry_the_folders_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = folder.path().join("photos");
+        std::fs::create_dir(&photos).unwrap();
+        for path in [photos.clone(), photos.join("."), photos.join("../photos/")] {
+            assert_eq!(id_prefix(&path, Format::Folder), "photos/", "{}", path.display());
+        }
+        assert_eq!(id_prefix(Path::new("x.csv"), Format::Csv), "");
+    }
+
+    #[test]
+    fn reasons_are_lines_of_json() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("errors.jsonl");
+        let errors = ErrorsFile::new(&path);
+        assert!(!path.exists());
+        errors.add("a.csv line 3", None, "not \"JSON\"").unwrap();
+        errors.add("b", Some(&json!(7)), "wrong dim").unwrap();
+        assert_eq!(errors.finish().unwrap(), 2);
+        let lines: Vec<Value> = std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0]["reason"], "not \"JSON\"");
+        assert_eq!(lines[1]["id"], 7);
+    }
+}

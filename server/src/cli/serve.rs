@@ -1,0 +1,80 @@
+//! `vecino serve`: runs the server until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::{Failure, Result};
+use super::output::Output;
+
+/// Threads that wait for sockets; what costs time runs on other threads.
+const ASYNC_THREADS: usize = 2;
+
+/// Folder of the data if nothing is said.
+pub const DATA_DEFAULT: &str = "./vecino-data";
+
+/// How to run the server.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Folder of everything that is stored; made if absent.
+    #[arg(long, value_name = "DIR", env = "VECINO_DATA_DIR", default_value = DATA_DEFAULT)]
+    data: PathBuf,
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = "VECINO_LISTEN", default_value_t = server::LISTEN_DEFAULT)]
+    listen: SocketAddr,
+    /// Key that every request must carry. Made and printed if the address is not loopback and none is given.
+    #[arg(long, value_name = "KEY", env = "VECINO_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+}
+
+/// Runs the command; returns after an orderly shutdown.
+///
+/// # Errors
+///
+/// The address is taken, or the data folder cannot be opened.
+pub fn run(args: &ServeArgs, _output: Output) -> Result<()> {
+    let mut options = server::ServeOptions::new(&args.data);
+    options.listen = args.listen;
+    options.api_key.clone_from(&args.api_key);
+    let runtime = runtime()?;
+    runtime.block_on(server::serve(options)).map_err(|error| explain(&error, args))
+}
+
+/// A runtime for the server.
+///
+/// # Errors
+///
+/// The system gives no threads.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(ASYNC_THREADS)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("start the runtime: {error}")))
+}
+
+fn explain(error: &anyhow::Error, args: &ServeArgs) -> Failure {
+    let text = format!("{error:#}");
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    let failure = Failure::new(text.clone());
+    match kind {
+        Some(std::io::ErrorKind::AddrInUse) => failure
+            .at(args.listen.to_string())
+            .mend("a server runs there already: use it, stop it, or listen elsewhere with --listen 127.0.0.1:PORT"),
+        Some(std::io::ErrorKind::PermissionDenied) => failure.mend("choose a folder that you may write with --data, and a port above 1023 with --listen"),
+        Some(std::io::ErrorKind::AddrNotAvailable) => {
+            failure.at(args.listen.to_string()).mend("this machine does not have that address; listen on 127.0.0.1 or 0.0.0.0")
+        }
+        _ if is_locked(&text) => failure
+            .at(args.data.display().to_string())
+            .mend("another vecino uses this folder: use that one, stop it, or choose another folder with --data"),
+        _ => failure.at(args.data.display().to_string()).mend("run `vecino doctor` to see what is wrong"),
+    }
+}
+
+/// Whether an error says that another process has the data folder open.
+pub fn is_locked(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("lock") && (text.contains("temporarily unavailable") || text.contains("hold") || text.contains("in use") || text.contains("resource"))
+}

@@ -1,0 +1,64 @@
+//! What `vecino serve` can be told.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Where clients of the dialect look first.
+pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6333);
+
+/// Settings of one server.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Folder of everything that is stored; made if absent.
+    pub data_dir: PathBuf,
+    /// Address and port; port 0 takes a free one. Default [`LISTEN_DEFAULT`].
+    pub listen: SocketAddr,
+    /// Key that every request but the health checks must carry. Without one, a server that listens beyond loopback makes one.
+    pub api_key: Option<String>,
+    /// What a request may ask for.
+    pub limits: Limits,
+    /// Prefixes of the URLs that pictures may be fetched from. Fetching does not exist yet: a URL is refused with a reason.
+    pub image_url_allow: Vec<String>,
+}
+
+impl ServeOptions {
+    /// The defaults, with data in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            listen: LISTEN_DEFAULT,
+            api_key: None,
+            limits: Limits::default(),
+            image_url_allow: Vec::new(),
+        }
+    }
+}
+
+/// What a request may ask for; beyond it, it is refused with the limit's name and value.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes of a body, after decompression.
+    pub body_bytes: usize,
+    /// Points, documents, images or queries in one request.
+    pub batch_points: usize,
+    /// Pixels of a picture that a thumbnail is made of.
+    pub image_pixels: u64,
+    /// Nesting of a filter.
+    pub filter_depth: usize,
+    /// Nesting of prefetches.
+    pub prefetch_depth: usize,
+}
+
+impl Default for Limits {
+    /// 32 MB, as the dialect; 100,000 points, because a body of vectors reaches its bytes first; 64 megapixels, more than a
+    /// phone's largest photo; the engine's own depths.
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 << 20,
+            batch_points: 100_000,
+            image_pixels: 64_000_000,
+            filter_depth: cluster::engine::filter::FILTER_DEPTH_MAX,
+            prefetch_depth: cluster::engine::query::PREFETCH_DEPTH_MAX,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The routes of the dialect, one file per family.
+
+mod collections;
+mod points;
+mod query;
+mod service;
+mod unsupported;
+
+use axum::Router;
+
+use crate::App;
+
+/// All routes of the dialect.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .merge(service::routes())
+        .merge(collections::routes())
+        .merge(points::routes())
+        .merge(query::routes())
+        .merge(unsupported::routes())
+}

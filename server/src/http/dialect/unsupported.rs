@@ -1,0 +1,56 @@
+//! Routes of the dialect that this version does not have: each says so, none pretends.
+
+use axum::Router;
+use axum::extract::MatchedPath;
+use axum::routing::any;
+
+use crate::App;
+use crate::http::ApiError;
+
+const ROUTES: [&str; 37] = [
+    "/collections/aliases",
+    "/collections/{collection}/facet",
+    "/collections/{collection}/points/batch",
+    "/collections/{collection}/points/payload",
+    "/collections/{collection}/points/payload/delete",
+    "/collections/{collection}/points/payload/clear",
+    "/collections/{collection}/points/vectors",
+    "/collections/{collection}/points/vectors/delete",
+    "/collections/{collection}/points/query/groups",
+    "/collections/{collection}/points/search/groups",
+    "/collections/{collection}/points/search/matrix/pairs",
+    "/collections/{collection}/points/search/matrix/offsets",
+    "/collections/{collection}/points/recommend",
+    "/collections/{collection}/points/recommend/batch",
+    "/collections/{collection}/points/recommend/groups",
+    "/collections/{collection}/points/discover",
+    "/collections/{collection}/points/discover/batch",
+    "/collections/{collection}/vectors/{vector}",
+    "/collections/{collection}/snapshots",
+    "/collections/{collection}/snapshots/{*rest}",
+    "/collections/{collection}/optimizations",
+    "/collections/{collection}/cluster",
+    "/collections/{collection}/shards",
+    "/collections/{collection}/shards/{*rest}",
+    "/collections/{collection}/changes",
+    "/collections/{collection}/import",
+    "/snapshots",
+    "/snapshots/{*rest}",
+    "/cluster/peer/{peer}",
+    "/cluster/recover",
+    "/cluster/telemetry",
+    "/telemetry",
+    "/issues",
+    "/locks",
+    "/v1/embeddings",
+    "/v1/models",
+    "/openapi.json",
+];
+
+pub(super) fn routes() -> Router<App> {
+    ROUTES.iter().fold(Router::new(), |router, route| router.route(route, any(refuse)))
+}
+
+async fn refuse(path: MatchedPath) -> ApiError {
+    ApiError::unsupported(path.as_str())
+}

@@ -1,0 +1,228 @@
+//! Bodies in: bounded bytes, and JSON whose errors say line, column and field.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use super::{ApiError, ApiResult, blocking};
+use crate::App;
+
+/// Bodies up to this many bytes are parsed where they arrive: in less time than another thread takes to wake.
+const INLINE_BYTES_MAX: usize = 16 << 10;
+/// A body that is too large is read on for this many of its limits, so that a client which writes before it reads sees the answer.
+const DRAIN_LIMITS: usize = 8;
+/// And for this long.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// How much of a field path or a piece of a body an error repeats, in characters.
+const QUOTE_CHARS_MAX: usize = 100;
+
+/// A whole request body of at most `body_bytes`, decompressed, with the headers that tell what it is.
+#[derive(Debug)]
+pub struct RawBody {
+    /// The headers of the request.
+    pub headers: HeaderMap,
+    /// The body.
+    pub bytes: Bytes,
+}
+
+impl FromRequest<App> for RawBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> ApiResult<Self> {
+        let (parts, body) = request.into_parts();
+        let limit = app.options.limits.body_bytes;
+        let announced = parts
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|bytes| bytes > limit as u64) {
+            // Whoever asks first, as curl does for large bodies, has not begun to send.
+            if !parts.headers.contains_key(header::EXPECT) {
+                drain(body, limit).await;
+            }
+            return Err(too_large(limit));
+        }
+        let bytes = read(body, limit).await?;
+        Ok(Self { headers: parts.headers, bytes })
+    }
+}
+
+async fn read(mut body: Body, limit: usize) -> ApiResult<Bytes> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            ApiError::bad_request(format!(
+                "the body ended early or cannot be decompressed ({error}): send it again"
+            ))
+        })?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > limit {
+            drop(bytes);
+            drain(body, limit).await;
+            return Err(too_large(limit));
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes.into())
+}
+
+/// Reads and forgets, within bounds.
+async fn drain(mut body: Body, limit: usize) {
+    let mut left = limit.saturating_mul(DRAIN_LIMITS);
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(left) => left,
+                None => return,
+            };
+        }
+    };
+    // Whether it came to an end makes no difference.
+    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!(
+            "the body is larger than the limit of {limit} bytes ({} MB): send it in smaller batches",
+            limit >> 20
+        ),
+    )
+}
+
+impl RawBody {
+    /// The media type, in lower case and without parameters; empty if none was sent.
+    pub fn media_type(&self) -> String {
+        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let value = value.unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// Whether there is nothing but white space.
+    pub fn is_blank(&self) -> bool {
+        self.bytes.iter().all(u8::is_ascii_whitespace)
+    }
+
+    /// The body as JSON, whatever media type it claims.
+    ///
+    /// # Errors
+    ///
+    /// 400 with line, column and field path.
+    pub async fn json<T: DeserializeOwned + Send + 'static>(self) -> ApiResult<T> {
+        if self.bytes.len() <= INLINE_BYTES_MAX {
+            return from_json(&self.bytes);
+        }
+        blocking(move || from_json(&self.bytes)).await
+    }
+}
+
+/// Reads JSON; an empty body is an error that says so.
+///
+/// # Errors
+///
+/// 400 with line, column and field path.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+    // Following the path costs time for every number: it is followed only when something is wrong.
+    serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error))
+}
+
+fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiError {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return ApiError::bad_request("the body is empty: send JSON");
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let path = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => error.path().to_string(),
+        Ok(_) => String::new(),
+    };
+    let place = match path.as_str() {
+        "" | "." => String::new(),
+        path => format!(" at `{}`", quote(path)),
+    };
+    let what = quote(&error.to_string());
+    ApiError::bad_request(format!("JSON{place}: {what}{}", hint(bytes, error)))
+}
+
+/// How to mend what JSON writers of other languages like to produce.
+fn hint(bytes: &[u8], error: &serde_json::Error) -> &'static str {
+    let text = error.to_string();
+    if text.starts_with("recursion limit exceeded") {
+        return "; it is nested more than 128 deep, filters may nest 64 deep: make it flatter";
+    }
+    if text.starts_with("number out of range") {
+        return "; the number is too large, every vector value must be a finite 32-bit float";
+    }
+    if error.is_eof() {
+        return "; the body was cut off or a bracket is missing";
+    }
+    let line = bytes.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1));
+    let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..)).unwrap_or_default();
+    // The column points at the first letter that fits nothing: of "NaN" the N, of "-Infinity" the I.
+    if [&b"NaN"[..], b"nan", b"Inf", b"inf"].iter().any(|word| rest.starts_with(word)) {
+        return "; JSON knows neither NaN nor infinity: send finite numbers";
+    }
+    ""
+}
+
+/// At most [`QUOTE_CHARS_MAX`] characters of a client's words, and the end of them, where the position stands.
+pub fn quote(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= 2 * QUOTE_CHARS_MAX {
+        return text.to_owned();
+    }
+    let head: String = chars[..QUOTE_CHARS_MAX].iter().collect();
+    let tail: String = chars[chars.len() - QUOTE_CHARS_MAX..].iter().collect();
+    format!("{head}...{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[allow(dead_code)]
+        points: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[allow(dead_code)]
+        vector: Vec<f32>,
+    }
+
+    fn check(json: &str, parts: &[&str]) {
+        let error = from_json::<Outer>(json.as_bytes()).unwrap_err();
+        assert_eq!(error.status, StatusCode::BAD_REQUEST);
+        for part in parts {
+            assert!(error.message.contains(part), "{}: no {part:?}", error.message);
+        }
+    }
+
+    #[test]
+    fn errors_say_where() {
+        check("", &["empty"]);
+        check("{\"points\": [{\"vector\": [1, 2", &["points[0].vector", "line 1 column", "cut off"]);
+        check("{\"points\": [{\"vector\": [1]}, {\"vector\":\n [1, null]}]}", &["points[1].vector[1]", "line 2", "null"]);
+        check("{\"points\": [{\"vector\": [1, NaN]}]}", &["NaN", "line 1"]);
+        check("{\"points\": [{\"vector\": [-Infinity]}]}", &["points[0].vector[0]", "infinity"]);
+        check("{\"points\": [{\"vector\": [1e999]}]}", &["out of range", "too large"]);
+        check(&"[".repeat(1000), &["line 1"]);
+        check("{\"points\": [{}]}", &["points[0]", "missing field `vector`"]);
+    }
+
+    #[test]
+    fn long_words_are_cut_in_the_middle() {
+        let long = "x".repeat(10_000_000);
+        check(&format!("{{\"points\": \"{long}\"}}"), &["...", "line 1"]);
+        let error = from_json::<Outer>(format!("{{\"points\": \"{long}\"}}").as_bytes()).unwrap_err();
+        assert!(error.message.len() < 600);
+    }
+}

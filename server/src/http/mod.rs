@@ -1,0 +1,91 @@
+//! The HTTP surface: routes, and the layers that every request passes.
+//!
+//! A request passes, from outside in: the clock of its answer, the metrics, the catcher of panics, the key check, decompression.
+//! Handlers parse small bodies where they are and everything else on threads that may block; none computes on a thread that
+//! serves sockets.
+
+mod dialect;
+mod envelope;
+mod extract;
+mod native;
+mod params;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::decompression::RequestDecompressionLayer;
+
+pub use envelope::{answer, answer_explained, answer_now, blocking};
+pub use extract::{RawBody, from_json, quote};
+pub use native::Thumbnails;
+pub use params::{PathParams, QueryParams};
+pub use status::{ApiError, ApiResult};
+
+use crate::App;
+
+/// All routes and layers of a server.
+pub(crate) fn router(app: App) -> Router {
+    let multipart_limit = DefaultBodyLimit::max(app.options.limits.body_bytes);
+    Router::new()
+        .merge(dialect::routes())
+        .merge(native::routes())
+        .merge(crate::ui::routes())
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(multipart_limit)
+        .layer(RequestDecompressionLayer::new())
+        .layer(from_fn(check_encoding))
+        .layer(from_fn_with_state(Arc::clone(&app), crate::auth::check))
+        .layer(CatchPanicLayer::custom(|_| broke()))
+        .layer(from_fn_with_state(Arc::clone(&app), crate::telemetry::observe))
+        .layer(from_fn(envelope::clock))
+        .with_state(app)
+}
+
+fn broke() -> Response {
+    tracing::error!("a handler broke");
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the server broke on this request: please report it with the request",
+    )
+    .into_response()
+}
+
+async fn no_route(request: Request) -> ApiError {
+    ApiError::not_found(format!(
+        "there is no {} {}: see the documentation for the routes of this version",
+        request.method(),
+        quote(request.uri().path())
+    ))
+}
+
+async fn no_method(request: Request) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} does not take {}", quote(request.uri().path()), request.method()),
+    )
+}
+
+/// Refuses compressions that are not read, in the envelope.
+async fn check_encoding(request: Request, next: Next) -> Response {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    let known = encoding.is_none_or(|value| {
+        value.to_str().is_ok_and(|name| {
+            ["gzip", "br", "identity"].iter().any(|known| name.trim().eq_ignore_ascii_case(known))
+        })
+    });
+    if known {
+        return next.run(request).await;
+    }
+    ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "this content-encoding is not read: send the body plain, gzip or br",
+    )
+    .into_response()
+}

@@ -1,0 +1,203 @@
+//! Items become points: ids, vectors of every embedder that takes their media, and an answer per item.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use cluster::engine::{Collection, CollectionConfig, Payload, Point, PointId, Vector};
+use embed::{Modality, Purpose};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::items::Item;
+use crate::App;
+use crate::http::{ApiError, ApiResult, answer, blocking, quote};
+use crate::inference::{Embedded, Job, VectorsFor};
+use crate::ingest::keep_medium;
+use crate::wire::id::Id;
+use crate::wire::inference::Medium;
+use crate::wire::point::check_count;
+
+/// Payload field that keeps the name of an uploaded file.
+const FILE_NAME_FIELD: &str = "file_name";
+
+/// What became of an upload.
+#[derive(Debug, Serialize)]
+struct UploadOut {
+    /// Items stored.
+    ok: usize,
+    /// Items refused.
+    failed: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<u64>,
+    /// In the order sent.
+    items: Vec<ItemOut>,
+}
+
+#[derive(Debug, Serialize)]
+struct ItemOut {
+    /// Position in the upload, from 0.
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Id>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// An item with its id and the vectors it is to get.
+struct Prepared {
+    id: PointId,
+    media: Vec<Medium>,
+    payload: Payload,
+    /// Names of its vectors, one per job.
+    vectors: Vec<String>,
+}
+
+/// Stores every item that can be stored.
+///
+/// # Errors
+///
+/// 404 without the collection, 400 for none or too many items, 422 if no item could be stored.
+pub async fn store(app: App, name: String, items: Vec<ApiResult<Item>>) -> ApiResult<Response> {
+    let node = app.node()?;
+    let collection = node.collection(&name)?;
+    check_count(items.len(), app.options.limits.batch_points)?;
+    let targets = Targets::of(&app, &collection.config());
+    let (prepared, jobs) = blocking(move || Ok(prepare(items, &targets))).await?;
+    let embedded = app.inference.embed(&collection, jobs, Purpose::Document).await;
+    answer(move || {
+        let (mut outcome, points) = finish(&collection, prepared, embedded);
+        if !points.is_empty() {
+            outcome.operation_id = Some(node.upsert(&name, points)?.operation_id);
+        }
+        if outcome.ok == 0 { Err(all_refused(&outcome)) } else { Ok(outcome) }
+    })
+    .await
+}
+
+/// Which vectors of a collection an item gets.
+struct Targets {
+    text: VectorsFor,
+    image: VectorsFor,
+    keep_media: bool,
+}
+
+impl Targets {
+    fn of(app: &App, config: &CollectionConfig) -> Self {
+        Self {
+            text: app.inference.vectors_for(config, Modality::Text),
+            image: app.inference.vectors_for(config, Modality::Image),
+            keep_media: config.media.keep,
+        }
+    }
+
+    fn names(list: &VectorsFor) -> impl Iterator<Item = &String> {
+        list.dense.iter().chain(&list.sparse)
+    }
+}
+
+fn prepare(items: Vec<ApiResult<Item>>, targets: &Targets) -> (Vec<ApiResult<Prepared>>, Vec<Job>) {
+    let mut jobs = Vec::new();
+    let prepared = items.into_iter().map(|item| prepare_one(item?, targets, &mut jobs)).collect();
+    (prepared, jobs)
+}
+
+fn prepare_one(item: Item, targets: &Targets, jobs: &mut Vec<Job>) -> ApiResult<Prepared> {
+    let id = item.id_or_derived();
+    let words = item.words();
+    // Words of a picture are welcome but not needed; what was sent for its own sake must be findable.
+    let words_needed = item.image.is_none();
+    let media = [
+        (words.map(Medium::Text), &targets.text, "text", words_needed),
+        (item.image.map(Medium::Image), &targets.image, "image", true),
+    ];
+    let mut prepared = Prepared { id, media: Vec::new(), payload: item.payload, vectors: Vec::new() };
+    for (medium, vectors, kind, needed) in media {
+        let Some(medium) = medium else { continue };
+        let names: Vec<&String> = Targets::names(vectors).collect();
+        if names.is_empty() && needed {
+            return Err(ApiError::unprocessable(format!(
+                "this collection has no embedder for {kind}: create one with PUT /collections/NAME without a body, or name embedders"
+            )));
+        }
+        for name in names {
+            jobs.push(Job {
+                vector: name.clone(),
+                medium: medium.clone(),
+                model: None,
+                options: Map::new(),
+            });
+            prepared.vectors.push(name.clone());
+        }
+        prepared.media.push(medium);
+    }
+    if prepared.media.is_empty() {
+        return Err(ApiError::unprocessable("the item has neither text nor image: give one"));
+    }
+    if let Some(file_name) = item.file_name {
+        prepared.payload.entry(FILE_NAME_FIELD).or_insert_with(|| Value::String(file_name));
+    }
+    if !targets.keep_media {
+        prepared.media.clear();
+    }
+    Ok(prepared)
+}
+
+/// Puts vectors and items together. An item is refused if any of its vectors is.
+fn finish(
+    collection: &Collection,
+    prepared: Vec<ApiResult<Prepared>>,
+    embedded: Embedded,
+) -> (UploadOut, Vec<Point>) {
+    let mut vectors = embedded.vectors.into_iter();
+    let mut outcome = UploadOut { ok: 0, failed: 0, operation_id: None, items: Vec::new() };
+    let mut points = Vec::new();
+    for (index, item) in prepared.into_iter().enumerate() {
+        let (id, point) = match item {
+            Ok(item) => (Some(item.id.clone()), assemble(collection, item, &mut vectors)),
+            Err(error) => (None, Err(error)),
+        };
+        let error = match point {
+            Ok(point) => {
+                points.push(point);
+                outcome.ok += 1;
+                None
+            }
+            Err(error) => {
+                outcome.failed += 1;
+                Some(error.message)
+            }
+        };
+        let status = if error.is_some() { "error" } else { "ok" };
+        outcome.items.push(ItemOut { index, id: id.map(Id), status, error });
+    }
+    (outcome, points)
+}
+
+fn assemble(
+    collection: &Collection,
+    item: Prepared,
+    vectors: &mut impl Iterator<Item = ApiResult<Vector>>,
+) -> ApiResult<Point> {
+    // All of its vectors are taken from the line, even if the first is an error.
+    let embedded: Vec<_> = vectors.by_ref().take(item.vectors.len()).collect();
+    let mut point = Point { id: item.id, vectors: Default::default(), payload: item.payload, media: Vec::new() };
+    for (name, vector) in item.vectors.into_iter().zip(embedded) {
+        point.vectors.insert(name, vector?);
+    }
+    for medium in item.media {
+        keep_medium(&mut point.media, medium.to_media());
+    }
+    collection.check(&mut point)?;
+    Ok(point)
+}
+
+fn all_refused(outcome: &UploadOut) -> ApiError {
+    let first = outcome.items.iter().find_map(|item| item.error.as_deref()).unwrap_or_default();
+    let message = match outcome.failed {
+        1 => first.to_owned(),
+        failed => format!("none of {failed} items could be stored; the first: {}", quote(first)),
+    };
+    let mut error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+    error.result = serde_json::to_value(outcome).ok();
+    error
+}

@@ -1,0 +1,231 @@
+//! The HTTP edge of Vecino: the dialect that existing clients speak, what we add to it, and media to vectors on the way in.
+//!
+//! What this crate is not: it stores nothing and searches nothing. It reads requests into the model of [`cluster::engine`],
+//! lets [`embed`] turn texts and pictures into vectors, calls a [`cluster::Node`], and writes answers.
+//!
+//! ```
+//! # fn main() -> anyhow::Result<()> {
+//! let data = tempfile::tempdir()?;
+//! let runtime = server::runtime()?;
+//! runtime.block_on(async {
+//!     let mut options = server::ServeOptions::new(data.path());
+//!     options.listen.set_port(0);
+//!     let running = server::spawn(options).await?;
+//!     println!("http://{}/ui", running.addr);
+//!     running.shutdown().await
+//! })
+//! # }
+//! ```
+
+mod auth;
+mod config;
+mod http;
+mod hybrid;
+mod inference;
+mod ingest;
+mod telemetry;
+mod ui;
+mod wire;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use cluster::{Node, NodeOptions};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use auth::Auth;
+pub use config::{LISTEN_DEFAULT, Limits, ServeOptions};
+pub use telemetry::init_logging;
+
+use http::{ApiError, ApiResult};
+use inference::Inference;
+use telemetry::Metrics;
+
+/// Threads that serve sockets. They never compute for long, so two are enough for many connections.
+const SOCKET_THREADS: usize = 2;
+/// Threads that block on disk or compute an answer: enough that searches go on while writes wait for their fsync.
+const WORK_THREADS_MAX: usize = 32;
+/// How long open connections may finish after a signal to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// What all handlers share.
+pub(crate) struct AppState {
+    options: ServeOptions,
+    auth: Auth,
+    /// Absent while the storage opens.
+    node: OnceLock<Arc<Node>>,
+    inference: Inference,
+    metrics: Metrics,
+    thumbnails: http::Thumbnails,
+}
+
+pub(crate) type App = Arc<AppState>;
+
+impl AppState {
+    /// The storage.
+    ///
+    /// # Errors
+    ///
+    /// 503 while it opens.
+    fn node(&self) -> ApiResult<Arc<Node>> {
+        let starting = || ApiError::unavailable("the server is starting: try again in a second");
+        self.node.get().cloned().ok_or_else(starting)
+    }
+}
+
+/// A server that runs in the background of a runtime.
+pub struct Running {
+    /// Where it listens, with the port that was taken.
+    pub addr: SocketAddr,
+    /// The key that requests must carry, given or made.
+    pub api_key: Option<String>,
+    /// Whether the key was made for this run, so that it must be shown.
+    pub api_key_generated: bool,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Stops accepting, lets open requests finish within ten seconds, and closes the storage.
+    ///
+    /// # Errors
+    ///
+    /// What ended the server, if it had ended before.
+    pub async fn shutdown(self) -> anyhow::Result<()> {
+        // Nobody listens if it has ended already; then `serving` says why.
+        let _ = self.stop.send(true);
+        self.serving.await.context("join the server")?
+    }
+}
+
+/// A runtime of the size that a server needs: few threads, so that an idle one is small.
+///
+/// # Errors
+///
+/// If the system starts no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SOCKET_THREADS)
+        .max_blocking_threads(WORK_THREADS_MAX)
+        .enable_all()
+        .thread_name("vecino")
+        .build()
+}
+
+/// Listens and serves until SIGINT or SIGTERM, then stops gracefully.
+///
+/// # Errors
+///
+/// If the address cannot be taken or the storage cannot be opened; the error says what to do.
+pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    let data_dir = options.data_dir.display().to_string();
+    let signal = stop_signal().context("listen for signals")?;
+    let mut running = spawn(options).await?;
+    announce(&running, &data_dir);
+    tokio::select! {
+        () = signal => running.shutdown().await,
+        ended = &mut running.serving => ended.context("join the server")?,
+    }
+}
+
+fn announce(running: &Running, data_dir: &str) {
+    eprintln!("Vecino {} listens on http://{} with data in {data_dir}", env!("CARGO_PKG_VERSION"), running.addr);
+    eprintln!("Search page: http://{}/ui", running.addr);
+    if let Some(key) = running.api_key.as_deref().filter(|_| running.api_key_generated) {
+        eprintln!("No API key was given and the address is not loopback, so one was made for this run: {key}");
+        eprintln!("Send it as header `api-key`; choose your own with --api-key or VECINO_API_KEY.");
+    }
+}
+
+/// Listens, then opens the storage in the background: `/readyz` tells when all collections are loaded.
+///
+/// # Errors
+///
+/// If the address cannot be taken. A storage that cannot be opened ends the server: see [`Running::shutdown`].
+pub async fn spawn(options: ServeOptions) -> anyhow::Result<Running> {
+    let listen = options.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("listen on {listen}: is another server running there? choose another address with --listen")
+    })?;
+    let addr = listener.local_addr().context("read the address")?;
+    let auth = Auth::new(options.api_key.clone(), addr);
+    let api_key = auth.key().map(str::to_owned);
+    let api_key_generated = auth.generated();
+    let app: App = Arc::new(AppState {
+        auth,
+        node: OnceLock::new(),
+        inference: Inference::new(embed::Registry::builtin()),
+        metrics: Metrics::default(),
+        thumbnails: http::Thumbnails::default(),
+        options,
+    });
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(run(app, listener, stopped));
+    Ok(Running { addr, api_key, api_key_generated, stop, serving })
+}
+
+/// Serves until told to stop or the storage refuses to open.
+async fn run(app: App, listener: TcpListener, stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let router = http::router(Arc::clone(&app));
+    let (close, closed) = watch::channel(false);
+    let server = axum::serve(listener, router).with_graceful_shutdown(until_true(closed));
+    let mut server = tokio::spawn(async move { server.await });
+    let opened = open(Arc::clone(&app)).await;
+    if opened.is_ok() {
+        tokio::select! {
+            () = until_true(stopped) => {}
+            ended = &mut server => return Ok(ended.context("join the listener")??),
+        }
+    }
+    // The receiver lives in the server, which still runs.
+    let _ = close.send(true);
+    if tokio::time::timeout(SHUTDOWN_GRACE, &mut server).await.is_err() {
+        tracing::warn!("connections were cut after {} s", SHUTDOWN_GRACE.as_secs());
+        server.abort();
+    }
+    opened
+}
+
+async fn open(app: App) -> anyhow::Result<()> {
+    let opening = tokio::task::spawn_blocking(move || {
+        let dir = &app.options.data_dir;
+        let node = Node::open(dir, NodeOptions::default())
+            .with_context(|| format!("open the data in {}", dir.display()))?;
+        // It is set here only.
+        let _ = app.node.set(Arc::new(node));
+        tracing::info!("storage is open");
+        anyhow::Ok(())
+    });
+    opening.await.context("join the opening")?
+}
+
+async fn until_true(mut watched: watch::Receiver<bool>) {
+    // A sender that is gone means stop, too.
+    let _ = watched.wait_for(|&value| value).await;
+}
+
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without a handler the process ends at once, which is what was asked.
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

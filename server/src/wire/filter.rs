@@ -1,0 +1,388 @@
+//! The dialect's filter.
+
+use cluster::engine::filter::path::Path;
+use cluster::engine::filter::{Condition, Filter, Match, MinShould, Range, Scalar};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::OneOrMany;
+use super::id::Id;
+use crate::http::{ApiError, ApiResult};
+
+/// `{"must", "should", "must_not", "min_should"}`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilterWire {
+    must: OneOrMany<ConditionWire>,
+    should: OneOrMany<ConditionWire>,
+    must_not: OneOrMany<ConditionWire>,
+    min_should: Option<MinShouldWire>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MinShouldWire {
+    conditions: Vec<ConditionWire>,
+    min_count: usize,
+}
+
+/// One condition: its keys tell which. A filter may stand as a condition.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConditionWire {
+    key: Option<String>,
+    r#match: Option<MatchWire>,
+    range: Option<RangeWire>,
+    values_count: Option<CountWire>,
+    geo_radius: Option<Value>,
+    geo_bounding_box: Option<Value>,
+    geo_polygon: Option<Value>,
+    is_empty: Option<FlagOrField>,
+    is_null: Option<FlagOrField>,
+    has_id: Option<Vec<Id>>,
+    has_vector: Option<String>,
+    nested: Option<Box<NestedWire>>,
+    slice: Option<Value>,
+    must: Option<OneOrMany<ConditionWire>>,
+    should: Option<OneOrMany<ConditionWire>>,
+    must_not: Option<OneOrMany<ConditionWire>>,
+    min_should: Option<MinShouldWire>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NestedWire {
+    key: String,
+    filter: FilterWire,
+}
+
+/// `{"key": …, "is_empty": true}` or `{"is_empty": {"key": …}}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a boolean beside `key`, or {\"key\": path}")]
+enum FlagOrField {
+    Flag(bool),
+    Field { key: String },
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MatchWire {
+    value: Option<Value>,
+    any: Option<Vec<Value>>,
+    except: Option<Vec<Value>>,
+    text: Option<String>,
+    text_any: Option<String>,
+    phrase: Option<String>,
+    prefix: Option<Value>,
+    substring: Option<Value>,
+}
+
+/// Bounds: numbers, or datetimes as RFC 3339 text.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RangeWire {
+    lt: Option<Bound>,
+    lte: Option<Bound>,
+    gt: Option<Bound>,
+    gte: Option<Bound>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a number or an RFC 3339 datetime")]
+enum Bound {
+    Number(f64),
+    Datetime(String),
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CountWire {
+    lt: Option<u64>,
+    lte: Option<u64>,
+    gt: Option<u64>,
+    gte: Option<u64>,
+}
+
+impl FilterWire {
+    /// The engine's form.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it nests deeper than `depth_max`, a path or datetime cannot be read, or a condition is none or several; 501 for
+    /// conditions that this version lacks.
+    pub fn filter(self, depth_max: usize) -> ApiResult<Filter> {
+        self.at_depth(1, depth_max).map_err(|error| error.at("filter"))
+    }
+
+    fn at_depth(self, depth: usize, depth_max: usize) -> ApiResult<Filter> {
+        if depth > depth_max {
+            return Err(ApiError::bad_request(format!(
+                "it nests more than {depth_max} deep: make it flatter"
+            )));
+        }
+        let list = |conditions: Vec<ConditionWire>| -> ApiResult<Vec<Condition>> {
+            conditions.into_iter().map(|condition| condition.condition(depth, depth_max)).collect()
+        };
+        let min_should = self
+            .min_should
+            .map(|wire| -> ApiResult<MinShould> {
+                Ok(MinShould { conditions: list(wire.conditions)?, min_count: wire.min_count })
+            })
+            .transpose()?;
+        Ok(Filter {
+            must: list(self.must.0)?,
+            should: list(self.should.0)?,
+            must_not: list(self.must_not.0)?,
+            min_should,
+        })
+    }
+}
+
+impl ConditionWire {
+    fn condition(mut self, depth: usize, depth_max: usize) -> ApiResult<Condition> {
+        self.refuse_unsupported()?;
+        let mut found = Vec::new();
+        if let Some(filter) = self.take_filter() {
+            found.push(Condition::Filter(Box::new(filter.at_depth(depth + 1, depth_max)?)));
+        }
+        if let Some(ids) = self.has_id.take() {
+            found.push(Condition::HasId(ids.into_iter().map(|id| id.0).collect()));
+        }
+        found.extend(self.has_vector.take().map(Condition::HasVector));
+        if let Some(nested) = self.nested.take() {
+            let filter = nested.filter.at_depth(depth + 1, depth_max)?;
+            found.push(Condition::Nested { key: path(&nested.key)?, filter: Box::new(filter) });
+        }
+        let key = self.key.take();
+        self.push_field_conditions(key.as_deref(), &mut found)?;
+        match (found.len(), key) {
+            (1, _) => Ok(found.swap_remove(0)),
+            (0, Some(key)) => Err(ApiError::bad_request(format!(
+                "the condition on `{key}` has no match, range, values_count, is_empty or is_null"
+            ))),
+            // `{}` is a filter without conditions: it lets everything pass.
+            (0, None) => Ok(Condition::Filter(Box::default())),
+            // Several tests in one object: all of them hold.
+            _ => Ok(Condition::Filter(Box::new(Filter { must: found, ..Filter::default() }))),
+        }
+    }
+
+    fn refuse_unsupported(&self) -> ApiResult<()> {
+        let unsupported = [
+            ("geo_radius", &self.geo_radius),
+            ("geo_bounding_box", &self.geo_bounding_box),
+            ("geo_polygon", &self.geo_polygon),
+            ("slice", &self.slice),
+        ];
+        match unsupported.iter().find(|(_, value)| value.is_some()) {
+            Some((name, _)) => Err(ApiError::unsupported(format!("the condition `{name}`"))),
+            None => Ok(()),
+        }
+    }
+
+    fn take_filter(&mut self) -> Option<FilterWire> {
+        let filter = (self.must.take(), self.should.take(), self.must_not.take(), self.min_should.take());
+        if let (None, None, None, None) = filter {
+            return None;
+        }
+        Some(FilterWire {
+            must: filter.0.unwrap_or_default(),
+            should: filter.1.unwrap_or_default(),
+            must_not: filter.2.unwrap_or_default(),
+            min_should: filter.3,
+        })
+    }
+
+    fn push_field_conditions(self, key: Option<&str>, found: &mut Vec<Condition>) -> ApiResult<()> {
+        let field = |name: &str| match key {
+            Some(key) => path(key),
+            None => Err(ApiError::bad_request(format!("`{name}` stands without `key`: name the field"))),
+        };
+        if let Some(wire) = self.r#match {
+            found.push(Condition::Match { key: field("match")?, value: wire.value(key.unwrap_or_default())? });
+        }
+        if let Some(wire) = self.range {
+            found.push(wire.condition(field("range")?)?);
+        }
+        if let Some(CountWire { lt, lte, gt, gte }) = self.values_count {
+            let range = Range { lt, lte, gt, gte };
+            found.push(Condition::ValuesCount { key: field("values_count")?, range });
+        }
+        for (name, wire, make) in [
+            ("is_empty", self.is_empty, Condition::IsEmpty as fn(Path) -> Condition),
+            ("is_null", self.is_null, Condition::IsNull),
+        ] {
+            match wire {
+                None => {}
+                Some(FlagOrField::Field { key }) => found.push(make(path(&key)?)),
+                Some(FlagOrField::Flag(true)) => found.push(make(field(name)?)),
+                Some(FlagOrField::Flag(false)) => {
+                    let must_not = vec![make(field(name)?)];
+                    found.push(Condition::Filter(Box::new(Filter { must_not, ..Filter::default() })));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path(text: &str) -> ApiResult<Path> {
+    Ok(Path::parse(text)?)
+}
+
+impl MatchWire {
+    fn value(self, key: &str) -> ApiResult<Match> {
+        let at = |error: ApiError| error.at(format!("match of `{key}`"));
+        if self.prefix.is_some() || self.substring.is_some() {
+            return Err(at(ApiError::unsupported("`prefix` or `substring`")));
+        }
+        let list = |values: Vec<Value>| values.into_iter().map(scalar).collect::<ApiResult<Vec<_>>>();
+        let mut found = Vec::new();
+        if let Some(value) = self.value {
+            found.push(Match::Value(scalar(value).map_err(at)?));
+        }
+        if let Some(values) = self.any {
+            found.push(Match::Any(list(values).map_err(at)?));
+        }
+        if let Some(values) = self.except {
+            found.push(Match::Except(list(values).map_err(at)?));
+        }
+        found.extend(self.text.map(Match::Text));
+        found.extend(self.text_any.map(Match::TextAny));
+        found.extend(self.phrase.map(Match::Phrase));
+        if found.len() != 1 {
+            return Err(at(ApiError::bad_request(format!(
+                "{} of value, any, except, text, text_any, phrase are given: give one",
+                found.len()
+            ))));
+        }
+        Ok(found.swap_remove(0))
+    }
+}
+
+fn scalar(value: Value) -> ApiResult<Scalar> {
+    match value {
+        Value::Bool(flag) => Ok(Scalar::Bool(flag)),
+        Value::String(text) => Ok(Scalar::Keyword(text)),
+        Value::Number(number) => number.as_i64().map(Scalar::Integer).ok_or_else(|| {
+            ApiError::bad_request(format!(
+                "{number} is no 64-bit integer: compare floats with `range`"
+            ))
+        }),
+        _ => Err(ApiError::bad_request("it compares with strings, integers and booleans only")),
+    }
+}
+
+impl RangeWire {
+    fn condition(self, key: Path) -> ApiResult<Condition> {
+        let bounds = [&self.lt, &self.lte, &self.gt, &self.gte];
+        let datetime = bounds.iter().any(|bound| matches!(bound, Some(Bound::Datetime(_))));
+        if datetime {
+            let range = Range {
+                lt: microseconds(self.lt)?,
+                lte: microseconds(self.lte)?,
+                gt: microseconds(self.gt)?,
+                gte: microseconds(self.gte)?,
+            };
+            return Ok(Condition::DatetimeRange { key, range });
+        }
+        let number = |bound: Option<Bound>| match bound {
+            Some(Bound::Number(number)) => Some(number),
+            _ => None,
+        };
+        let range = Range {
+            lt: number(self.lt),
+            lte: number(self.lte),
+            gt: number(self.gt),
+            gte: number(self.gte),
+        };
+        Ok(Condition::Range { key, range })
+    }
+}
+
+fn microseconds(bound: Option<Bound>) -> ApiResult<Option<i64>> {
+    match bound {
+        None => Ok(None),
+        Some(Bound::Number(number)) => Err(ApiError::bad_request(format!(
+            "range: {number} stands beside a datetime: give all bounds in one kind"
+        ))),
+        Some(Bound::Datetime(text)) => {
+            let parsed = cluster::engine::filter::parse_datetime(&text);
+            parsed.map(Some).ok_or_else(|| {
+                ApiError::bad_request(format!(
+                    "range: \"{}\" is no datetime: write it as 2026-01-31T12:00:00Z",
+                    crate::http::quote(&text)
+                ))
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> ApiResult<Filter> {
+        crate::http::from_json::<FilterWire>(json.as_bytes())?.filter(64)
+    }
+
+    fn one(json: &str) -> Condition {
+        let mut filter = read(&format!("{{\"must\": {json}}}")).unwrap();
+        assert_eq!(filter.must.len(), 1);
+        filter.must.swap_remove(0)
+    }
+
+    #[test]
+    fn every_condition_is_read() {
+        let check = |json: &str, expected: &str| {
+            let got = format!("{:?}", one(json));
+            assert!(got.starts_with(expected), "{json}: {got}");
+        };
+        check("{\"key\": \"a\", \"match\": {\"value\": 1}}", "Match");
+        check("[{\"key\": \"a.b[].c\", \"match\": {\"any\": [\"x\", \"y\"]}}]", "Match");
+        check("{\"key\": \"a\", \"match\": {\"except\": []}}", "Match");
+        check("{\"key\": \"a\", \"match\": {\"text\": \"x\"}}", "Match");
+        check("{\"key\": \"a\", \"range\": {\"gt\": 1, \"lte\": 2.5, \"lt\": null}}", "Range");
+        check("{\"key\": \"a\", \"range\": {\"gt\": \"2026-01-01T00:00:00Z\"}}", "DatetimeRange");
+        check("{\"key\": \"a\", \"values_count\": {\"gte\": 2}}", "ValuesCount");
+        check("{\"is_empty\": {\"key\": \"a\"}}", "IsEmpty");
+        check("{\"key\": \"a\", \"is_null\": true}", "IsNull");
+        check("{\"has_id\": [1, \"x\"]}", "HasId");
+        check("{\"has_vector\": \"\"}", "HasVector");
+        check("{\"nested\": {\"key\": \"a\", \"filter\": {\"must\": []}}}", "Nested");
+        check("{\"should\": [{\"has_id\": [1]}]}", "Filter");
+        check("{}", "Filter");
+        let filter = read("{\"min_should\": {\"conditions\": [{\"has_id\": []}], \"min_count\": 1}, \"must\": null}");
+        assert_eq!(filter.unwrap().min_should.unwrap().min_count, 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let check = |json: &str, status: u16, part: &str| {
+            let error = read(json).unwrap_err();
+            assert_eq!(error.status.as_u16(), status, "{error}");
+            assert!(error.message.contains(part), "{json}: {error}");
+        };
+        check("{\"most\": []}", 400, "unknown field `most`");
+        check("{\"must\": [{\"key\": \"a\", \"macth\": {}}]}", 400, "unknown field `macth`");
+        check("{\"must\": [{\"key\": \"a\"}]}", 400, "no match, range");
+        check("{\"must\": [{\"match\": {\"value\": 1}}]}", 400, "without `key`");
+        check("{\"must\": [{\"key\": \"a\", \"match\": {}}]}", 400, "0 of value");
+        check("{\"must\": [{\"key\": \"a\", \"match\": {\"value\": 1.5}}]}", 400, "`range`");
+        check("{\"must\": [{\"key\": \"a\", \"range\": {\"gt\": \"yesterday\"}}]}", 400, "no datetime");
+        check("{\"must\": [{\"key\": \"a\", \"range\": {\"gt\": [1]}}]}", 400, "must[0].range.gt");
+        check("{\"must\": [{\"key\": \"a\", \"geo_radius\": {}}]}", 501, "not supported yet");
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| {
+            format!("{}{{}}{}", "{\"must\": ".repeat(depth), "}".repeat(depth))
+        };
+        assert!(read(&nested(63)).is_ok());
+        let error = read(&nested(100)).unwrap_err();
+        assert!(error.message.contains("64 deep"), "{error}");
+        let error = read(&nested(1000)).unwrap_err();
+        assert!(error.message.contains("nested more than 128 deep"), "{error}");
+    }
+}

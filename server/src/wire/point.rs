@@ -1,0 +1,253 @@
+//! Points to be written, as a list or as columns.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use cluster::engine::{Media, Payload, Point, PointId, Vector};
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::id::Id;
+use super::vector::VectorInput;
+use crate::http::{ApiError, ApiResult};
+
+/// Body of `PUT /collections/{c}/points`: `{"points": []}` or `{"batch": {}}`.
+#[derive(Debug, Deserialize)]
+pub struct UpsertWire {
+    points: Option<Vec<PointWire>>,
+    batch: Option<BatchWire>,
+    update_filter: Option<Value>,
+    update_mode: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PointWire {
+    id: Id,
+    vector: Option<VectorInput>,
+    payload: Option<Payload>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BatchWire {
+    ids: Vec<Id>,
+    vectors: Columns,
+    payloads: Option<Vec<Option<Payload>>>,
+}
+
+/// The vectors of a batch: one list for the unnamed vector (or of whole points), or one list per name.
+#[derive(Debug)]
+enum Columns {
+    Rows(Vec<VectorInput>),
+    Named(BTreeMap<String, Vec<VectorInput>>),
+}
+
+impl<'de> Deserialize<'de> for Columns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ColumnsVisitor;
+        impl<'de> Visitor<'de> for ColumnsVisitor {
+            type Value = Columns;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of vectors, or an object with a list of vectors per name")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Columns, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Columns::Rows)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Columns, A::Error> {
+                BTreeMap::deserialize(MapAccessDeserializer::new(map)).map(Columns::Named)
+            }
+        }
+        deserializer.deserialize_any(ColumnsVisitor)
+    }
+}
+
+/// A point on its way in: its media may not be vectors yet.
+#[derive(Clone, Debug)]
+pub struct PointDraft {
+    /// The user's id.
+    pub id: PointId,
+    /// Vectors by name; the unnamed one is `""`.
+    pub vectors: Vec<(String, VectorInput)>,
+    /// JSON object attached to the point.
+    pub payload: Payload,
+    /// Source bytes to keep.
+    pub media: Vec<Media>,
+}
+
+impl UpsertWire {
+    /// The points, in the order sent.
+    ///
+    /// # Errors
+    ///
+    /// 400 if there are none or more than `count_max`, or the columns of a batch differ in length; 501 for conditional writes.
+    pub fn drafts(self, count_max: usize) -> ApiResult<Vec<PointDraft>> {
+        if self.update_filter.is_some_and(|filter| !filter.is_null()) {
+            return Err(ApiError::unsupported("`update_filter`"));
+        }
+        if self.update_mode.is_some_and(|mode| mode != "upsert") {
+            return Err(ApiError::unsupported("`update_mode` other than \"upsert\""));
+        }
+        let drafts: Vec<PointDraft> = match (self.points, self.batch) {
+            (Some(points), None) => points.into_iter().map(PointWire::draft).collect(),
+            (None, Some(batch)) => batch.drafts()?,
+            _ => return Err(ApiError::bad_request("give either `points` or `batch`")),
+        };
+        check_count(drafts.len(), count_max)?;
+        Ok(drafts)
+    }
+}
+
+/// Refuses a request about nothing, or about too much.
+///
+/// # Errors
+///
+/// 400 that says the limit.
+pub fn check_count(count: usize, count_max: usize) -> ApiResult<()> {
+    match count {
+        0 => Err(ApiError::bad_request("the batch is empty: send at least one item")),
+        _ if count > count_max => Err(ApiError::bad_request(format!(
+            "{count} items are too many: one request takes {count_max}, send several"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl PointWire {
+    fn draft(self) -> PointDraft {
+        PointDraft {
+            id: self.id.0,
+            vectors: by_name(self.vector),
+            payload: self.payload.unwrap_or_default(),
+            media: Vec::new(),
+        }
+    }
+}
+
+/// A lone vector is the unnamed one.
+fn by_name(vector: Option<VectorInput>) -> Vec<(String, VectorInput)> {
+    match vector {
+        None => Vec::new(),
+        Some(VectorInput::Named(named)) => named,
+        Some(vector) => vec![(String::new(), vector)],
+    }
+}
+
+impl BatchWire {
+    fn drafts(self) -> ApiResult<Vec<PointDraft>> {
+        let count = self.ids.len();
+        let same_length = |what: &str, got: usize| match got == count {
+            true => Ok(()),
+            false => Err(ApiError::bad_request(format!(
+                "batch: {count} ids but {got} {what}: give one each"
+            ))),
+        };
+        let mut vectors: Vec<Vec<(String, VectorInput)>> = Vec::new();
+        match self.vectors {
+            Columns::Rows(rows) => {
+                same_length("vectors", rows.len())?;
+                vectors.extend(rows.into_iter().map(|row| by_name(Some(row))));
+            }
+            Columns::Named(columns) => {
+                vectors.resize_with(count, Vec::new);
+                for (name, column) in columns {
+                    same_length(&format!("vectors \"{name}\""), column.len())?;
+                    for (point, vector) in vectors.iter_mut().zip(column) {
+                        point.push((name.clone(), vector));
+                    }
+                }
+            }
+        }
+        let mut payloads = self.payloads.unwrap_or_default();
+        if payloads.is_empty() {
+            payloads.resize(count, None);
+        }
+        same_length("payloads", payloads.len())?;
+        let points = self.ids.into_iter().zip(vectors).zip(payloads);
+        Ok(points
+            .map(|((id, vectors), payload)| PointDraft {
+                id: id.0,
+                vectors,
+                payload: payload.unwrap_or_default(),
+                media: Vec::new(),
+            })
+            .collect())
+    }
+}
+
+impl PointDraft {
+    /// The point, once its media are vectors.
+    ///
+    /// # Errors
+    ///
+    /// 400 if a vector has a form that no point can hold, or its name stands twice; 501 for multi-vectors.
+    pub fn point(self) -> ApiResult<Point> {
+        let mut vectors = BTreeMap::new();
+        for (name, input) in self.vectors {
+            let vector = match input {
+                VectorInput::Dense(numbers) => Vector::Dense(numbers),
+                VectorInput::Sparse(sparse) => Vector::Sparse(sparse),
+                VectorInput::Multi => return Err(ApiError::unsupported(format!("vector \"{name}\": a multi-vector"))),
+                other => {
+                    return Err(ApiError::bad_request(format!(
+                        "vector \"{name}\": {} is no vector of a point: give a list of numbers",
+                        other.form()
+                    )));
+                }
+            };
+            if vectors.insert(name.clone(), vector).is_some() {
+                return Err(ApiError::bad_request(format!("vector \"{name}\" stands twice")));
+            }
+        }
+        Ok(Point { id: self.id, vectors, payload: self.payload, media: self.media })
+    }
+}
+
+/// "item 17 of 100 (id 5)": how errors name one of many, counted from 1.
+pub fn item_name(at: usize, count: usize, id: &PointId) -> String {
+    format!("item {} of {count} (id {id})", at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> ApiResult<Vec<Point>> {
+        let wire: UpsertWire = crate::http::from_json(json.as_bytes())?;
+        wire.drafts(3)?.into_iter().map(PointDraft::point).collect()
+    }
+
+    #[test]
+    fn lists_and_columns_give_the_same() {
+        let list = read(
+            "{\"points\": [{\"id\": 1, \"vector\": [1, 2], \"payload\": {\"a\": 1}}, {\"id\": \"x\", \"vector\": {\"\": [3, 4]}}]}",
+        );
+        let rows = read("{\"batch\": {\"ids\": [1, \"x\"], \"vectors\": [[1, 2], [3, 4]], \"payloads\": [{\"a\": 1}, null]}}");
+        let named = read("{\"batch\": {\"ids\": [1, \"x\"], \"vectors\": {\"\": [[1, 2], [3, 4]]}, \"payloads\": [{\"a\": 1}, {}]}}");
+        let list = format!("{:?}", list.unwrap());
+        assert_eq!(list, format!("{:?}", rows.unwrap()));
+        assert_eq!(list, format!("{:?}", named.unwrap()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let check = |json: &str, status: u16, part: &str| {
+            let error = read(json).unwrap_err();
+            assert_eq!(error.status.as_u16(), status, "{error}");
+            assert!(error.message.contains(part), "{json}: {error}");
+        };
+        check("{}", 400, "either `points` or `batch`");
+        check("{\"points\": []}", 400, "empty");
+        check("{\"points\": [{\"id\":1},{\"id\":2},{\"id\":3},{\"id\":4}]}", 400, "takes 3");
+        check("{\"points\": [{\"id\": 1, \"vector\": [[1]]}]}", 501, "multi-vector");
+        check("{\"points\": [{\"id\": 1, \"vector\": 5}]}", 400, "an id is no vector");
+        check("{\"points\": [{\"id\": 1, \"vector\": {\"a\": [1], \"a\": [2]}}]}", 400, "twice");
+        check("{\"points\": [{\"id\": 1, \"vector\": [1, null]}]}", 400, "points[0].vector[1]");
+        check("{\"batch\": {\"ids\": [1], \"vectors\": [[1], [2]]}}", 400, "1 ids but 2 vectors");
+        check("{\"batch\": {\"ids\": [1], \"vectors\": {\"a\": []}}}", 400, "vectors \"a\"");
+        check("{\"points\": [{\"id\": 1}], \"update_filter\": {}}", 501, "update_filter");
+    }
+}
