@@ -99,7 +99,18 @@ impl Running {
     pub async fn shutdown(self) -> anyhow::Result<()> {
         // Nobody listens if it has ended already; then `serving` says why.
         let _ = self.stop.send(true);
-        self.serving.await.context("join the server")?
+        self.ended().await
+    }
+
+    /// Waits until the server ends by itself, which it does only if its storage cannot be opened or its socket breaks.
+    ///
+    /// # Errors
+    ///
+    /// Why it ended.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        // The sender must live until then: its end means stop.
+        let Self { serving, stop: _stop, .. } = self;
+        serving.await.context("join the server")?
     }
 }
 

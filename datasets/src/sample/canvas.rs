@@ -194,7 +194,8 @@ impl Canvas {
 
     /// Draws with left and right exchanged.
     pub fn mirrored(&mut self, draw: impl FnOnce(&mut Canvas)) {
-        let before = std::mem::replace(&mut self.transform, self.transform.pre_scale(-1.0, 1.0));
+        let exchanged = self.transform.pre_scale(-1.0, 1.0);
+        let before = std::mem::replace(&mut self.transform, exchanged);
         draw(self);
         self.transform = before;
     }

@@ -110,7 +110,7 @@ mod tests {
         check(&[sealed(1000)], growing(10, 1000), Some((true, &[])));
         check(&[sealed(30)], growing(10, 1000), Some((true, &[0])));
         check(&[sealed(120), sealed(30)], growing(10, 1000), Some((true, &[0, 1])));
-        check(&[sealed(121), sealed(30)], growing(10, 1000), Some((true, &[0, 1])));
+        check(&[sealed(121), sealed(30)], growing(10, 1000), Some((true, &[1])));
         check(&[sealed(500), sealed(30)], growing(10, 1000), Some((true, &[1])));
         // Unbuilt and delete-heavy segments are rewritten.
         check(&[Size { live: 60, total: 100, sealed: true }], growing(0, 0), Some((false, &[0])));

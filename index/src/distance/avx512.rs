@@ -87,6 +87,26 @@ fn largest_of(parts: [__m512; PARTS]) -> f32 {
     ))))
 }
 
+/// Asks for what will be read one page after `values[at..at + len]`.
+///
+/// The processor's own prefetching follows long rows, but loses track of short ones that are read side by side: without
+/// this, rows of 128 components are read at 60 % of memory bandwidth, with it at 95 %.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn prefetch(values: &[f32], at: usize, len: usize) {
+    /// From so many components of all rows together on, the processor does as well alone.
+    const LEN_MAX: usize = ROWS * 256;
+    const LINE: usize = 64 / size_of::<f32>();
+    const PAGE: usize = 4096 / size_of::<f32>();
+    if len <= LEN_MAX {
+        let page_after = values.as_ptr().wrapping_add(at + PAGE);
+        for line in 0..len.div_ceil(LINE) {
+            // Never faults, so the end of the rows needs no care.
+            _mm_prefetch::<_MM_HINT_T0>(page_after.wrapping_add(line * LINE).cast());
+        }
+    }
+}
+
 /// Defines the two forms of a kernel from its step and its end.
 macro_rules! kernel {
     ($one:ident, $rows:ident, $together:ident, $fold:ty, $step:ident, $end:ident) => {
@@ -109,6 +129,7 @@ macro_rules! kernel {
             let (group_rows, rest_rows) = rows.split_at(groups.len() * ROWS * dim);
             // No closures and no adapters that take them: the standard library's are not compiled for this instruction set.
             for group in 0..groups.len() {
+                prefetch(group_rows, group * ROWS * dim, ROWS * dim);
                 let mut together = [query; ROWS];
                 for i in 0..ROWS {
                     let from = (group * ROWS + i) * dim;

@@ -49,7 +49,7 @@ pub struct SearchArgs {
     /// Search for points like this stored one.
     #[arg(long, value_name = "ID", conflicts_with = "query")]
     like: Option<String>,
-    /// Name of the vector for a vector or --like; the unnamed one if not given.
+    /// Name of the vector to compare; for a vector the unnamed one, for --like all that fit, if not given.
     #[arg(long, value_name = "NAME")]
     using: Option<String>,
 }
@@ -94,9 +94,9 @@ pub fn run(args: &SearchArgs, output: Output) -> Result<()> {
     let filter = args.filter.as_deref().map(parse_filter).transpose()?;
     let client = Client::connect(&args.server)?;
     let answer = match asked {
-        Asked::Text(_) | Asked::Picture(_) => native(&client, args, &asked, filter),
         Asked::Vector(vector) => by_vector(&client, args, json!(vector), filter),
-        Asked::Like(id) => by_vector(&client, args, id, filter),
+        Asked::Like(id) if args.using.is_some() => by_vector(&client, args, id, filter),
+        asked => native(&client, args, asked, filter),
     }?;
     output.answer(&answer, |paint| to_text(&answer, args, paint));
     Ok(())
@@ -152,12 +152,13 @@ fn parse_filter(text: &str) -> Result<Value> {
     }
 }
 
-fn native(client: &Client, args: &SearchArgs, asked: &Asked, filter: Option<Value>) -> Result<Value> {
+fn native(client: &Client, args: &SearchArgs, asked: Asked, filter: Option<Value>) -> Result<Value> {
     let mut body = Map::new();
     match asked {
         Asked::Picture(bytes) => body.insert("image".to_owned(), STANDARD.encode(bytes).into()),
-        Asked::Text(text) => body.insert("text".to_owned(), text.as_str().into()),
-        Asked::Vector(_) | Asked::Like(_) => None,
+        Asked::Text(text) => body.insert("text".to_owned(), text.into()),
+        Asked::Like(id) => body.insert("like".to_owned(), id),
+        Asked::Vector(_) => None,
     };
     body.insert("k".to_owned(), args.k.into());
     body.insert("explain".to_owned(), args.explain.into());

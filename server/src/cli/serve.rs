@@ -8,9 +8,6 @@ use clap::Args;
 use super::failure::{Failure, Result};
 use super::output::Output;
 
-/// Threads that wait for sockets; what costs time runs on other threads.
-const ASYNC_THREADS: usize = 2;
-
 /// Folder of the data if nothing is said.
 pub const DATA_DEFAULT: &str = "./vecino-data";
 
@@ -47,11 +44,7 @@ pub fn run(args: &ServeArgs, _output: Output) -> Result<()> {
 ///
 /// The system gives no threads.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(ASYNC_THREADS)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("start the runtime: {error}")))
+    server::runtime().map_err(|error| Failure::new(format!("start the runtime: {error}")))
 }
 
 fn explain(error: &anyhow::Error, args: &ServeArgs) -> Failure {

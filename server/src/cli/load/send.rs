@@ -158,6 +158,10 @@ impl Worker<'_> {
         let path = collection_path(self.collection, rest);
         let reply = self.client.retrying(&Call { method, path: &path, body: Some((content_type, &body)) })?;
         match reply.status {
+            // A native upload of which nothing could be stored still tells of each item.
+            422 if first.route != Route::Points && items_of(&reply.body).is_some_and(|items| items.len() == batch.len()) => {
+                self.settle(batch, &reply.body)
+            }
             400 | 413 | 415 | 422 if batch.len() == 1 => self.refuse(first, &reply.message()),
             400 | 413 | 415 | 422 => {
                 let (left, right) = batch.split_at(batch.len() / 2);
@@ -173,9 +177,8 @@ impl Worker<'_> {
 
     /// Counts what a success took; native uploads tell of each item.
     fn settle(&self, batch: &[Item], body: &[u8]) -> Result<()> {
-        let answer: Value = if batch[0].route == Route::Points { Value::Null } else { serde_json::from_slice(body).unwrap_or_default() };
-        let answers = answer.pointer("/result/items").and_then(Value::as_array);
-        let error_at = |idx: usize| answers.and_then(|answers| answers.get(idx)?.get("error")?.as_str());
+        let answers = if batch[0].route == Route::Points { None } else { items_of(body) };
+        let error_at = |idx: usize| answers.as_ref().and_then(|answers| answers.get(idx)?.get("error")?.as_str());
         let refused = (0..batch.len()).filter(|&idx| error_at(idx).is_some()).count();
         self.state.taken.fetch_add((batch.len() - refused) as u64, Ordering::Relaxed);
         for (idx, item) in batch.iter().enumerate() {
@@ -195,6 +198,15 @@ impl Worker<'_> {
                 .mend("load into another collection, or read the rows otherwise; the reasons are in the errors file"));
         }
         Ok(())
+    }
+}
+
+/// What a native upload answers about each item.
+fn items_of(body: &[u8]) -> Option<Vec<Value>> {
+    let mut answer: Value = serde_json::from_slice(body).ok()?;
+    match answer.pointer_mut("/result/items").map(Value::take) {
+        Some(Value::Array(items)) => Some(items),
+        _ => None,
     }
 }
 
