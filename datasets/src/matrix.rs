@@ -64,15 +64,26 @@ pub enum MatrixError {
 /// # Errors
 ///
 /// The first bad row ends it.
-pub fn read_vectors(path: &Path, options: &OpenOptions, rows_max: usize) -> Result<Array2<f32>, MatrixError> {
+pub fn read_vectors(
+    path: &Path,
+    options: &OpenOptions,
+    rows_max: usize,
+) -> Result<Array2<f32>, MatrixError> {
     let mut numbers: Vec<f32> = Vec::new();
     let (mut rows, mut dim) = (0, None);
     for row in open(path, options)?.take(rows_max) {
         let row = row?;
-        let vector = row.vectors.first().map_or(&[][..], |(_, vector)| vector.as_slice());
+        let vector = row
+            .vectors
+            .first()
+            .map_or(&[][..], |(_, vector)| vector.as_slice());
         let wanted = *dim.get_or_insert(vector.len());
         if vector.len() != wanted || wanted == 0 {
-            return Err(MatrixError::Dim { source_name: row.source, wanted, got: vector.len() });
+            return Err(MatrixError::Dim {
+                source_name: row.source,
+                wanted,
+                got: vector.len(),
+            });
         }
         numbers.extend_from_slice(vector);
         rows += 1;
@@ -87,20 +98,33 @@ pub fn read_vectors(path: &Path, options: &OpenOptions, rows_max: usize) -> Resu
 /// The file holds no numbers, or one that is no `u32`.
 pub fn read_neighbors(path: &Path, options: &OpenOptions) -> Result<Array2<u32>, MatrixError> {
     let name = || path.display().to_string();
-    let mut rows = open_numbers(path, options)?.ok_or_else(|| MatrixError::NotNumbers { name: name() })?;
+    let mut rows =
+        open_numbers(path, options)?.ok_or_else(|| MatrixError::NotNumbers { name: name() })?;
     let (mut offsets, mut numbers) = (Vec::new(), Vec::new());
     let mut row = 0u64;
     while let Some(read) = rows.next_row(&mut numbers) {
-        read.map_err(|fault| MatrixError::Fault { name: name(), row, fault })?;
+        read.map_err(|fault| MatrixError::Fault {
+            name: name(),
+            row,
+            fault,
+        })?;
         for &number in &numbers {
             let is_offset = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
             if !is_offset {
-                return Err(MatrixError::Offset { name: name(), row, number });
+                return Err(MatrixError::Offset {
+                    name: name(),
+                    row,
+                    number,
+                });
             }
             offsets.push(number as u32);
         }
         row += 1;
     }
-    let k = if row == 0 { 0 } else { offsets.len() / row as usize };
+    let k = if row == 0 {
+        0
+    } else {
+        offsets.len() / row as usize
+    };
     Ok(Array2::from_shape_vec((row as usize, k), offsets)?)
 }

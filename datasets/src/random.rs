@@ -13,13 +13,17 @@ impl Random {
     /// A generator for a seed. Different seeds, also neighbouring ones, give unrelated numbers.
     pub fn new(seed: u64) -> Random {
         let mut counter = seed;
-        Random { state: std::array::from_fn(|_| split_mix(&mut counter)) }
+        Random {
+            state: std::array::from_fn(|_| split_mix(&mut counter)),
+        }
     }
 
     /// A generator for one of many streams of a seed: row `idx` of stream `stream`, say.
     pub fn of_stream(seed: u64, stream: u64, idx: u64) -> Random {
         let (mut a, mut b, mut c) = (seed, stream, idx);
-        let mixed = split_mix(&mut a) ^ split_mix(&mut b).rotate_left(21) ^ split_mix(&mut c).rotate_left(42);
+        let mixed = split_mix(&mut a)
+            ^ split_mix(&mut b).rotate_left(21)
+            ^ split_mix(&mut c).rotate_left(42);
         Random::new(mixed)
     }
 
@@ -63,7 +67,8 @@ impl Random {
         let mut sum = 0u64;
         for _ in 0..3 {
             let bits = self.next_u64();
-            sum += (bits & 0xffff) + ((bits >> 16) & 0xffff) + ((bits >> 32) & 0xffff) + (bits >> 48);
+            sum +=
+                (bits & 0xffff) + ((bits >> 16) & 0xffff) + ((bits >> 32) & 0xffff) + (bits >> 48);
         }
         (sum + 6) as f32 / 65_536.0 - 6.0
     }
@@ -93,10 +98,28 @@ mod tests {
     fn published_values() {
         let mut counter = 1_234_567;
         let got: Vec<u64> = (0..3).map(|_| split_mix(&mut counter)).collect();
-        assert_eq!(got, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
-        let mut random = Random { state: [1, 2, 3, 4] };
+        assert_eq!(
+            got,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
+        let mut random = Random {
+            state: [1, 2, 3, 4],
+        };
         let got: Vec<u64> = (0..5).map(|_| random.next_u64()).collect();
-        assert_eq!(got, [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386, 9_228_616_714_210_784_205]);
+        assert_eq!(
+            got,
+            [
+                41_943_041,
+                58_720_359,
+                3_588_806_011_781_223,
+                3_591_011_842_654_386,
+                9_228_616_714_210_784_205
+            ]
+        );
     }
 
     #[test]
@@ -106,20 +129,28 @@ mod tests {
         let normal: Vec<f64> = (0..n).map(|_| f64::from(random.normal())).collect();
         let mean = normal.iter().sum::<f64>() / f64::from(n);
         let variance = normal.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / f64::from(n);
-        assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02, "mean {mean}, variance {variance}");
+        assert!(
+            mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02,
+            "mean {mean}, variance {variance}"
+        );
         let unit: Vec<f32> = (0..n).map(|_| random.unit()).collect();
         assert!(unit.iter().all(|x| (0.0..1.0).contains(x)));
         let mean = unit.iter().map(|&x| f64::from(x)).sum::<f64>() / f64::from(n);
         assert!((mean - 0.5).abs() < 0.01, "mean {mean}");
         let mut counts = [0; 7];
         (0..7000).for_each(|_| counts[random.below(7) as usize] += 1);
-        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (850..1150).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
     fn streams_differ() {
         let first = |stream, idx| Random::of_stream(5, stream, idx).next_u64();
-        let mut all: Vec<u64> = (0..20).flat_map(|stream| (0..20).map(move |idx| first(stream, idx))).collect();
+        let mut all: Vec<u64> = (0..20)
+            .flat_map(|stream| (0..20).map(move |idx| first(stream, idx)))
+            .collect();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 400);

@@ -66,14 +66,25 @@ impl ImageSource {
     /// The file cannot be read, or there are more than `bytes_max` bytes (`ErrorKind::FileTooLarge`): not more than
     /// that is ever held.
     pub fn read(&self, bytes_max: u64) -> io::Result<Vec<u8>> {
-        let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("picture has over {bytes_max} bytes"));
+        let too_large = || {
+            io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("picture has over {bytes_max} bytes"),
+            )
+        };
         match self {
             ImageSource::Bytes(bytes) if bytes.len() as u64 > bytes_max => Err(too_large()),
             ImageSource::Bytes(bytes) => Ok(bytes.clone()),
             ImageSource::Path(path) => {
                 let mut bytes = Vec::new();
-                File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
-                if bytes.len() as u64 > bytes_max { Err(too_large()) } else { Ok(bytes) }
+                File::open(path)?
+                    .take(bytes_max.saturating_add(1))
+                    .read_to_end(&mut bytes)?;
+                if bytes.len() as u64 > bytes_max {
+                    Err(too_large())
+                } else {
+                    Ok(bytes)
+                }
             }
         }
     }
@@ -93,7 +104,13 @@ pub struct RowError {
 impl RowError {
     /// Whether nothing can be read after this row: the file breaks off, or its disk or decompressor fails.
     pub fn ends_file(&self) -> bool {
-        matches!(self.fault, RowFault::Truncated { .. } | RowFault::BadRowDim { .. } | RowFault::Read(_) | RowFault::TrailingBytes { .. })
+        matches!(
+            self.fault,
+            RowFault::Truncated { .. }
+                | RowFault::BadRowDim { .. }
+                | RowFault::Read(_)
+                | RowFault::TrailingBytes { .. }
+        )
     }
 }
 

@@ -65,19 +65,29 @@ impl Synthetic {
             Shape::Uniform => Vec::new(),
             Shape::Clusters { clusters, .. } => {
                 assert!(clusters > 0, "no vector lies around 0 centres");
-                (0..clusters).map(|_| (0..dim).map(|_| random.unit()).collect()).collect()
+                (0..clusters)
+                    .map(|_| (0..dim).map(|_| random.unit()).collect())
+                    .collect()
             }
             Shape::Manifold { latent } => {
                 assert!(latent > 0, "a surface has at least 1 dimension");
                 let hidden = 2 * latent as usize;
-                vec![layer(&mut random, hidden, latent as usize), layer(&mut random, dim, hidden)]
+                vec![
+                    layer(&mut random, hidden, latent as usize),
+                    layer(&mut random, dim, hidden),
+                ]
             }
             Shape::Duplicates { distinct } => {
                 assert!(distinct > 0, "no vector is a copy of none");
                 Vec::new()
             }
         };
-        Synthetic { shape, dim, seed, fixed }
+        Synthetic {
+            shape,
+            dim,
+            seed,
+            fixed,
+        }
     }
 
     /// The first `rows` base vectors, `[rows, dim]`.
@@ -92,7 +102,12 @@ impl Synthetic {
 
     fn matrix(&self, stream: u64, rows: usize) -> Array2<f32> {
         let mut numbers = Vec::with_capacity(rows * self.dim);
-        (0..rows).for_each(|idx| self.push_row(Random::of_stream(self.seed, stream, idx as u64), &mut numbers));
+        (0..rows).for_each(|idx| {
+            self.push_row(
+                Random::of_stream(self.seed, stream, idx as u64),
+                &mut numbers,
+            )
+        });
         Array2::from_shape_vec((rows, self.dim), numbers).expect("every row has dim numbers")
     }
 
@@ -105,7 +120,9 @@ impl Synthetic {
             }
             Shape::Manifold { latent } => {
                 let point: Vec<f32> = (0..latent).map(|_| random.normal()).collect();
-                let hidden: Vec<f32> = apply(&self.fixed[0], &point).map(|x| bend(2.0 * x)).collect();
+                let hidden: Vec<f32> = apply(&self.fixed[0], &point)
+                    .map(|x| bend(2.0 * x))
+                    .collect();
                 let start = numbers.len();
                 numbers.extend(apply(&self.fixed[1], &hidden).map(|x| x + 0.01 * random.normal()));
                 to_unit_length(&mut numbers[start..]);
@@ -122,11 +139,15 @@ impl Synthetic {
 /// A random `[rows, columns]` matrix that keeps the variance of what it is applied to.
 fn layer(random: &mut Random, rows: usize, columns: usize) -> Vec<f32> {
     let scale = 1.0 / (columns as f32).sqrt();
-    (0..rows * columns).map(|_| scale * random.normal()).collect()
+    (0..rows * columns)
+        .map(|_| scale * random.normal())
+        .collect()
 }
 
 fn apply<'a>(layer: &'a [f32], point: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
-    layer.chunks_exact(point.len()).map(move |weights| weights.iter().zip(point).map(|(w, x)| w * x).sum())
+    layer
+        .chunks_exact(point.len())
+        .map(move |weights| weights.iter().zip(point).map(|(w, x)| w * x).sum())
 }
 
 /// Bends like a hyperbolic tangent, with operations that are exactly rounded everywhere.
@@ -149,25 +170,55 @@ mod tests {
     fn check(shape: Shape, expected: [u32; 4]) {
         let set = Synthetic::new(shape, 16, 42);
         let (base, queries) = (set.base(100), set.queries(10));
-        let got = [base[[0, 0]], base[[99, 15]], queries[[0, 0]], queries[[9, 15]]].map(f32::to_bits);
+        let got = [
+            base[[0, 0]],
+            base[[99, 15]],
+            queries[[0, 0]],
+            queries[[9, 15]],
+        ]
+        .map(f32::to_bits);
         assert_eq!(got, expected, "{shape:?}");
         assert_eq!(set.base(5), base.slice(ndarray::s![..5, ..]), "{shape:?}");
     }
 
     #[test]
     fn golden() {
-        check(Shape::Uniform, [1_044_063_376, 1_041_680_088, 1_042_904_704, 1_065_324_665]);
-        check(Shape::Clusters { clusters: 8, spread: 0.05 }, [1_063_687_155, 1_039_170_184, 1_064_252_851, 1_057_091_764]);
-        check(Shape::Manifold { latent: 4 }, [1_045_755_793, 3_204_303_642, 3_198_218_126, 1_057_537_204]);
-        check(Shape::Duplicates { distinct: 7 }, [1_050_005_536, 1_042_849_548, 1_050_005_536, 1_054_437_704]);
+        check(
+            Shape::Uniform,
+            [1_044_063_376, 1_041_680_088, 1_042_904_704, 1_065_324_665],
+        );
+        check(
+            Shape::Clusters {
+                clusters: 8,
+                spread: 0.05,
+            },
+            [1_063_687_155, 1_039_170_184, 1_064_252_851, 1_057_091_764],
+        );
+        check(
+            Shape::Manifold { latent: 4 },
+            [1_045_755_793, 3_204_303_642, 3_198_218_126, 1_057_537_204],
+        );
+        check(
+            Shape::Duplicates { distinct: 7 },
+            [1_050_005_536, 1_042_849_548, 1_050_005_536, 1_054_437_704],
+        );
     }
 
     #[test]
     fn shapes() {
         let manifold = Synthetic::new(Shape::Manifold { latent: 24 }, 128, 1).base(50);
-        assert!(manifold.rows().into_iter().all(|row| (row.dot(&row) - 1.0).abs() < 1e-5));
+        assert!(
+            manifold
+                .rows()
+                .into_iter()
+                .all(|row| (row.dot(&row) - 1.0).abs() < 1e-5)
+        );
         let duplicates = Synthetic::new(Shape::Duplicates { distinct: 7 }, 8, 1).base(500);
-        let mut rows: Vec<Vec<u32>> = duplicates.rows().into_iter().map(|row| row.iter().map(|x| x.to_bits()).collect()).collect();
+        let mut rows: Vec<Vec<u32>> = duplicates
+            .rows()
+            .into_iter()
+            .map(|row| row.iter().map(|x| x.to_bits()).collect())
+            .collect();
         rows.sort();
         rows.dedup();
         assert_eq!(rows.len(), 7);

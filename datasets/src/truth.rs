@@ -27,7 +27,13 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Metric; 5] = [Metric::Cosine, Metric::Dot, Metric::L2, Metric::L1, Metric::LInf];
+    pub const ALL: [Metric; 5] = [
+        Metric::Cosine,
+        Metric::Dot,
+        Metric::L2,
+        Metric::L1,
+        Metric::LInf,
+    ];
 
     /// The distance of two vectors, computed in 64 bits, one number after the other, and rounded once.
     pub fn distance(self, a: &[f32], b: &[f32]) -> f32 {
@@ -39,7 +45,11 @@ impl Metric {
         match self {
             Metric::Cosine => {
                 let lengths = sum(|(a, _)| a * a).sqrt() * sum(|(_, b)| b * b).sqrt();
-                if lengths > 0.0 { 1.0 - sum(|(a, b)| a * b) / lengths } else { 1.0 }
+                if lengths > 0.0 {
+                    1.0 - sum(|(a, b)| a * b) / lengths
+                } else {
+                    1.0
+                }
             }
             Metric::Dot => -sum(|(a, b)| a * b),
             Metric::L2 => sum(|(a, b)| (a - b) * (a - b)),
@@ -107,9 +117,17 @@ const LENGTHS_MIN: f32 = 1e-25;
 /// # Errors
 ///
 /// [`TruthError`].
-pub fn exact(base: ArrayView2<f32>, queries: ArrayView2<f32>, metric: Metric, k: usize) -> Result<Truth, TruthError> {
+pub fn exact(
+    base: ArrayView2<f32>,
+    queries: ArrayView2<f32>,
+    metric: Metric,
+    k: usize,
+) -> Result<Truth, TruthError> {
     if base.ncols() != queries.ncols() {
-        return Err(TruthError::Dim { wanted: base.ncols(), got: queries.ncols() });
+        return Err(TruthError::Dim {
+            wanted: base.ncols(),
+            got: queries.ncols(),
+        });
     }
     if u32::try_from(base.nrows()).is_err() {
         return Err(TruthError::TooManyRows { rows: base.nrows() });
@@ -118,8 +136,14 @@ pub fn exact(base: ArrayView2<f32>, queries: ArrayView2<f32>, metric: Metric, k:
     all_finite(queries, "queries")?;
     let (base, queries) = (base.as_standard_layout(), queries.as_standard_layout());
     let k = k.min(base.nrows());
-    let space = Space { base: base.view(), base_lengths: lengths(base.view()), metric };
-    let tile_queries = TILE_QUERIES.min(queries.nrows().div_ceil(rayon::current_num_threads())).max(1);
+    let space = Space {
+        base: base.view(),
+        base_lengths: lengths(base.view()),
+        metric,
+    };
+    let tile_queries = TILE_QUERIES
+        .min(queries.nrows().div_ceil(rayon::current_num_threads()))
+        .max(1);
     let tiles: Vec<ArrayView2<f32>> = queries.axis_chunks_iter(Axis(0), tile_queries).collect();
     let found: Vec<Vec<(f32, u32)>> = tiles
         .into_par_iter()
@@ -127,7 +151,11 @@ pub fn exact(base: ArrayView2<f32>, queries: ArrayView2<f32>, metric: Metric, k:
         .collect();
     let shape = (queries.nrows(), k);
     let offsets = found.iter().flatten().map(|&(_, offset)| offset).collect();
-    let distances = found.iter().flatten().map(|&(distance, _)| distance).collect();
+    let distances = found
+        .iter()
+        .flatten()
+        .map(|&(distance, _)| distance)
+        .collect();
     let of_shape = "every query has k neighbours";
     Ok(Truth {
         metric,
@@ -137,7 +165,11 @@ pub fn exact(base: ArrayView2<f32>, queries: ArrayView2<f32>, metric: Metric, k:
 }
 
 fn all_finite(vectors: ArrayView2<f32>, set: &'static str) -> Result<(), TruthError> {
-    match vectors.rows().into_iter().position(|row| row.iter().any(|x| !x.is_finite())) {
+    match vectors
+        .rows()
+        .into_iter()
+        .position(|row| row.iter().any(|x| !x.is_finite()))
+    {
         Some(row) => Err(TruthError::NotFinite { set, row }),
         None => Ok(()),
     }
@@ -145,7 +177,12 @@ fn all_finite(vectors: ArrayView2<f32>, set: &'static str) -> Result<(), TruthEr
 
 /// Euclidean lengths, rounded once.
 fn lengths(vectors: ArrayView2<f32>) -> Vec<f32> {
-    let length = |row: ArrayView1<f32>| row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32;
+    let length = |row: ArrayView1<f32>| {
+        row.iter()
+            .map(|&x| f64::from(x) * f64::from(x))
+            .sum::<f64>()
+            .sqrt() as f32
+    };
     vectors.rows().into_iter().map(length).collect()
 }
 
@@ -157,14 +194,19 @@ struct Space<'a> {
 
 impl Space<'_> {
     fn search_tile(&self, queries: ArrayView2<f32>, k: usize) -> Vec<Vec<(f32, u32)>> {
-        let mut nearest: Vec<Candidates> = (0..queries.nrows()).map(|_| Candidates::new(k)).collect();
+        let mut nearest: Vec<Candidates> =
+            (0..queries.nrows()).map(|_| Candidates::new(k)).collect();
         let query_lengths = lengths(queries);
         let mut tile = Array2::<f32>::zeros((queries.nrows(), TILE_ROWS));
         for first in (0..self.base.nrows()).step_by(TILE_ROWS) {
-            let rows = self.base.slice(s![first..(first + TILE_ROWS).min(self.base.nrows()), ..]);
+            let rows = self
+                .base
+                .slice(s![first..(first + TILE_ROWS).min(self.base.nrows()), ..]);
             let mut tile = tile.slice_mut(s![.., ..rows.nrows()]);
             self.fill_tile(queries, rows, &mut tile);
-            for (query_idx, (sums, nearest)) in tile.rows().into_iter().zip(&mut nearest).enumerate() {
+            for (query_idx, (sums, nearest)) in
+                tile.rows().into_iter().zip(&mut nearest).enumerate()
+            {
                 for (idx, &sum) in sums.iter().enumerate() {
                     let lengths = (query_lengths[query_idx], self.base_lengths[first + idx]);
                     let (distance, error) = self.estimate(sum, lengths);
@@ -176,16 +218,24 @@ impl Space<'_> {
             let query = query.to_slice().expect("standard layout");
             nearest.finish(|offset| {
                 let row = self.base.row(offset as usize);
-                self.metric.distance(query, row.to_slice().expect("standard layout"))
+                self.metric
+                    .distance(query, row.to_slice().expect("standard layout"))
             })
         };
         queries.rows().into_iter().zip(nearest).map(exact).collect()
     }
 
     /// Fills `[queries, rows]` with products, or with the sums or maxima of differences.
-    fn fill_tile(&self, queries: ArrayView2<f32>, rows: ArrayView2<f32>, tile: &mut ArrayViewMut2<f32>) {
+    fn fill_tile(
+        &self,
+        queries: ArrayView2<f32>,
+        rows: ArrayView2<f32>,
+        tile: &mut ArrayViewMut2<f32>,
+    ) {
         let combine = match self.metric {
-            Metric::Cosine | Metric::Dot | Metric::L2 => return general_mat_mul(1.0, &queries, &rows.t(), 0.0, tile),
+            Metric::Cosine | Metric::Dot | Metric::L2 => {
+                return general_mat_mul(1.0, &queries, &rows.t(), 0.0, tile);
+            }
             Metric::L1 => l1,
             Metric::LInf => l_inf,
         };
@@ -212,7 +262,10 @@ impl Space<'_> {
             Metric::Dot => (-sum, gamma * lengths + UNDERFLOW),
             Metric::L2 => {
                 let squares = query_length * query_length + row_length * row_length;
-                (squares - 2.0 * sum, gamma * (squares + 2.0 * lengths) + UNDERFLOW)
+                (
+                    squares - 2.0 * sum,
+                    gamma * (squares + 2.0 * lengths) + UNDERFLOW,
+                )
             }
             Metric::L1 => (sum, gamma * sum + UNDERFLOW),
             Metric::LInf => (sum, 8.0 * unit * sum + UNDERFLOW),
@@ -232,7 +285,12 @@ fn l1(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += (a[lane] - b[lane]).abs();
         }
     }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| (a - b).abs()).sum::<f32>()
+    sums.iter().sum::<f32>()
+        + a_rest
+            .iter()
+            .zip(b_rest)
+            .map(|(a, b)| (a - b).abs())
+            .sum::<f32>()
 }
 
 fn l_inf(a: &[f32], b: &[f32]) -> f32 {
@@ -261,11 +319,20 @@ struct Candidates {
 
 impl Candidates {
     fn new(k: usize) -> Candidates {
-        Candidates { k, upper: BinaryHeap::with_capacity(k + 1), rows: Vec::new(), rows_max: 4 * k + 64 }
+        Candidates {
+            k,
+            upper: BinaryHeap::with_capacity(k + 1),
+            rows: Vec::new(),
+            rows_max: 4 * k + 64,
+        }
     }
 
     fn limit(&self) -> f32 {
-        if self.upper.len() < self.k { f32::INFINITY } else { self.upper.peek().map_or(f32::NEG_INFINITY, |top| top.0) }
+        if self.upper.len() < self.k {
+            f32::INFINITY
+        } else {
+            self.upper.peek().map_or(f32::NEG_INFINITY, |top| top.0)
+        }
     }
 
     fn offer(&mut self, offset: u32, distance: f32, error: f32) {
@@ -298,7 +365,11 @@ impl Candidates {
 
     fn finish(mut self, distance: impl Fn(u32) -> f32) -> Vec<(f32, u32)> {
         self.sort_out();
-        let mut exact: Vec<(f32, u32)> = self.rows.iter().map(|&(_, offset)| (distance(offset), offset)).collect();
+        let mut exact: Vec<(f32, u32)> = self
+            .rows
+            .iter()
+            .map(|&(_, offset)| (distance(offset), offset))
+            .collect();
         exact.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         exact.truncate(self.k);
         exact
@@ -325,7 +396,11 @@ impl Ord for Ordered {
 impl Truth {
     /// The neighbours of one query as `(offset, distance)`.
     pub fn of_query(&self, query_idx: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
-        self.offsets.row(query_idx).into_iter().copied().zip(self.distances.row(query_idx).into_iter().copied())
+        self.offsets
+            .row(query_idx)
+            .into_iter()
+            .copied()
+            .zip(self.distances.row(query_idx).into_iter().copied())
     }
 
     /// The share of the exact `k` neighbours of a query that are among the first `k` of `found`: `(offset, distance)`
@@ -346,13 +421,18 @@ pub const TIE_TOLERANCE: f32 = 1e-6;
 /// [`TIE_TOLERANCE`]. Only the first `k` found are looked at, a row that appears twice counts once, and distances that
 /// are NaN never tie. 1 if there is nothing to find.
 pub fn recall_at_k(found: &[(u32, f32)], truth: &[(u32, f32)]) -> f64 {
-    let Some(&(_, last)) = truth.last() else { return 1.0 };
+    let Some(&(_, last)) = truth.last() else {
+        return 1.0;
+    };
     let limit = last + TIE_TOLERANCE * last.abs();
     let exact: HashSet<u32> = truth.iter().map(|&(offset, _)| offset).collect();
     let mut seen = HashSet::new();
-    let hits = found.iter().take(truth.len()).filter(|&&(offset, distance)| {
-        seen.insert(offset) && (exact.contains(&offset) || distance <= limit)
-    });
+    let hits = found
+        .iter()
+        .take(truth.len())
+        .filter(|&&(offset, distance)| {
+            seen.insert(offset) && (exact.contains(&offset) || distance <= limit)
+        });
     hits.count() as f64 / truth.len() as f64
 }
 
@@ -364,10 +444,19 @@ mod tests {
     use crate::random::Random;
     use crate::synthetic::{Shape, Synthetic};
 
-    fn naive(base: &Array2<f32>, query: ArrayView1<f32>, metric: Metric, k: usize) -> Vec<(u32, f32)> {
+    fn naive(
+        base: &Array2<f32>,
+        query: ArrayView1<f32>,
+        metric: Metric,
+        k: usize,
+    ) -> Vec<(u32, f32)> {
         let query = query.to_vec();
-        let mut all: Vec<(u32, f32)> =
-            base.rows().into_iter().enumerate().map(|(i, row)| (i as u32, metric.distance(&query, &row.to_vec()))).collect();
+        let mut all: Vec<(u32, f32)> = base
+            .rows()
+            .into_iter()
+            .enumerate()
+            .map(|(i, row)| (i as u32, metric.distance(&query, &row.to_vec())))
+            .collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         all.truncate(k);
         all
@@ -378,7 +467,11 @@ mod tests {
             let truth = exact(base.view(), queries.view(), metric, k).unwrap();
             for (idx, query) in queries.rows().into_iter().enumerate() {
                 let got: Vec<_> = truth.of_query(idx).collect();
-                assert_eq!(got, naive(base, query, metric, k), "{metric:?}, query {idx}");
+                assert_eq!(
+                    got,
+                    naive(base, query, metric, k),
+                    "{metric:?}, query {idx}"
+                );
                 assert_eq!(truth.recall(idx, &got, k), 1.0);
             }
         }
@@ -386,7 +479,15 @@ mod tests {
 
     #[test]
     fn equals_sorting_everything() {
-        for shape in [Shape::Uniform, Shape::Clusters { clusters: 9, spread: 0.01 }, Shape::Manifold { latent: 5 }, Shape::Duplicates { distinct: 13 }] {
+        for shape in [
+            Shape::Uniform,
+            Shape::Clusters {
+                clusters: 9,
+                spread: 0.01,
+            },
+            Shape::Manifold { latent: 5 },
+            Shape::Duplicates { distinct: 13 },
+        ] {
             let set = Synthetic::new(shape, 37, 3);
             check(&set.base(1300), &set.queries(9), 10);
         }
@@ -396,10 +497,26 @@ mod tests {
     fn hard_numbers() {
         // Far from the origin, so that products cancel; tiny and huge numbers; rows of zeros.
         let set = Synthetic::new(Shape::Uniform, 5, 4);
-        check(&set.base(700).mapv(|x| 1e4 + x), &set.queries(5).mapv(|x| 1e4 + x), 7);
-        check(&set.base(700).mapv(|x| x * 1e-20), &set.queries(5).mapv(|x| x * 1e-20), 7);
-        check(&set.base(700).mapv(|x| x * 1e-30), &set.queries(5).mapv(|x| x * 1e-30), 7);
-        check(&set.base(700).mapv(|x| (x - 0.5) * 1e30), &set.queries(5), 7);
+        check(
+            &set.base(700).mapv(|x| 1e4 + x),
+            &set.queries(5).mapv(|x| 1e4 + x),
+            7,
+        );
+        check(
+            &set.base(700).mapv(|x| x * 1e-20),
+            &set.queries(5).mapv(|x| x * 1e-20),
+            7,
+        );
+        check(
+            &set.base(700).mapv(|x| x * 1e-30),
+            &set.queries(5).mapv(|x| x * 1e-30),
+            7,
+        );
+        check(
+            &set.base(700).mapv(|x| (x - 0.5) * 1e30),
+            &set.queries(5),
+            7,
+        );
         let mut base = set.base(100);
         base.slice_mut(s![..50, ..]).fill(0.0);
         check(&base, &Array2::zeros((2, 5)), 60);
@@ -414,9 +531,18 @@ mod tests {
         check(&set.base(4), &set.queries(0), 3);
         let (mut base, queries) = (set.base(4), set.queries(2));
         let wide = Array2::zeros((2, 4));
-        assert_eq!(exact(base.view(), wide.view(), Metric::L2, 1), Err(TruthError::Dim { wanted: 3, got: 4 }));
+        assert_eq!(
+            exact(base.view(), wide.view(), Metric::L2, 1),
+            Err(TruthError::Dim { wanted: 3, got: 4 })
+        );
         base[[2, 1]] = f32::NAN;
-        assert_eq!(exact(base.view(), queries.view(), Metric::L2, 1), Err(TruthError::NotFinite { set: "base", row: 2 }));
+        assert_eq!(
+            exact(base.view(), queries.view(), Metric::L2, 1),
+            Err(TruthError::NotFinite {
+                set: "base",
+                row: 2
+            })
+        );
     }
 
     proptest! {
@@ -432,7 +558,9 @@ mod tests {
     #[test]
     fn recall_counts_ties() {
         let truth = [(4, 0.5), (2, 1.0), (9, 2.0)];
-        let check = |found: &[(u32, f32)], expected: f64| assert_eq!(recall_at_k(found, &truth), expected, "{found:?}");
+        let check = |found: &[(u32, f32)], expected: f64| {
+            assert_eq!(recall_at_k(found, &truth), expected, "{found:?}")
+        };
         check(&[(4, 0.5), (2, 1.0), (9, 2.0)], 1.0);
         check(&[(4, 0.5), (2, 1.0), (7, 2.0)], 1.0); // ties with the last
         check(&[(4, 0.5), (2, 1.0), (7, 2.1)], 2.0 / 3.0);

@@ -87,7 +87,12 @@ pub fn ivecs<W: Write>(output: W) -> VecsWriter<i32, W> {
 
 impl<T: Number, W: Write> VecsWriter<T, W> {
     fn new(output: W) -> VecsWriter<T, W> {
-        VecsWriter { output, dim: None, bytes: Vec::new(), kind: std::marker::PhantomData }
+        VecsWriter {
+            output,
+            dim: None,
+            bytes: Vec::new(),
+            kind: std::marker::PhantomData,
+        }
     }
 
     /// Writes one row.
@@ -97,12 +102,18 @@ impl<T: Number, W: Write> VecsWriter<T, W> {
     /// [`WriteError::Dim`] for a row that is empty or unlike the first; nothing has been written then.
     pub fn row(&mut self, row: &[T]) -> Result<(), WriteError> {
         let wanted = self.dim.unwrap_or(row.len().max(1));
-        let prefix = i32::try_from(row.len()).ok().filter(|_| row.len() == wanted);
-        let prefix = prefix.ok_or(WriteError::Dim { wanted, got: row.len() })?;
+        let prefix = i32::try_from(row.len())
+            .ok()
+            .filter(|_| row.len() == wanted);
+        let prefix = prefix.ok_or(WriteError::Dim {
+            wanted,
+            got: row.len(),
+        })?;
         self.dim = Some(wanted);
         self.bytes.clear();
         self.bytes.extend_from_slice(&prefix.to_le_bytes());
-        row.iter().for_each(|number| number.push_bytes(&mut self.bytes));
+        row.iter()
+            .for_each(|number| number.push_bytes(&mut self.bytes));
         Ok(self.output.write_all(&self.bytes)?)
     }
 
@@ -125,7 +136,10 @@ impl<T: Number, W: Write> VecsWriter<T, W> {
 pub fn npy<T: Number>(mut output: impl Write, matrix: ArrayView2<T>) -> io::Result<()> {
     // Magic, version and length take 10 bytes; the numbers begin at a multiple of 64.
     let (rows, dim) = matrix.dim();
-    let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({rows}, {dim}), }}", T::NPY_NAME);
+    let mut header = format!(
+        "{{'descr': '{}', 'fortran_order': False, 'shape': ({rows}, {dim}), }}",
+        T::NPY_NAME
+    );
     header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
     header.push('\n');
     output.write_all(b"\x93NUMPY\x01\x00")?;
@@ -145,8 +159,21 @@ const PICTURE_BYTES_MAX: u64 = 24 << 20;
 
 /// Names under which the reader looks for other things than payload.
 const RESERVED: [&str; 15] = [
-    "id", "_id", "text", "content", "caption", "body", "description", "image", "image_path", "file_name", "file", "vector", "vectors",
-    "embedding", "embeddings",
+    "id",
+    "_id",
+    "text",
+    "content",
+    "caption",
+    "body",
+    "description",
+    "image",
+    "image_path",
+    "file_name",
+    "file",
+    "vector",
+    "vectors",
+    "embedding",
+    "embeddings",
 ];
 
 /// Writes a row as one line of JSON: `id`, `text`, `image` (base64, also of a picture in a file), `vectors`, payload.
@@ -157,8 +184,14 @@ const RESERVED: [&str; 15] = [
 ///
 /// [`WriteError::ReservedField`] if the payload has a field of such a name; nothing has been written then.
 pub fn jsonl_row(mut output: impl Write, row: &Row) -> Result<(), WriteError> {
-    if let Some(field) = row.payload.keys().find(|field| RESERVED.contains(&field.as_str())) {
-        return Err(WriteError::ReservedField { field: field.clone() });
+    if let Some(field) = row
+        .payload
+        .keys()
+        .find(|field| RESERVED.contains(&field.as_str()))
+    {
+        return Err(WriteError::ReservedField {
+            field: field.clone(),
+        });
     }
     let mut fields = Map::new();
     match &row.id {
@@ -178,7 +211,10 @@ pub fn jsonl_row(mut output: impl Write, row: &Row) -> Result<(), WriteError> {
             fields.insert("vector".to_owned(), Value::from(vector.as_slice()));
         }
         vectors => {
-            let named = vectors.iter().map(|(name, vector)| (name.clone(), Value::from(vector.as_slice()))).collect();
+            let named = vectors
+                .iter()
+                .map(|(name, vector)| (name.clone(), Value::from(vector.as_slice())))
+                .collect();
             fields.insert("vectors".to_owned(), Value::Object(named));
         }
     }
@@ -189,5 +225,8 @@ pub fn jsonl_row(mut output: impl Write, row: &Row) -> Result<(), WriteError> {
 }
 
 fn base64_of(image: &ImageSource) -> io::Result<String> {
-    Ok(format!("data:;base64,{}", STANDARD.encode(image.read(PICTURE_BYTES_MAX)?)))
+    Ok(format!(
+        "data:;base64,{}",
+        STANDARD.encode(image.read(PICTURE_BYTES_MAX)?)
+    ))
 }

@@ -1,7 +1,7 @@
 //! The exact scan: every row is compared, so the answer is the ground truth of recall@k.
 
 use crate::bitset::Bits;
-use crate::distance::Kernel;
+use crate::distance::{Kernel, SHORT_DIM_MAX};
 use crate::vector_index::check_search;
 use crate::{
     BitSet, IndexKind, Metric, Neighbor, Offset, Rows, SearchError, SearchParams, Stats, TopK,
@@ -139,8 +139,9 @@ impl Scan<'_> {
     ///
     /// Decides for every 64 rows whether to compare them all and drop some, or to compare the members one by one.
     fn filtered(&self, filter: &BitSet, top: &mut TopK) -> u64 {
-        /// From so many members of 64 on, comparing all 64 in one go is faster.
-        const DENSE: u32 = 32;
+        // From so many members of 64 on, comparing all 64 in one go is faster. Rows of a few components are hardly worth
+        // a call each.
+        let dense = if self.dim <= SHORT_DIM_MAX { 12 } else { 32 };
         let mut distances = [0.0; 64];
         let mut compared = 0;
         for (word_idx, (&word, rows)) in filter
@@ -153,16 +154,9 @@ impl Scan<'_> {
             let n = rows.len() / self.dim;
             // The filter of a growing segment may cover other rows than these.
             let word = if n < 64 { word & ((1 << n) - 1) } else { word };
-            if word.count_ones() >= DENSE {
+            if word.count_ones() >= dense {
                 self.compare(rows, &mut distances[..n]);
-                let limit = top.limit();
-                for bit in Bits(word) {
-                    let distance = distances[bit as usize];
-                    if distance > limit {
-                        continue;
-                    }
-                    top.push(first + bit, distance);
-                }
+                top.push_selected(first, &distances[..n], word);
                 compared += n as u64;
             } else {
                 for bit in Bits(word) {

@@ -103,9 +103,10 @@ pub(crate) fn check_kd(metric: Metric, dim: usize) -> Result<(), ChooseError> {
     }
 }
 
-/// The number of rows from which on a k-d tree is faster than a scan.
+/// The number of rows from which on a k-d tree is faster than a scan for k = 10: measured on uniform rows, which are the
+/// worst case (`benches/kdtree.rs` prints the ratios), and rounded up.
 fn kd_pays_from(dim: usize) -> usize {
-    const PAYS_FROM: [usize; KD_DIM_MAX] = [1_000; KD_DIM_MAX];
+    const PAYS_FROM: [usize; KD_DIM_MAX] = [250, 250, 250, 500, 500, 1_000, 2_000, 5_000];
     PAYS_FROM[dim - 1]
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BinaryHeap;
 
+use crate::bitset::Bits;
 use crate::{Neighbor, Offset};
 
 /// Keeps the `k` nearest of the neighbors pushed, and of equal distances those with the smaller offset.
@@ -64,21 +65,37 @@ impl TopK {
 
     /// Offers the rows `first`, `first + 1`, .. at these distances.
     pub fn push_consecutive(&mut self, first: Offset, distances: &[f32]) {
+        for (word_idx, distances) in distances.chunks(64).enumerate() {
+            self.push_selected(
+                first.wrapping_add(word_idx as Offset * 64),
+                distances,
+                u64::MAX,
+            );
+        }
+    }
+
+    /// Offers up to 64 rows `first`, `first + 1`, .. at these distances, of which only those count whose bit is set, low
+    /// bit first.
+    pub(crate) fn push_selected(&mut self, first: Offset, distances: &[f32], selected: u64) {
         /// So many are compared with the limit at once: nearly always none of them passes.
         const GROUP: usize = 16;
-        let mut offset = first;
-        for group in distances.chunks(GROUP) {
+        for (group_idx, group) in distances.chunks(GROUP).enumerate() {
             let limit = self.limit();
             // NaN is not greater than anything, so it counts as near, as it must.
             let all_too_far = group
                 .iter()
                 .fold(true, |far, &distance| far & (distance > limit));
             if !all_too_far {
-                for (i, distance) in group.iter().enumerate() {
-                    self.push(offset + i as Offset, *distance);
+                let start = group_idx * GROUP;
+                let in_group = if group.len() < GROUP {
+                    (1 << group.len()) - 1
+                } else {
+                    (1 << GROUP) - 1
+                };
+                for bit in Bits(selected >> start & in_group) {
+                    self.push(first + start as Offset + bit, group[bit as usize]);
                 }
             }
-            offset = offset.wrapping_add(GROUP as Offset);
         }
     }
 

@@ -58,20 +58,47 @@ enum ColumnKind {
 
 impl CsvObjects {
     /// Opens a file, reads its header, and tells the types of its columns from its first records.
-    pub fn open(mut input: Input, format: Format, options: &OpenOptions) -> Result<CsvObjects, OpenError> {
+    pub fn open(
+        mut input: Input,
+        format: Format,
+        options: &OpenOptions,
+    ) -> Result<CsvObjects, OpenError> {
         let name = input.name.clone();
         let delimiter = match format {
             Format::Tsv => b'\t',
             _ => delimiter_of(input.peek().unwrap_or_default()),
         };
         let (is_pipe, count, folder) = (input.is_pipe(), input.count(), input.folder.take());
-        let mut records = Records::new(input.bytes, delimiter, options.line_bytes_max, name.clone());
+        let mut records =
+            Records::new(input.bytes, delimiter, options.line_bytes_max, name.clone());
         let columns = match records.next_record() {
-            Some(Ok(header)) => columns_of(&header).map_err(|problem| OpenError::Header { name: name.clone(), problem })?,
-            Some(Err(error)) => return Err(OpenError::Header { name, problem: format!("header: {}", error.fault) }),
-            None => return Err(OpenError::Header { name, problem: "is empty; wanted a header with the names of the columns".to_owned() }),
+            Some(Ok(header)) => columns_of(&header).map_err(|problem| OpenError::Header {
+                name: name.clone(),
+                problem,
+            })?,
+            Some(Err(error)) => {
+                return Err(OpenError::Header {
+                    name,
+                    problem: format!("header: {}", error.fault),
+                });
+            }
+            None => {
+                return Err(OpenError::Header {
+                    name,
+                    problem: "is empty; wanted a header with the names of the columns".to_owned(),
+                });
+            }
         };
-        let mut objects = CsvObjects { records, name, folder, is_pipe, count, columns, waiting: VecDeque::new(), row: 0 };
+        let mut objects = CsvObjects {
+            records,
+            name,
+            folder,
+            is_pipe,
+            count,
+            columns,
+            waiting: VecDeque::new(),
+            row: 0,
+        };
         objects.tell_types();
         Ok(objects)
     }
@@ -79,7 +106,9 @@ impl CsvObjects {
     fn tell_types(&mut self) {
         let mut bytes = 0;
         while self.waiting.len() < TYPING_RECORDS && bytes < TYPING_BYTES_MAX {
-            let Some(record) = self.records.next_record() else { return };
+            let Some(record) = self.records.next_record() else {
+                return;
+            };
             if let Ok(record) = &record {
                 bytes += record.text.len();
                 for (column, cell) in self.columns.iter_mut().zip(record.cells()) {
@@ -92,20 +121,32 @@ impl CsvObjects {
 
     fn fields_of(&self, record: &Record) -> Result<Map<String, Value>, RowFault> {
         if record.ends.len() != self.columns.len() {
-            return Err(RowFault::CellCount { wanted: self.columns.len(), got: record.ends.len() });
+            return Err(RowFault::CellCount {
+                wanted: self.columns.len(),
+                got: record.ends.len(),
+            });
         }
         let cells = self.columns.iter().zip(record.cells());
-        Ok(cells.filter(|(_, cell)| !cell.is_empty()).map(|(column, cell)| (column.name.clone(), column.kind.value_of(cell))).collect())
+        Ok(cells
+            .filter(|(_, cell)| !cell.is_empty())
+            .map(|(column, cell)| (column.name.clone(), column.kind.value_of(cell)))
+            .collect())
     }
 }
 
 impl Objects for CsvObjects {
     fn next_object(&mut self) -> Option<Result<Object, RowError>> {
-        let record = self.waiting.pop_front().or_else(|| self.records.next_record())?;
+        let record = self
+            .waiting
+            .pop_front()
+            .or_else(|| self.records.next_record())?;
         let row = self.row;
         self.row += 1;
         Some(record.and_then(|record| {
-            let place = Place { file: self.name.clone(), at: At::Line(record.line) };
+            let place = Place {
+                file: self.name.clone(),
+                at: At::Line(record.line),
+            };
             match self.fields_of(&record) {
                 Ok(fields) => Ok(Object { place, row, fields }),
                 Err(fault) => Err(RowError { place, fault }),
@@ -114,7 +155,11 @@ impl Objects for CsvObjects {
     }
 
     fn key(&self) -> RowKey {
-        if self.is_pipe { RowKey::Content } else { RowKey::File(self.name.clone()) }
+        if self.is_pipe {
+            RowKey::Content
+        } else {
+            RowKey::File(self.name.clone())
+        }
     }
 
     fn folder(&self) -> Option<&Path> {
@@ -127,22 +172,42 @@ impl Objects for CsvObjects {
 }
 
 fn delimiter_of(start: &[u8]) -> u8 {
-    let header = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let header = start
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
     let count = |delimiter| header.iter().filter(|&&byte| byte == delimiter).count();
-    if count(b';') > count(b',') { b';' } else { b',' }
+    if count(b';') > count(b',') {
+        b';'
+    } else {
+        b','
+    }
 }
 
 fn columns_of(header: &Record) -> Result<Vec<Column>, String> {
     if header.ends.len() > COLUMNS_MAX {
-        return Err(format!("the header has {} columns, at most {COLUMNS_MAX} are read", header.ends.len()));
+        return Err(format!(
+            "the header has {} columns, at most {COLUMNS_MAX} are read",
+            header.ends.len()
+        ));
     }
     let mut seen = HashSet::new();
-    let columns = header.cells().enumerate().map(|(idx, cell)| match cell.trim() {
-        "" => Ok(format!("column_{idx}")),
-        name if seen.insert(name.to_owned()) => Ok(name.to_owned()),
-        name => Err(format!("the header names '{name}' twice")),
-    });
-    columns.map(|name| name.map(|name| Column { name, kind: ColumnKind::Empty })).collect()
+    let columns = header
+        .cells()
+        .enumerate()
+        .map(|(idx, cell)| match cell.trim() {
+            "" => Ok(format!("column_{idx}")),
+            name if seen.insert(name.to_owned()) => Ok(name.to_owned()),
+            name => Err(format!("the header names '{name}' twice")),
+        });
+    columns
+        .map(|name| {
+            name.map(|name| Column {
+                name,
+                kind: ColumnKind::Empty,
+            })
+        })
+        .collect()
 }
 
 impl ColumnKind {
@@ -159,7 +224,10 @@ impl ColumnKind {
 
     fn value_of(self, cell: &str) -> Value {
         let text = || Value::from(cell);
-        let number = || serde_json::from_str::<serde_json::Number>(cell).map_or_else(|_| Value::from(cell), Value::Number);
+        let number = || {
+            serde_json::from_str::<serde_json::Number>(cell)
+                .map_or_else(|_| Value::from(cell), Value::Number)
+        };
         match (self, number_kind(cell)) {
             (ColumnKind::Text, _) => text(),
             (_, ColumnKind::Integers | ColumnKind::Numbers) => number(),
@@ -196,7 +264,9 @@ struct Record {
 impl Record {
     fn cells(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end])
+        starts
+            .zip(&self.ends)
+            .map(|(start, &end)| &self.text[start..end])
     }
 }
 
@@ -225,8 +295,22 @@ enum State {
 }
 
 impl Records {
-    fn new(reader: Box<dyn BufRead + Send>, delimiter: u8, bytes_max: usize, name: String) -> Records {
-        Records { reader, delimiter, bytes_max, name, line: 1, after_return: false, at_start: true, ended: false }
+    fn new(
+        reader: Box<dyn BufRead + Send>,
+        delimiter: u8,
+        bytes_max: usize,
+        name: String,
+    ) -> Records {
+        Records {
+            reader,
+            delimiter,
+            bytes_max,
+            name,
+            line: 1,
+            after_return: false,
+            at_start: true,
+            ended: false,
+        }
     }
 
     /// Reads the next record.
@@ -253,8 +337,14 @@ impl Records {
                 }
             }
         };
-        let place = Place { file: self.name.clone(), at: At::Line(building.line) };
-        Some(read.and_then(|()| building.finish(self.bytes_max)).map_err(|fault| RowError { place, fault }))
+        let place = Place {
+            file: self.name.clone(),
+            at: At::Line(building.line),
+        };
+        Some(
+            read.and_then(|()| building.finish(self.bytes_max))
+                .map_err(|fault| RowError { place, fault }),
+        )
     }
 
     /// Takes what is buffered, up to the end of the record.
@@ -317,7 +407,13 @@ struct Building {
 
 impl Default for Building {
     fn default() -> Building {
-        Building { state: State::RecordStart, bytes: Vec::new(), ends: Vec::new(), line: 0, too_long: false }
+        Building {
+            state: State::RecordStart,
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            line: 0,
+            too_long: false,
+        }
     }
 }
 
@@ -372,7 +468,11 @@ impl Building {
         if self.ends.iter().any(|&end| !text.is_char_boundary(end)) {
             return Err(RowFault::NotUtf8);
         }
-        Ok(Record { text, ends: self.ends, line: self.line })
+        Ok(Record {
+            text,
+            ends: self.ends,
+            line: self.line,
+        })
     }
 }
 
@@ -383,16 +483,28 @@ mod tests {
     use super::*;
 
     fn records_of(text: &str, bytes_max: usize) -> Vec<Result<Vec<String>, String>> {
-        let mut records = Records::new(Box::new(io::Cursor::new(text.as_bytes().to_vec())), b',', bytes_max, String::new());
+        let mut records = Records::new(
+            Box::new(io::Cursor::new(text.as_bytes().to_vec())),
+            b',',
+            bytes_max,
+            String::new(),
+        );
         std::iter::from_fn(|| records.next_record())
-            .map(|record| record.map(|r| r.cells().map(str::to_owned).collect()).map_err(|e| e.to_string()))
+            .map(|record| {
+                record
+                    .map(|r| r.cells().map(str::to_owned).collect())
+                    .map_err(|e| e.to_string())
+            })
             .collect()
     }
 
     #[test]
     fn cuts_records() {
         let check = |text: &str, expected: &[&[&str]]| {
-            let got: Vec<_> = records_of(text, 100).into_iter().map(|record| record.unwrap()).collect();
+            let got: Vec<_> = records_of(text, 100)
+                .into_iter()
+                .map(|record| record.unwrap())
+                .collect();
             assert_eq!(got, expected, "{text:?}");
         };
         check("", &[]);
@@ -406,10 +518,26 @@ mod tests {
 
     #[test]
     fn goes_on_after_long_and_open_records() {
-        let got = records_of("12345678901234567890,1\n\"1234567890\n1234567890\"\nok,1\n\"open\nfor ever", 12);
-        let expected = [Err(" line 1: longer than 12 bytes"), Err(" line 2: longer than 12 bytes"), Ok(vec!["ok", "1"]), Err(" line 5: the quote opened in this record is never closed")];
-        assert_eq!(got, expected.map(|r| r.map(|cells| cells.into_iter().map(str::to_owned).collect()).map_err(str::to_owned)));
-        assert_eq!(records_of(&",".repeat(1000), 100), [Err(" line 1: longer than 100 bytes".to_owned())]);
+        let got = records_of(
+            "12345678901234567890,1\n\"1234567890\n1234567890\"\nok,1\n\"open\nfor ever",
+            12,
+        );
+        let expected = [
+            Err(" line 1: longer than 12 bytes"),
+            Err(" line 2: longer than 12 bytes"),
+            Ok(vec!["ok", "1"]),
+            Err(" line 5: the quote opened in this record is never closed"),
+        ];
+        assert_eq!(
+            got,
+            expected.map(|r| r
+                .map(|cells| cells.into_iter().map(str::to_owned).collect())
+                .map_err(str::to_owned))
+        );
+        assert_eq!(
+            records_of(&",".repeat(1000), 100),
+            [Err(" line 1: longer than 100 bytes".to_owned())]
+        );
     }
 
     proptest! {
@@ -427,7 +555,9 @@ mod tests {
     #[test]
     fn columns_have_types() {
         let check = |cells: &[&str], expected: ColumnKind| {
-            let got = cells.iter().fold(ColumnKind::Empty, |kind, cell| kind.with(cell));
+            let got = cells
+                .iter()
+                .fold(ColumnKind::Empty, |kind, cell| kind.with(cell));
             assert_eq!(got, expected, "{cells:?}");
         };
         check(&["", ""], ColumnKind::Empty);

@@ -58,9 +58,18 @@ impl Element {
     }
 }
 
-fn each<const N: usize>(order: ByteOrder, bytes: &[u8], out: &mut Vec<f64>, number: impl Fn([u8; N]) -> f64) {
+fn each<const N: usize>(
+    order: ByteOrder,
+    bytes: &[u8],
+    out: &mut Vec<f64>,
+    number: impl Fn([u8; N]) -> f64,
+) {
     let (numbers, rest) = bytes.as_chunks::<N>();
-    assert!(rest.is_empty(), "{} bytes are no whole numbers of {N}", bytes.len());
+    assert!(
+        rest.is_empty(),
+        "{} bytes are no whole numbers of {N}",
+        bytes.len()
+    );
     out.extend(numbers.iter().map(|&(mut b)| {
         if order == ByteOrder::Big {
             b.reverse();

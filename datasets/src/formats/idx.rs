@@ -32,42 +32,78 @@ pub(super) struct Idx {
 /// Opens an array of two axes or more: the first axis are the rows, the others together the numbers of a row.
 pub(super) fn open(input: Input, options: &OpenOptions) -> Result<Idx, OpenError> {
     let name = input.name.clone();
-    let problem_of = |problem| OpenError::Header { name: name.clone(), problem };
+    let problem_of = |problem| OpenError::Header {
+        name: name.clone(),
+        problem,
+    };
     let (input, header) = read_header(input).map_err(problem_of)?;
     let (rows, shape) = header.axes.split_first().unwrap_or((&0, &[]));
     if shape.is_empty() {
-        return Err(problem_of("has one axis only: these are labels, open the file with the pictures beside it".to_owned()));
+        return Err(problem_of(
+            "has one axis only: these are labels, open the file with the pictures beside it"
+                .to_owned(),
+        ));
     }
-    let dim = shape.iter().try_fold(1u64, |dim, &axis| dim.checked_mul(u64::from(axis)));
-    let dim = dim.and_then(|dim| usize::try_from(dim).ok()).filter(|dim| (1..=options.dim_max).contains(dim));
+    let dim = shape
+        .iter()
+        .try_fold(1u64, |dim, &axis| dim.checked_mul(u64::from(axis)));
+    let dim = dim
+        .and_then(|dim| usize::try_from(dim).ok())
+        .filter(|dim| (1..=options.dim_max).contains(dim));
     let Some(dim) = dim else {
-        return Err(problem_of(format!("rows of shape {shape:?}; wanted 1 to {} numbers", options.dim_max)));
+        return Err(problem_of(format!(
+            "rows of shape {shape:?}; wanted 1 to {} numbers",
+            options.dim_max
+        )));
     };
     let fixed = FixedRows::new(input, header.element, ByteOrder::Big, u64::from(*rows), dim);
-    Ok(Idx { rows: Box::new(fixed), rows_total: *rows, shape: shape.to_owned(), element: header.element })
+    Ok(Idx {
+        rows: Box::new(fixed),
+        rows_total: *rows,
+        shape: shape.to_owned(),
+        element: header.element,
+    })
 }
 
 /// Opens an array as a source of vectors or pictures, with its labels.
-pub(super) fn open_source(input: Input, options: &OpenOptions) -> Result<Box<dyn Source>, OpenError> {
+pub(super) fn open_source(
+    input: Input,
+    options: &OpenOptions,
+) -> Result<Box<dyn Source>, OpenError> {
     let name = input.name.clone();
     let labels = match input.path.as_deref().and_then(labels_path) {
         Some(path) => Some(open_labels(&path)?),
         None => None,
     };
     let idx = open(input, options)?;
-    if let Some((labels, count)) = &labels && *count != idx.rows_total {
-        let problem = format!("has {} rows, but {} has {count} labels", idx.rows_total, labels.name());
+    if let Some((labels, count)) = &labels
+        && *count != idx.rows_total
+    {
+        let problem = format!(
+            "has {} rows, but {} has {count} labels",
+            idx.rows_total,
+            labels.name()
+        );
         return Err(OpenError::Header { name, problem });
     }
     let labels = labels.map(|(labels, _)| labels);
     let picture = match (options.idx_pictures, idx.element, idx.shape.as_slice()) {
         (IdxPictures::Vectors, _, _) => None,
-        (IdxPictures::Pictures, Element::U8, &[height, width]) => Some(PictureSize { height, width }),
+        (IdxPictures::Pictures, Element::U8, &[height, width]) => {
+            Some(PictureSize { height, width })
+        }
         (IdxPictures::Pictures, _, _) => {
-            return Err(OpenError::Header { name, problem: "is no array [n, height, width] of bytes, so no pictures".to_owned() });
+            return Err(OpenError::Header {
+                name,
+                problem: "is no array [n, height, width] of bytes, so no pictures".to_owned(),
+            });
         }
     };
-    Ok(Box::new(LabelledRows { rows: NumberSource::new(idx.rows, Format::Idx), labels, picture }))
+    Ok(Box::new(LabelledRows {
+        rows: NumberSource::new(idx.rows, Format::Idx),
+        labels,
+        picture,
+    }))
 }
 
 struct Header {
@@ -107,18 +143,34 @@ fn labels_path(path: &Path) -> Option<PathBuf> {
     let labels = name.replace("images", "labels").replace("idx3", "idx1");
     let plain = labels.strip_suffix(".gz").unwrap_or(&labels).to_owned();
     let packed = format!("{plain}.gz");
-    [labels, plain, packed].into_iter().filter(|labels| labels != name).map(|labels| path.with_file_name(labels)).find(|path| path.is_file())
+    [labels, plain, packed]
+        .into_iter()
+        .filter(|labels| labels != name)
+        .map(|labels| path.with_file_name(labels))
+        .find(|path| path.is_file())
 }
 
 /// Opens a file of one axis, one number a row, and tells how many its header announces.
 fn open_labels(path: &Path) -> Result<(FixedRows, u32), OpenError> {
-    let input = Input::open(path).map_err(|error| OpenError::Io { path: path.to_owned(), error })?;
+    let input = Input::open(path).map_err(|error| OpenError::Io {
+        path: path.to_owned(),
+        error,
+    })?;
     let name = input.name.clone();
-    let problem_of = |problem| OpenError::Header { name: name.clone(), problem };
+    let problem_of = |problem| OpenError::Header {
+        name: name.clone(),
+        problem,
+    };
     let (input, header) = read_header(input).map_err(problem_of)?;
     match header.axes.as_slice() {
-        &[rows] => Ok((FixedRows::new(input, header.element, ByteOrder::Big, u64::from(rows), 1), rows)),
-        axes => Err(problem_of(format!("has {} axes; labels have one", axes.len()))),
+        &[rows] => Ok((
+            FixedRows::new(input, header.element, ByteOrder::Big, u64::from(rows), 1),
+            rows,
+        )),
+        axes => Err(problem_of(format!(
+            "has {} axes; labels have one",
+            axes.len()
+        ))),
     }
 }
 
@@ -136,17 +188,25 @@ struct LabelledRows {
 impl LabelledRows {
     /// Returns the next label, if there are labels.
     fn next_label(&mut self) -> Result<Option<Value>, RowFault> {
-        let Some(labels) = &mut self.labels else { return Ok(None) };
+        let Some(labels) = &mut self.labels else {
+            return Ok(None);
+        };
         let mut numbers = Vec::new();
         match labels.next_row(&mut numbers) {
             Some(Ok(())) => Ok(numbers.first().map(|&number| label_value(number))),
-            Some(Err(_)) | None => Err(RowFault::MissingField { field: "label".to_owned() }),
+            Some(Err(_)) | None => Err(RowFault::MissingField {
+                field: "label".to_owned(),
+            }),
         }
     }
 }
 
 fn label_value(number: f64) -> Value {
-    if number.fract() == 0.0 { Value::from(number as i64) } else { Value::from(number) }
+    if number.fract() == 0.0 {
+        Value::from(number as i64)
+    } else {
+        Value::from(number)
+    }
 }
 
 impl Iterator for LabelledRows {
@@ -162,8 +222,17 @@ impl Iterator for LabelledRows {
                 Err(fault) => return Err(self.rows.error_here(fault)),
             }
             if let Some(size) = &self.picture {
-                let grey: Vec<u8> = self.rows.numbers().iter().map(|&number| number as u8).collect();
-                row.image = Some(ImageSource::Bytes(png::encode_grey(size.width, size.height, &grey)));
+                let grey: Vec<u8> = self
+                    .rows
+                    .numbers()
+                    .iter()
+                    .map(|&number| number as u8)
+                    .collect();
+                row.image = Some(ImageSource::Bytes(png::encode_grey(
+                    size.width,
+                    size.height,
+                    &grey,
+                )));
                 row.vectors.clear();
             }
             Ok(row)
@@ -191,7 +260,10 @@ mod tests {
         let check = |pictures: &str, labels: &str| {
             let path = folder.path().join(labels);
             std::fs::write(&path, []).unwrap();
-            assert_eq!(labels_path(&folder.path().join(pictures)), Some(path.clone()));
+            assert_eq!(
+                labels_path(&folder.path().join(pictures)),
+                Some(path.clone())
+            );
             std::fs::remove_file(path).unwrap();
             assert_eq!(labels_path(&folder.path().join(pictures)), None);
         };

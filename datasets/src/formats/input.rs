@@ -35,7 +35,10 @@ impl Input {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let bytes_total = metadata.is_file().then_some(metadata.len());
-        let name = path.file_name().map_or_else(|| PIPE.to_owned(), |name| name.to_string_lossy().into_owned());
+        let name = path.file_name().map_or_else(
+            || PIPE.to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
         let mut input = Input::unpack(Box::new(file), bytes_total)?;
         input.name = name.strip_suffix(".gz").unwrap_or(&name).to_owned();
         input.folder = Some(match path.parent() {
@@ -52,14 +55,26 @@ impl Input {
     }
 
     fn unpack(reader: Box<dyn Read + Send>, total: Option<u64>) -> io::Result<Input> {
-        let count = ByteCount { done: Arc::new(AtomicU64::new(0)), total };
-        let mut packed = Peek::new(Counting { reader, done: count.done.clone() });
+        let count = ByteCount {
+            done: Arc::new(AtomicU64::new(0)),
+            total,
+        };
+        let mut packed = Peek::new(Counting {
+            reader,
+            done: count.done.clone(),
+        });
         let bytes: Box<dyn BufRead + Send> = if packed.peek()?.starts_with(&[0x1f, 0x8b]) {
             Box::new(Peek::new(MultiGzDecoder::new(packed)))
         } else {
             Box::new(packed)
         };
-        Ok(Input { name: PIPE.to_owned(), folder: None, path: None, bytes, count })
+        Ok(Input {
+            name: PIPE.to_owned(),
+            folder: None,
+            path: None,
+            bytes,
+            count,
+        })
     }
 
     /// Returns the first bytes, some thousands or all there are, without taking them. Call it before reading only.
@@ -87,7 +102,11 @@ pub(super) struct ByteCount {
 
 impl ByteCount {
     pub fn progress(&self) -> Progress {
-        Progress { done: self.done.load(Ordering::Relaxed), total: self.total, unit: ProgressUnit::Bytes }
+        Progress {
+            done: self.done.load(Ordering::Relaxed),
+            total: self.total,
+            unit: ProgressUnit::Bytes,
+        }
     }
 }
 
@@ -118,13 +137,21 @@ const PEEK_BYTES: u64 = 4096;
 
 impl<R: Read> Peek<R> {
     fn new(reader: R) -> Peek<R> {
-        Peek { reader: BufReader::with_capacity(BUFFER_BYTES, reader), first: Vec::new(), first_at: 0, peeked: false }
+        Peek {
+            reader: BufReader::with_capacity(BUFFER_BYTES, reader),
+            first: Vec::new(),
+            first_at: 0,
+            peeked: false,
+        }
     }
 
     fn peek(&mut self) -> io::Result<&[u8]> {
         if !self.peeked {
             self.peeked = true;
-            self.reader.by_ref().take(PEEK_BYTES).read_to_end(&mut self.first)?;
+            self.reader
+                .by_ref()
+                .take(PEEK_BYTES)
+                .read_to_end(&mut self.first)?;
         }
         Ok(&self.first[self.first_at..])
     }
@@ -144,7 +171,11 @@ impl<R: Read> BufRead for Peek<R> {
         if !self.peeked {
             self.peek()?;
         }
-        if self.first_at < self.first.len() { Ok(&self.first[self.first_at..]) } else { self.reader.fill_buf() }
+        if self.first_at < self.first.len() {
+            Ok(&self.first[self.first_at..])
+        } else {
+            self.reader.fill_buf()
+        }
     }
 
     fn consume(&mut self, bytes: usize) {

@@ -43,16 +43,23 @@ impl JsonObjects {
 
     fn parse(&self, line: io::Result<Line>) -> Result<Map<String, Value>, RowFault> {
         if line? == Line::TooLong {
-            return Err(RowFault::TooLong { bytes_max: self.bytes_max });
+            return Err(RowFault::TooLong {
+                bytes_max: self.bytes_max,
+            });
         }
         let text = self.lines.text();
-        if text.len() > COMMAS_MAX && text.iter().filter(|&&byte| byte == b',').count() > COMMAS_MAX {
-            return Err(RowFault::TooManyValues { values_max: COMMAS_MAX });
+        if text.len() > COMMAS_MAX && text.iter().filter(|&&byte| byte == b',').count() > COMMAS_MAX
+        {
+            return Err(RowFault::TooManyValues {
+                values_max: COMMAS_MAX,
+            });
         }
         let text = std::str::from_utf8(text).map_err(|_| RowFault::NotUtf8)?;
         match serde_json::from_str(text)? {
             Value::Object(fields) => Ok(fields),
-            other => Err(RowFault::NotAnObject { got: kind_of(&other) }),
+            other => Err(RowFault::NotAnObject {
+                got: kind_of(&other),
+            }),
         }
     }
 }
@@ -66,7 +73,10 @@ impl Objects for JsonObjects {
         self.ended = line.is_err();
         let row = self.row;
         self.row += 1;
-        let place = Place { file: self.name.clone(), at: At::Line(self.lines.number) };
+        let place = Place {
+            file: self.name.clone(),
+            at: At::Line(self.lines.number),
+        };
         Some(match self.parse(line) {
             Ok(fields) => Ok(Object { place, row, fields }),
             Err(fault) => Err(RowError { place, fault }),
@@ -74,7 +84,11 @@ impl Objects for JsonObjects {
     }
 
     fn key(&self) -> RowKey {
-        if self.is_pipe { RowKey::Content } else { RowKey::File(self.name.clone()) }
+        if self.is_pipe {
+            RowKey::Content
+        } else {
+            RowKey::File(self.name.clone())
+        }
     }
 
     fn folder(&self) -> Option<&Path> {

@@ -22,7 +22,12 @@ pub(super) struct Lines {
 
 impl Lines {
     pub fn new(reader: Box<dyn BufRead + Send>, bytes_max: usize) -> Lines {
-        Lines { reader, bytes_max, line: Vec::new(), number: 0 }
+        Lines {
+            reader,
+            bytes_max,
+            line: Vec::new(),
+            number: 0,
+        }
     }
 
     /// The bytes of the line last read.
@@ -34,12 +39,18 @@ impl Lines {
     pub fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             self.line.clear();
-            let Some(line) = self.read_one()? else { return Ok(None) };
+            let Some(line) = self.read_one()? else {
+                return Ok(None);
+            };
             self.number += 1;
             if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
                 self.line.drain(..3);
             }
-            while self.line.last().is_some_and(|&byte| byte == b'\r' || byte == b'\n') {
+            while self
+                .line
+                .last()
+                .is_some_and(|&byte| byte == b'\r' || byte == b'\n')
+            {
                 self.line.pop();
             }
             if line == Line::TooLong || !self.line.iter().all(u8::is_ascii_whitespace) {
@@ -84,7 +95,11 @@ mod tests {
         let mut lines = Lines::new(Box::new(io::Cursor::new(input.as_bytes().to_vec())), 8);
         let mut got = Vec::new();
         while let Some(line) = lines.next().unwrap() {
-            let text = if line == Line::TooLong { "too long" } else { std::str::from_utf8(lines.text()).unwrap() };
+            let text = if line == Line::TooLong {
+                "too long"
+            } else {
+                std::str::from_utf8(lines.text()).unwrap()
+            };
             got.push(format!("{}:{text}", lines.number));
         }
         assert_eq!(got, expected, "{input:?}");
@@ -95,7 +110,10 @@ mod tests {
         check("", &[]);
         check("a", &["1:a"]);
         check("\u{feff}a\r\n\n  \nb\n", &["1:a", "4:b"]);
-        check("123456789\nok\n12345678901234567890", &["1:too long", "2:ok", "3:too long"]);
+        check(
+            "123456789\nok\n12345678901234567890",
+            &["1:too long", "2:ok", "3:too long"],
+        );
         check("1234567\n12345678\n", &["1:1234567", "2:too long"]);
     }
 }

@@ -152,7 +152,9 @@ impl fmt::Display for Format {
 
 /// A name that is no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format '{0}'; known: folder, jsonl, csv, tsv, npy, fvecs, bvecs, ivecs, idx, words, lines")]
+#[error(
+    "unknown format '{0}'; known: folder, jsonl, csv, tsv, npy, fvecs, bvecs, ivecs, idx, words, lines"
+)]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -166,7 +168,10 @@ impl FromStr for Format {
             "txt" => "lines",
             name => name,
         };
-        Format::ALL.into_iter().find(|format| format.name() == alias).ok_or_else(|| UnknownFormat(name.to_owned()))
+        Format::ALL
+            .into_iter()
+            .find(|format| format.name() == alias)
+            .ok_or_else(|| UnknownFormat(name.to_owned()))
     }
 }
 
@@ -234,7 +239,9 @@ pub enum OpenError {
         error: io::Error,
     },
     /// Neither the name nor the content says what it is.
-    #[error("{name}: unknown format; name it (jsonl, csv, tsv, npy, fvecs, bvecs, ivecs, idx, words, lines)")]
+    #[error(
+        "{name}: unknown format; name it (jsonl, csv, tsv, npy, fvecs, bvecs, ivecs, idx, words, lines)"
+    )]
     UnknownFormat {
         /// The file's name.
         name: String,
@@ -282,10 +289,16 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>, OpenE
     if path == Path::new("-") {
         return open_reader(Box::new(io::stdin()), options);
     }
-    let as_error = |error| OpenError::Io { path: path.to_owned(), error };
+    let as_error = |error| OpenError::Io {
+        path: path.to_owned(),
+        error,
+    };
     let is_folder = std::fs::metadata(path).map_err(as_error)?.is_dir();
     match options.format {
-        Some(format) if (format == Format::Folder) != is_folder => Err(OpenError::WrongKind { path: path.to_owned(), format }),
+        Some(format) if (format == Format::Folder) != is_folder => Err(OpenError::WrongKind {
+            path: path.to_owned(),
+            format,
+        }),
         _ if is_folder => Ok(Box::new(folder::Folder::open(path, options)?)),
         _ => open_input(Input::open(path).map_err(as_error)?, options),
     }
@@ -296,8 +309,14 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Source>, OpenE
 /// # Errors
 ///
 /// As [`open`].
-pub fn open_reader(reader: Box<dyn Read + Send>, options: &OpenOptions) -> Result<Box<dyn Source>, OpenError> {
-    let input = Input::pipe(reader).map_err(|error| OpenError::Io { path: PathBuf::from("-"), error })?;
+pub fn open_reader(
+    reader: Box<dyn Read + Send>,
+    options: &OpenOptions,
+) -> Result<Box<dyn Source>, OpenError> {
+    let input = Input::pipe(reader).map_err(|error| OpenError::Io {
+        path: PathBuf::from("-"),
+        error,
+    })?;
     open_input(input, options)
 }
 
@@ -308,12 +327,29 @@ fn open_input(mut input: Input, options: &OpenOptions) -> Result<Box<dyn Source>
     };
     Ok(match format {
         Format::Folder => {
-            return Err(OpenError::WrongKind { path: PathBuf::from(&input.name), format });
+            return Err(OpenError::WrongKind {
+                path: PathBuf::from(&input.name),
+                format,
+            });
         }
-        Format::Jsonl => Box::new(fields::FieldSource::new(Box::new(jsonl::JsonObjects::new(input, options)), format, options)),
-        Format::Csv | Format::Tsv => Box::new(fields::FieldSource::new(Box::new(csv::CsvObjects::open(input, format, options)?), format, options)),
-        Format::Npy => Box::new(numbers::NumberSource::new(npy::open(input, options)?, format)),
-        Format::Fvecs | Format::Bvecs | Format::Ivecs => Box::new(numbers::NumberSource::new(vecs::open(input, format, options)?, format)),
+        Format::Jsonl => Box::new(fields::FieldSource::new(
+            Box::new(jsonl::JsonObjects::new(input, options)),
+            format,
+            options,
+        )),
+        Format::Csv | Format::Tsv => Box::new(fields::FieldSource::new(
+            Box::new(csv::CsvObjects::open(input, format, options)?),
+            format,
+            options,
+        )),
+        Format::Npy => Box::new(numbers::NumberSource::new(
+            npy::open(input, options)?,
+            format,
+        )),
+        Format::Fvecs | Format::Bvecs | Format::Ivecs => Box::new(numbers::NumberSource::new(
+            vecs::open(input, format, options)?,
+            format,
+        )),
         Format::Idx => idx::open_source(input, options)?,
         Format::Words => Box::new(words::WordVectors::new(input, options)),
         Format::Lines => Box::new(text::TextLines::new(input, options)),
@@ -321,8 +357,14 @@ fn open_input(mut input: Input, options: &OpenOptions) -> Result<Box<dyn Source>
 }
 
 /// Opens a file of numbers (NPY, fvecs, bvecs, ivecs, IDX) as rows of `f64`, which hold 32-bit integers exactly.
-pub(crate) fn open_numbers(path: &Path, options: &OpenOptions) -> Result<Option<Box<dyn NumberRows>>, OpenError> {
-    let mut input = Input::open(path).map_err(|error| OpenError::Io { path: path.to_owned(), error })?;
+pub(crate) fn open_numbers(
+    path: &Path,
+    options: &OpenOptions,
+) -> Result<Option<Box<dyn NumberRows>>, OpenError> {
+    let mut input = Input::open(path).map_err(|error| OpenError::Io {
+        path: path.to_owned(),
+        error,
+    })?;
     let format = match options.format {
         Some(format) => format,
         None => detect::format_of(&mut input)?,

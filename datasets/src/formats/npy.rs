@@ -20,13 +20,26 @@ pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 const HEADER_BYTES_MAX: usize = 10_000;
 
 /// Opens the array: its first axis are the rows, all others together the numbers of a row.
-pub(super) fn open(mut input: Input, options: &OpenOptions) -> Result<Box<dyn NumberRows>, OpenError> {
+pub(super) fn open(
+    mut input: Input,
+    options: &OpenOptions,
+) -> Result<Box<dyn NumberRows>, OpenError> {
     let name = input.name.clone();
     let (header, (rows, dim)) = read_header(&mut input)
         .and_then(|text| parse_header(&text))
-        .and_then(|header| header.rows_and_dim(options.dim_max).map(|size| (header, size)))
+        .and_then(|header| {
+            header
+                .rows_and_dim(options.dim_max)
+                .map(|size| (header, size))
+        })
         .map_err(|problem| OpenError::Header { name, problem })?;
-    Ok(Box::new(FixedRows::new(input, header.element, header.order, rows, dim)))
+    Ok(Box::new(FixedRows::new(
+        input,
+        header.element,
+        header.order,
+        rows,
+        dim,
+    )))
 }
 
 fn read_header(input: &mut Input) -> Result<String, String> {
@@ -43,7 +56,9 @@ fn read_header(input: &mut Input) -> Result<String, String> {
     }
     let header_bytes = u32::from_le_bytes(length) as usize;
     if header_bytes > HEADER_BYTES_MAX {
-        return Err(format!("the header says it has {header_bytes} bytes, at most {HEADER_BYTES_MAX} are read"));
+        return Err(format!(
+            "the header says it has {header_bytes} bytes, at most {HEADER_BYTES_MAX} are read"
+        ));
     }
     let mut header = vec![0; header_bytes];
     read_exactly(input, &mut header)?;
@@ -71,13 +86,20 @@ impl Header {
             return Err("the array is a single number; wanted a matrix [rows, dim]".to_owned());
         };
         if rest.is_empty() {
-            return Err(format!("the array has one axis of {rows}; wanted a matrix [rows, dim]"));
+            return Err(format!(
+                "the array has one axis of {rows}; wanted a matrix [rows, dim]"
+            ));
         }
-        let dim = rest.iter().try_fold(1u64, |dim, &axis| dim.checked_mul(axis)).filter(|&dim| dim <= dim_max as u64);
+        let dim = rest
+            .iter()
+            .try_fold(1u64, |dim, &axis| dim.checked_mul(axis))
+            .filter(|&dim| dim <= dim_max as u64);
         match dim {
             Some(0) => Err("the rows of the array have no numbers".to_owned()),
             Some(dim) => Ok((*rows, dim as usize)),
-            None => Err(format!("rows of shape {rest:?} have more than {dim_max} numbers")),
+            None => Err(format!(
+                "rows of shape {rest:?} have more than {dim_max} numbers"
+            )),
         }
     }
 }
@@ -101,16 +123,22 @@ fn parse_header(text: &str) -> Result<Header, String> {
         }
     }
     match (descr, fortran_order, shape) {
-        (Some(_), Some(true), Some(_)) => {
-            Err("the array is in Fortran order; save it with numpy.ascontiguousarray(array)".to_owned())
-        }
-        (Some((element, order)), Some(false), Some(shape)) => Ok(Header { element, order, shape }),
+        (Some(_), Some(true), Some(_)) => Err(
+            "the array is in Fortran order; save it with numpy.ascontiguousarray(array)".to_owned(),
+        ),
+        (Some((element, order)), Some(false), Some(shape)) => Ok(Header {
+            element,
+            order,
+            shape,
+        }),
         _ => Err("the header wants descr, fortran_order and shape".to_owned()),
     }
 }
 
 fn element_of(descr: &str) -> Result<(Element, ByteOrder), String> {
-    let unknown = || format!("numbers of type '{descr}' are not read; wanted f2, f4, f8, i1 to i8 or u1 to u8");
+    let unknown = || {
+        format!("numbers of type '{descr}' are not read; wanted f2, f4, f8, i1 to i8 or u1 to u8")
+    };
     let (order, kind) = descr.split_at_checked(1).ok_or_else(unknown)?;
     let order = match order {
         "<" | "|" | "=" => ByteOrder::Little,
@@ -152,7 +180,11 @@ impl<'a> Literal<'a> {
     }
 
     fn expect(&mut self, wanted: char) -> Result<(), String> {
-        if self.accept(wanted) { Ok(()) } else { Err(self.unexpected(&format!("'{wanted}'"))) }
+        if self.accept(wanted) {
+            Ok(())
+        } else {
+            Err(self.unexpected(&format!("'{wanted}'")))
+        }
     }
 
     fn unexpected(&self, wanted: &str) -> String {
@@ -168,7 +200,10 @@ impl<'a> Literal<'a> {
         } else {
             return Err(self.unexpected("a string"));
         };
-        let (string, rest) = self.rest.split_once(quote).ok_or_else(|| self.unexpected("the end of a string"))?;
+        let (string, rest) = self
+            .rest
+            .split_once(quote)
+            .ok_or_else(|| self.unexpected("the end of a string"))?;
         self.rest = rest;
         Ok(string)
     }
@@ -182,7 +217,10 @@ impl<'a> Literal<'a> {
 
     fn word(&mut self) -> &'a str {
         self.rest = self.rest.trim_start();
-        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find(|c: char| !c.is_ascii_alphanumeric())
+            .unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         word
@@ -202,7 +240,10 @@ impl<'a> Literal<'a> {
         while !self.accept(')') {
             let word = self.word();
             let axis = word.trim_end_matches('L'); // Python 2 wrote 10L
-            shape.push(axis.parse().map_err(|_| format!("header: '{word}' is no length of an axis"))?);
+            shape.push(
+                axis.parse()
+                    .map_err(|_| format!("header: '{word}' is no length of an axis"))?,
+            );
             if !self.accept(',') {
                 self.expect(')')?;
                 break;
@@ -217,7 +258,10 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<(Element, ByteOrder, u64, usize), &str>) {
-        let got = parse_header(text).and_then(|h| h.rows_and_dim(1000).map(|(rows, dim)| (h.element, h.order, rows, dim)));
+        let got = parse_header(text).and_then(|h| {
+            h.rows_and_dim(1000)
+                .map(|(rows, dim)| (h.element, h.order, rows, dim))
+        });
         match (got, expected) {
             (Ok(got), Ok(expected)) => assert_eq!(got, expected, "{text}"),
             (Err(got), Err(expected)) => assert!(got.contains(expected), "{text}: {got}"),
@@ -229,21 +273,66 @@ mod tests {
     fn headers() {
         use ByteOrder::*;
         use Element::*;
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }   \n", Ok((F32, Little, 3, 4)));
-        check("{\"shape\":(3,2,2),\"fortran_order\":False,\"descr\":\">i2\"}", Ok((I16, Big, 3, 4)));
-        check("{'descr': '|u1', 'fortran_order': False, 'shape': (0L, 4L)}", Ok((U8, Little, 0, 4)));
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000000, 4)}", Ok((F32, Little, 10u64.pow(18), 4)));
-        check("{'descr': '<f4', 'fortran_order': True, 'shape': (3, 4)}", Err("Fortran"));
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", Err("one axis"));
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': ()}", Err("single number"));
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 0)}", Err("no numbers"));
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1001)}", Err("more than 1000"));
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4294967296, 4294967296)}", Err("more than 1000"));
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (3, -1)}", Err("no length"));
-        check("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 99999999999999999999)}", Err("no length"));
-        check("{'descr': '|O', 'fortran_order': False, 'shape': (3, 4)}", Err("'|O' are not read"));
-        check("{'descr': '', 'fortran_order': False, 'shape': (3, 4)}", Err("are not read"));
-        check("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,)}", Err("records"));
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }   \n",
+            Ok((F32, Little, 3, 4)),
+        );
+        check(
+            "{\"shape\":(3,2,2),\"fortran_order\":False,\"descr\":\">i2\"}",
+            Ok((I16, Big, 3, 4)),
+        );
+        check(
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (0L, 4L)}",
+            Ok((U8, Little, 0, 4)),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000000, 4)}",
+            Ok((F32, Little, 10u64.pow(18), 4)),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 4)}",
+            Err("Fortran"),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}",
+            Err("one axis"),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': ()}",
+            Err("single number"),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 0)}",
+            Err("no numbers"),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 1001)}",
+            Err("more than 1000"),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4294967296, 4294967296)}",
+            Err("more than 1000"),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, -1)}",
+            Err("no length"),
+        );
+        check(
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 99999999999999999999)}",
+            Err("no length"),
+        );
+        check(
+            "{'descr': '|O', 'fortran_order': False, 'shape': (3, 4)}",
+            Err("'|O' are not read"),
+        );
+        check(
+            "{'descr': '', 'fortran_order': False, 'shape': (3, 4)}",
+            Err("are not read"),
+        );
+        check(
+            "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,)}",
+            Err("records"),
+        );
         check("{'descr': '<f4', 'shape': (3, 4)}", Err("wants descr"));
         check("{'descr': '<f4' 'shape': (3, 4)}", Err("wanted '}'"));
         check("{'descr': '<f4", Err("end of a string"));

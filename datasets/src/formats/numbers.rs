@@ -30,8 +30,22 @@ pub(super) struct FixedRows {
 
 impl FixedRows {
     /// - `dim`: numbers in a row, already checked against the limit: a row is held, the count of rows is only counted.
-    pub fn new(input: Input, element: Element, order: ByteOrder, rows: u64, dim: usize) -> FixedRows {
-        FixedRows { input, element, order, rows, rows_done: 0, bytes: vec![0; dim * element.bytes()], ended: false }
+    pub fn new(
+        input: Input,
+        element: Element,
+        order: ByteOrder,
+        rows: u64,
+        dim: usize,
+    ) -> FixedRows {
+        FixedRows {
+            input,
+            element,
+            order,
+            rows,
+            rows_done: 0,
+            bytes: vec![0; dim * element.bytes()],
+            ended: false,
+        }
     }
 
     fn read_row(&mut self) -> Option<Result<(), RowFault>> {
@@ -45,7 +59,10 @@ impl FixedRows {
         self.rows_done += 1;
         Some(match fill(&mut self.input.bytes, &mut self.bytes) {
             Ok(Filled::All) => Ok(()),
-            Ok(Filled::Part(got)) => Err(RowFault::Truncated { wanted: self.bytes.len(), got }),
+            Ok(Filled::Part(got)) => Err(RowFault::Truncated {
+                wanted: self.bytes.len(),
+                got,
+            }),
             Err(error) => Err(RowFault::Read(error)),
         })
     }
@@ -100,12 +117,23 @@ pub(super) struct NumberSource {
 
 impl NumberSource {
     pub fn new(rows: Box<dyn NumberRows>, format: Format) -> NumberSource {
-        NumberSource { rows, format, row: 0, numbers: Vec::new() }
+        NumberSource {
+            rows,
+            format,
+            row: 0,
+            numbers: Vec::new(),
+        }
     }
 
     /// An error at the row that was returned last.
     pub fn error_here(&self, fault: RowFault) -> RowError {
-        RowError { place: Place { file: self.rows.name().to_owned(), at: At::Row(self.row.saturating_sub(1)) }, fault }
+        RowError {
+            place: Place {
+                file: self.rows.name().to_owned(),
+                at: At::Row(self.row.saturating_sub(1)),
+            },
+            fault,
+        }
     }
 
     /// The numbers of the row that was returned last.
@@ -121,10 +149,18 @@ impl Iterator for NumberSource {
         let read = self.rows.next_row(&mut self.numbers)?;
         let row = self.row;
         self.row += 1;
-        let vector = read.and_then(|()| vector_of(&self.numbers).map_err(|fault| RowFault::Vector { name: String::new(), fault }));
+        let vector = read.and_then(|()| {
+            vector_of(&self.numbers).map_err(|fault| RowFault::Vector {
+                name: String::new(),
+                fault,
+            })
+        });
         Some(match vector {
             Ok(vector) => Ok(Row {
-                source: self.rows.key().source_of(row, || format!("{:?}", self.numbers)),
+                source: self
+                    .rows
+                    .key()
+                    .source_of(row, || format!("{:?}", self.numbers)),
                 id: None,
                 text: None,
                 image: None,
@@ -156,7 +192,11 @@ pub(crate) enum RowKey {
 
 impl RowKey {
     pub(super) fn of(input: &Input) -> RowKey {
-        if input.is_pipe() { RowKey::Content } else { RowKey::File(input.name.clone()) }
+        if input.is_pipe() {
+            RowKey::Content
+        } else {
+            RowKey::File(input.name.clone())
+        }
     }
 
     /// Whether [`source_of`](RowKey::source_of) asks for the row's content.
@@ -179,7 +219,9 @@ impl RowKey {
 fn fnv1a_128(bytes: &[u8]) -> u128 {
     const OFFSET_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    bytes.iter().fold(OFFSET_BASIS, |hash, &byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
+    bytes.iter().fold(OFFSET_BASIS, |hash, &byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(PRIME)
+    })
 }
 
 #[cfg(test)]
@@ -197,7 +239,13 @@ mod tests {
     fn vectors_are_finite() {
         assert_eq!(vector_of(&[1.0, -2.5]), Ok(vec![1.0, -2.5]));
         assert_eq!(vector_of(&[]), Err(VectorFault::Empty));
-        assert_eq!(vector_of(&[0.0, 1e39]), Err(VectorFault::NotFinite { idx: 1 }));
-        assert_eq!(vector_of(&[f64::NAN]), Err(VectorFault::NotFinite { idx: 0 }));
+        assert_eq!(
+            vector_of(&[0.0, 1e39]),
+            Err(VectorFault::NotFinite { idx: 1 })
+        );
+        assert_eq!(
+            vector_of(&[f64::NAN]),
+            Err(VectorFault::NotFinite { idx: 0 })
+        );
     }
 }

@@ -21,7 +21,10 @@ pub(super) fn encode_grey(width: u32, height: u32, grey: &[u8]) -> Vec<u8> {
         filtered.extend_from_slice(row);
     }
     let mut packer = ZlibEncoder::new(Vec::new(), Compression::fast());
-    let packed = packer.write_all(&filtered).and_then(|()| packer.finish()).expect("writing to memory does not fail");
+    let packed = packer
+        .write_all(&filtered)
+        .and_then(|()| packer.finish())
+        .expect("writing to memory does not fail");
 
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     chunk(&mut png, *b"IHDR", &header);

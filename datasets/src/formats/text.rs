@@ -33,26 +33,38 @@ impl NumberedLines {
     }
 
     /// Reads the next line and gives it to `read` with the source of its row.
-    pub fn next_with(&mut self, read: impl FnOnce(&str, String) -> Result<Row, RowFault>) -> Option<Result<Row, RowError>> {
+    pub fn next_with(
+        &mut self,
+        read: impl FnOnce(&str, String) -> Result<Row, RowFault>,
+    ) -> Option<Result<Row, RowError>> {
         if self.ended {
             return None;
         }
         let line = self.lines.next().transpose()?;
         let row = self.row;
         self.row += 1;
-        let key = if self.is_pipe { RowKey::Content } else { RowKey::File(self.name.clone()) };
+        let key = if self.is_pipe {
+            RowKey::Content
+        } else {
+            RowKey::File(self.name.clone())
+        };
         let read = match line {
             Ok(Line::Full) => match std::str::from_utf8(self.lines.text()) {
                 Ok(text) => read(text, key.source_of(row, || text.to_owned())),
                 Err(_) => Err(RowFault::NotUtf8),
             },
-            Ok(Line::TooLong) => Err(RowFault::TooLong { bytes_max: self.bytes_max }),
+            Ok(Line::TooLong) => Err(RowFault::TooLong {
+                bytes_max: self.bytes_max,
+            }),
             Err(error) => {
                 self.ended = true;
                 Err(RowFault::Read(error))
             }
         };
-        let place = Place { file: self.name.clone(), at: At::Line(self.lines.number) };
+        let place = Place {
+            file: self.name.clone(),
+            at: At::Line(self.lines.number),
+        };
         Some(read.map_err(|fault| RowError { place, fault }))
     }
 
@@ -75,7 +87,14 @@ impl Iterator for TextLines {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next_with(|text, source| {
-            Ok(Row { source, id: None, text: Some(text.trim().to_owned()), image: None, vectors: Vec::new(), payload: Map::new() })
+            Ok(Row {
+                source,
+                id: None,
+                text: Some(text.trim().to_owned()),
+                image: None,
+                vectors: Vec::new(),
+                payload: Map::new(),
+            })
         })
     }
 }

@@ -9,19 +9,40 @@ use super::{Format, OpenError, OpenOptions, Progress};
 use crate::row::RowFault;
 
 /// Opens the file. Every row must have the first row's dim.
-pub(super) fn open(mut input: Input, format: Format, options: &OpenOptions) -> Result<Box<dyn NumberRows>, OpenError> {
+pub(super) fn open(
+    mut input: Input,
+    format: Format,
+    options: &OpenOptions,
+) -> Result<Box<dyn NumberRows>, OpenError> {
     let element = match format {
         Format::Bvecs => Element::U8,
         Format::Ivecs => Element::I32,
         _ => Element::F32,
     };
-    let start = input.peek().ok().and_then(|bytes| bytes.first_chunk::<4>().copied());
+    let start = input
+        .peek()
+        .ok()
+        .and_then(|bytes| bytes.first_chunk::<4>().copied());
     let dim_max = i32::try_from(options.dim_max).unwrap_or(i32::MAX);
-    if let Some(dim) = start.map(i32::from_le_bytes).filter(|dim| !(1..=dim_max).contains(dim)) {
-        let problem = format!("the first row says it has {dim} numbers; wanted 1 to {dim_max}: is this {format}?");
-        return Err(OpenError::Header { name: input.name, problem });
+    if let Some(dim) = start
+        .map(i32::from_le_bytes)
+        .filter(|dim| !(1..=dim_max).contains(dim))
+    {
+        let problem = format!(
+            "the first row says it has {dim} numbers; wanted 1 to {dim_max}: is this {format}?"
+        );
+        return Err(OpenError::Header {
+            name: input.name,
+            problem,
+        });
     }
-    Ok(Box::new(PrefixedRows { input, element, dim: None, bytes: Vec::new(), ended: false }))
+    Ok(Box::new(PrefixedRows {
+        input,
+        element,
+        dim: None,
+        bytes: Vec::new(),
+        ended: false,
+    }))
 }
 
 struct PrefixedRows {
@@ -49,7 +70,10 @@ impl PrefixedRows {
         self.bytes.resize(wanted as usize * self.element.bytes(), 0);
         match fill(&mut self.input.bytes, &mut self.bytes)? {
             Filled::All => Ok(Some(())),
-            Filled::Part(got) => Err(RowFault::Truncated { wanted: self.bytes.len(), got }),
+            Filled::Part(got) => Err(RowFault::Truncated {
+                wanted: self.bytes.len(),
+                got,
+            }),
         }
     }
 }

@@ -20,7 +20,12 @@ pub(super) struct WordVectors {
 
 impl WordVectors {
     pub fn new(input: Input, options: &OpenOptions) -> WordVectors {
-        WordVectors { lines: NumberedLines::new(input, options), dim: None, dim_max: options.dim_max, begun: false }
+        WordVectors {
+            lines: NumberedLines::new(input, options),
+            dim: None,
+            dim_max: options.dim_max,
+            begun: false,
+        }
     }
 }
 
@@ -64,7 +69,10 @@ fn is_count_and_dim(line: &str) -> bool {
 }
 
 fn row_of(line: &str, source: String, dim: Option<usize>, dim_max: usize) -> Result<Row, RowFault> {
-    let fault = |fault| RowFault::Vector { name: String::new(), fault };
+    let fault = |fault| RowFault::Vector {
+        name: String::new(),
+        fault,
+    };
     let parts = line.split_ascii_whitespace().count();
     let dim = dim.unwrap_or(parts.saturating_sub(1));
     if dim == 0 {
@@ -74,19 +82,35 @@ fn row_of(line: &str, source: String, dim: Option<usize>, dim_max: usize) -> Res
         return Err(fault(VectorFault::TooLong { dim_max, got: dim }));
     }
     if parts <= dim {
-        return Err(fault(VectorFault::DimMismatch { wanted: dim, got: parts.saturating_sub(1) }));
+        return Err(fault(VectorFault::DimMismatch {
+            wanted: dim,
+            got: parts.saturating_sub(1),
+        }));
     }
-    let word = line.split_ascii_whitespace().take(parts - dim).collect::<Vec<_>>().join(" ");
+    let word = line
+        .split_ascii_whitespace()
+        .take(parts - dim)
+        .collect::<Vec<_>>()
+        .join(" ");
     let mut vector = Vec::with_capacity(dim);
     for (idx, part) in line.split_ascii_whitespace().skip(parts - dim).enumerate() {
-        let number: f32 = part.parse().map_err(|_| fault(VectorFault::NotANumber { idx }))?;
+        let number: f32 = part
+            .parse()
+            .map_err(|_| fault(VectorFault::NotANumber { idx }))?;
         if !number.is_finite() {
             return Err(fault(VectorFault::NotFinite { idx }));
         }
         vector.push(number);
     }
     let payload = Map::from_iter([("word".to_owned(), Value::from(word.as_str()))]);
-    Ok(Row { source, id: None, text: Some(word), image: None, vectors: vec![(String::new(), vector)], payload })
+    Ok(Row {
+        source,
+        id: None,
+        text: Some(word),
+        image: None,
+        vectors: vec![(String::new(), vector)],
+        payload,
+    })
 }
 
 #[cfg(test)]
@@ -95,8 +119,15 @@ mod tests {
     use crate::formats::open_reader;
 
     fn check(text: &str, expected: &[&str]) {
-        let options = OpenOptions { format: Some(Format::Words), ..OpenOptions::default() };
-        let source = open_reader(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())), &options).unwrap();
+        let options = OpenOptions {
+            format: Some(Format::Words),
+            ..OpenOptions::default()
+        };
+        let source = open_reader(
+            Box::new(std::io::Cursor::new(text.as_bytes().to_vec())),
+            &options,
+        )
+        .unwrap();
         let got: Vec<String> = source
             .map(|row| match row {
                 Ok(row) => format!("{} {:?}", row.text.unwrap(), row.vectors[0].1),
@@ -109,14 +140,20 @@ mod tests {
     #[test]
     fn reads_words() {
         check("a 1 2\nb -1e-1 3\n", &["a [1.0, 2.0]", "b [-0.1, 3.0]"]);
-        check("2 2\na 1 2\n. . . 3 4\n", &["a [1.0, 2.0]", ". . . [3.0, 4.0]"]);
-        check("a 1 2\nb 1\nc 1 x\nd 1 inf\ne 5 6", &[
-            "a [1.0, 2.0]",
-            "pipe line 2: vector '': has 1 numbers, wanted 2",
-            "pipe line 3: vector '': element 1 is no number",
-            "pipe line 4: vector '': element 1 is not a finite 32-bit number",
-            "e [5.0, 6.0]",
-        ]);
+        check(
+            "2 2\na 1 2\n. . . 3 4\n",
+            &["a [1.0, 2.0]", ". . . [3.0, 4.0]"],
+        );
+        check(
+            "a 1 2\nb 1\nc 1 x\nd 1 inf\ne 5 6",
+            &[
+                "a [1.0, 2.0]",
+                "pipe line 2: vector '': has 1 numbers, wanted 2",
+                "pipe line 3: vector '': element 1 is no number",
+                "pipe line 4: vector '': element 1 is not a finite 32-bit number",
+                "e [5.0, 6.0]",
+            ],
+        );
         check("a\n", &["pipe line 1: vector '': is empty"]);
     }
 }

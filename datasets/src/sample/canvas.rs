@@ -3,8 +3,8 @@
 //! A thing is drawn in its own square, from -100 to 100 with `y` downwards; the scene moves, turns and scales it.
 
 use tiny_skia::{
-    Color, FillRule, GradientStop, LineCap, LineJoin, LinearGradient, Mask, Paint, Path, PathBuilder, Pixmap, Point, RadialGradient, Rect,
-    Shader, SpreadMode, Stroke, Transform,
+    Color, FillRule, GradientStop, LineCap, LineJoin, LinearGradient, Mask, Paint, Path,
+    PathBuilder, Pixmap, Point, RadialGradient, Rect, Shader, SpreadMode, Stroke, Transform,
 };
 
 /// Width and height of a picture, in pixels.
@@ -19,7 +19,14 @@ pub(super) struct Rgb {
 
 /// A colour as `0xRRGGBB`.
 pub(super) const fn rgb(hex: u32) -> Rgb {
-    Rgb { channels: [((hex >> 16) & 0xff) as f32 / 255.0, ((hex >> 8) & 0xff) as f32 / 255.0, (hex & 0xff) as f32 / 255.0], opacity: 1.0 }
+    Rgb {
+        channels: [
+            ((hex >> 16) & 0xff) as f32 / 255.0,
+            ((hex >> 8) & 0xff) as f32 / 255.0,
+            (hex & 0xff) as f32 / 255.0,
+        ],
+        opacity: 1.0,
+    }
 }
 
 pub(super) const WHITE: Rgb = rgb(0xffffff);
@@ -28,7 +35,9 @@ pub(super) const BLACK: Rgb = rgb(0x1c1c22);
 impl Rgb {
     /// This colour, by `share` another.
     pub fn mixed(self, other: Rgb, share: f32) -> Rgb {
-        let channels = std::array::from_fn(|i| self.channels[i] + (other.channels[i] - self.channels[i]) * share);
+        let channels = std::array::from_fn(|i| {
+            self.channels[i] + (other.channels[i] - self.channels[i]) * share
+        });
         Rgb { channels, ..self }
     }
 
@@ -46,7 +55,8 @@ impl Rgb {
 
     fn color(self) -> Color {
         let [red, green, blue] = self.channels.map(|channel| channel.clamp(0.0, 1.0));
-        Color::from_rgba(red, green, blue, self.opacity.clamp(0.0, 1.0)).expect("channels lie within 0 and 1")
+        Color::from_rgba(red, green, blue, self.opacity.clamp(0.0, 1.0))
+            .expect("channels lie within 0 and 1")
     }
 }
 
@@ -74,28 +84,59 @@ impl From<Rgb> for Ink {
 impl Ink {
     fn shader(self) -> Shader<'static> {
         let linear = |from: (f32, f32), to: (f32, f32), start: Rgb, end: Rgb| {
-            LinearGradient::new(Point::from(from), Point::from(to), stops(&[(0.0, start), (1.0, end)]), SpreadMode::Pad, Transform::identity())
+            LinearGradient::new(
+                Point::from(from),
+                Point::from(to),
+                stops(&[(0.0, start), (1.0, end)]),
+                SpreadMode::Pad,
+                Transform::identity(),
+            )
         };
         let radial = |x: f32, y: f32, radius: f32, colors: &[(f32, Rgb)]| {
             let centre = Point::from_xy(x, y);
-            RadialGradient::new(centre, 0.0, centre, radius, stops(colors), SpreadMode::Pad, Transform::identity())
+            RadialGradient::new(
+                centre,
+                0.0,
+                centre,
+                radius,
+                stops(colors),
+                SpreadMode::Pad,
+                Transform::identity(),
+            )
         };
         let (shader, flat) = match self {
             Ink::Flat(color) => (None, color),
-            Ink::Down((y0, top), (y1, bottom)) => (linear((0.0, y0), (0.0, y1), top, bottom), bottom),
-            Ink::Across((x0, left), (x1, right)) => (linear((x0, 0.0), (x1, 0.0), left, right), right),
-            Ink::Ball(x, y, radius, color) => {
-                let colors = [(0.0, color.lighter(0.45)), (0.28, color.lighter(0.12)), (0.6, color), (1.0, color.darker(0.32))];
-                (radial(x - 0.35 * radius, y - 0.4 * radius, 1.45 * radius, &colors), color)
+            Ink::Down((y0, top), (y1, bottom)) => {
+                (linear((0.0, y0), (0.0, y1), top, bottom), bottom)
             }
-            Ink::Glow(x, y, radius, inner, outer) => (radial(x, y, radius, &[(0.0, inner), (1.0, outer)]), inner),
+            Ink::Across((x0, left), (x1, right)) => {
+                (linear((x0, 0.0), (x1, 0.0), left, right), right)
+            }
+            Ink::Ball(x, y, radius, color) => {
+                let colors = [
+                    (0.0, color.lighter(0.45)),
+                    (0.28, color.lighter(0.12)),
+                    (0.6, color),
+                    (1.0, color.darker(0.32)),
+                ];
+                (
+                    radial(x - 0.35 * radius, y - 0.4 * radius, 1.45 * radius, &colors),
+                    color,
+                )
+            }
+            Ink::Glow(x, y, radius, inner, outer) => {
+                (radial(x, y, radius, &[(0.0, inner), (1.0, outer)]), inner)
+            }
         };
         shader.unwrap_or(Shader::SolidColor(flat.color()))
     }
 }
 
 fn stops(colors: &[(f32, Rgb)]) -> Vec<GradientStop> {
-    colors.iter().map(|&(position, color)| GradientStop::new(position, color.color())).collect()
+    colors
+        .iter()
+        .map(|&(position, color)| GradientStop::new(position, color.color()))
+        .collect()
 }
 
 /// A picture being drawn.
@@ -150,7 +191,11 @@ impl Canvas {
 
     /// A box from `(x, y)`, its corners rounded.
     pub fn block(&mut self, [x, y, width, height]: [f32; 4], corner: f32, ink: impl Into<Ink>) {
-        let (right, bottom, c) = (x + width, y + height, corner.min(width / 2.0).min(height / 2.0));
+        let (right, bottom, c) = (
+            x + width,
+            y + height,
+            corner.min(width / 2.0).min(height / 2.0),
+        );
         let mut path = PathBuilder::new();
         path.move_to(x + c, y);
         path.line_to(right - c, y);
@@ -179,14 +224,35 @@ impl Canvas {
         self.placed([x, y], half_height / half_width, 0.0, |canvas| {
             let widened = canvas.transform.pre_scale(half_width / half_height, 1.0);
             let before = std::mem::replace(&mut canvas.transform, widened);
-            canvas.circle(0.0, 0.0, half_width, Ink::Glow(0.0, 0.0, half_width, rgb(0x000000).faded(0.38), rgb(0x000000).faded(0.0)));
+            canvas.circle(
+                0.0,
+                0.0,
+                half_width,
+                Ink::Glow(
+                    0.0,
+                    0.0,
+                    half_width,
+                    rgb(0x000000).faded(0.38),
+                    rgb(0x000000).faded(0.0),
+                ),
+            );
             canvas.transform = before;
         });
     }
 
     /// Draws with the origin moved to `at`, scaled and turned clockwise by `degrees`.
-    pub fn placed(&mut self, at: [f32; 2], scale: f32, degrees: f32, draw: impl FnOnce(&mut Canvas)) {
-        let inner = self.transform.pre_translate(at[0], at[1]).pre_rotate(degrees).pre_scale(scale, scale);
+    pub fn placed(
+        &mut self,
+        at: [f32; 2],
+        scale: f32,
+        degrees: f32,
+        draw: impl FnOnce(&mut Canvas),
+    ) {
+        let inner = self
+            .transform
+            .pre_translate(at[0], at[1])
+            .pre_rotate(degrees)
+            .pre_scale(scale, scale);
         let before = std::mem::replace(&mut self.transform, inner);
         draw(self);
         self.transform = before;
@@ -212,7 +278,14 @@ impl Canvas {
     }
 
     /// Draws inside an ellipse only.
-    pub fn inside_oval(&mut self, x: f32, y: f32, half_width: f32, half_height: f32, draw: impl FnOnce(&mut Canvas)) {
+    pub fn inside_oval(
+        &mut self,
+        x: f32,
+        y: f32,
+        half_width: f32,
+        half_height: f32,
+        draw: impl FnOnce(&mut Canvas),
+    ) {
         if let Some(path) = oval_path(x, y, half_width, half_height) {
             self.inside_path(&path, draw);
         }
@@ -227,30 +300,61 @@ impl Canvas {
     }
 
     fn fill_path(&mut self, path: &Path, ink: Ink) {
-        let paint = Paint { shader: ink.shader(), anti_alias: true, ..Paint::default() };
-        self.pixels.fill_path(path, &paint, FillRule::Winding, self.transform, self.clip.as_ref());
+        let paint = Paint {
+            shader: ink.shader(),
+            anti_alias: true,
+            ..Paint::default()
+        };
+        self.pixels.fill_path(
+            path,
+            &paint,
+            FillRule::Winding,
+            self.transform,
+            self.clip.as_ref(),
+        );
     }
 
     fn stroke_path(&mut self, path: &Path, width: f32, color: Rgb) {
-        let paint = Paint { shader: Shader::SolidColor(color.color()), anti_alias: true, ..Paint::default() };
-        let stroke = Stroke { width, line_cap: LineCap::Round, line_join: LineJoin::Round, ..Stroke::default() };
-        self.pixels.stroke_path(path, &paint, &stroke, self.transform, self.clip.as_ref());
+        let paint = Paint {
+            shader: Shader::SolidColor(color.color()),
+            anti_alias: true,
+            ..Paint::default()
+        };
+        let stroke = Stroke {
+            width,
+            line_cap: LineCap::Round,
+            line_join: LineJoin::Round,
+            ..Stroke::default()
+        };
+        self.pixels
+            .stroke_path(path, &paint, &stroke, self.transform, self.clip.as_ref());
     }
 
     /// The picture as PNG.
     pub fn into_png(self) -> Vec<u8> {
-        self.pixels.encode_png().expect("a picture of this size can be encoded")
+        self.pixels
+            .encode_png()
+            .expect("a picture of this size can be encoded")
     }
 }
 
 fn oval_path(x: f32, y: f32, half_width: f32, half_height: f32) -> Option<Path> {
-    PathBuilder::from_oval(Rect::from_ltrb(x - half_width, y - half_height, x + half_width, y + half_height)?)
+    PathBuilder::from_oval(Rect::from_ltrb(
+        x - half_width,
+        y - half_height,
+        x + half_width,
+        y + half_height,
+    )?)
 }
 
 fn polygon_path(corners: impl IntoIterator<Item = (f32, f32)>) -> Option<Path> {
     let mut path = PathBuilder::new();
     for (idx, (x, y)) in corners.into_iter().enumerate() {
-        if idx == 0 { path.move_to(x, y) } else { path.line_to(x, y) }
+        if idx == 0 {
+            path.move_to(x, y)
+        } else {
+            path.line_to(x, y)
+        }
     }
     path.close();
     path.finish()
@@ -270,7 +374,11 @@ fn path_of(text: &str) -> Path {
         match token.chars().next() {
             Some('Z') => path.close(),
             Some(letter) if letter.is_ascii_alphabetic() => command = letter,
-            _ => numbers.push(token.parse().unwrap_or_else(|_| panic!("'{token}' is no number in path '{text}'"))),
+            _ => numbers.push(
+                token
+                    .parse()
+                    .unwrap_or_else(|_| panic!("'{token}' is no number in path '{text}'")),
+            ),
         }
         match (command, numbers.as_slice()) {
             ('M', &[x, y]) => {
@@ -285,15 +393,20 @@ fn path_of(text: &str) -> Path {
         }
         numbers.clear();
     }
-    path.finish().unwrap_or_else(|| panic!("path '{text}' draws nothing"))
+    path.finish()
+        .unwrap_or_else(|| panic!("path '{text}' draws nothing"))
 }
 
 fn tokens_of(text: &str) -> impl Iterator<Item = &str> {
-    text.split([' ', ',', '\n']).filter(|token| !token.is_empty()).flat_map(|token| {
-        let letters = token.chars().take_while(char::is_ascii_alphabetic).count();
-        let (command, number) = token.split_at(letters);
-        [command, number].into_iter().filter(|part| !part.is_empty())
-    })
+    text.split([' ', ',', '\n'])
+        .filter(|token| !token.is_empty())
+        .flat_map(|token| {
+            let letters = token.chars().take_while(char::is_ascii_alphabetic).count();
+            let (command, number) = token.split_at(letters);
+            [command, number]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+        })
 }
 
 /// Corners of a star or, with equal radii, of a regular polygon about the origin, the first on top.
@@ -316,12 +429,15 @@ mod tests {
 
     #[test]
     fn paths() {
-        let bounds = path_of("M0,0 L10 0 10 5Q 5 10 0 5 C 0 4 0 2 0 1 Z").bounds();
-        assert_eq!((bounds.left(), bounds.right(), bounds.top()), (0.0, 10.0, 0.0));
+        let bounds = path_of("M0,0 L10 0 10 5 Q 5 10 0 5 C 0 4 0 2 0 1 Z").bounds();
+        assert_eq!(
+            (bounds.left(), bounds.right(), bounds.top()),
+            (0.0, 10.0, 0.0)
+        );
     }
 
     #[test]
-    #[should_panic(expected = "is no number")]
+    #[should_panic(expected = "unknown command")]
     fn bad_path() {
         path_of("M0,x");
     }

@@ -70,6 +70,8 @@ enum Pose {
     Sideways,
     /// Exactly upright.
     Upright,
+    /// Exactly upright, and not standing on anything.
+    Floating,
 }
 
 /// One look of a thing.
@@ -99,26 +101,50 @@ fn groups() -> [(&'static str, &'static [Thing]); 6] {
 /// Draws the pictures of a seed, one by one as they are asked for, 3 to 8 ms each. A seed means the same pictures as
 /// far as the sine of the machine is the same; names, labels and captions are the same everywhere.
 pub fn sample(seed: u64) -> impl Iterator<Item = SamplePicture> {
-    let things = groups().into_iter().flat_map(|(group, things)| things.iter().map(move |thing| (group, thing)));
-    things.enumerate().flat_map(move |(thing_idx, (group, thing))| {
-        let pictures = thing.looks.len() * thing.pictures;
-        (0..pictures).map(move |idx| picture(group, thing, idx, Random::of_stream(seed, thing_idx as u64, idx as u64)))
-    })
+    let things = groups()
+        .into_iter()
+        .flat_map(|(group, things)| things.iter().map(move |thing| (group, thing)));
+    things
+        .enumerate()
+        .flat_map(move |(thing_idx, (group, thing))| {
+            let pictures = thing.looks.len() * thing.pictures;
+            (0..pictures).map(move |idx| {
+                picture(
+                    group,
+                    thing,
+                    idx,
+                    Random::of_stream(seed, thing_idx as u64, idx as u64),
+                )
+            })
+        })
 }
 
-fn picture(group: &'static str, thing: &'static Thing, idx: usize, mut random: Random) -> SamplePicture {
+fn picture(
+    group: &'static str,
+    thing: &'static Thing,
+    idx: usize,
+    mut random: Random,
+) -> SamplePicture {
     let look = &thing.looks[idx / thing.pictures];
     let turn = idx % thing.pictures;
     let scene = thing.scenes[idx % thing.scenes.len()];
-    let count = if thing.pose == Pose::Still && !look.plural.is_empty() && turn == 1 { 2 + random.below(2) as usize } else { 1 };
+    let count = if thing.pose == Pose::Still && !look.plural.is_empty() && turn == 1 {
+        2 + random.below(2) as usize
+    } else {
+        1
+    };
     let looks_left = thing.pose == Pose::Sideways && random.below(2) == 1;
 
     let mut canvas = Canvas::new();
     scene.draw(&mut canvas, &mut random);
     for [x, y, scale] in places(count, &mut random) {
-        let tilt = if thing.pose == Pose::Still { random.between(-8.0, 8.0) } else { 0.0 };
+        let tilt = if thing.pose == Pose::Still {
+            random.between(-8.0, 8.0)
+        } else {
+            0.0
+        };
         canvas.placed([x, y + scene.ground_shift()], scale, 0.0, |canvas| {
-            if scene.has_ground() {
+            if scene.has_ground() && thing.pose != Pose::Floating {
                 canvas.shadow(0.0, 88.0, 88.0, 16.0);
             }
             canvas.placed([0.0, 0.0], 1.0, tilt, |canvas| match looks_left {
@@ -128,11 +154,22 @@ fn picture(group: &'static str, thing: &'static Thing, idx: usize, mut random: R
         });
     }
     SamplePicture {
-        name: format!("{}-{}-{:02}.png", thing.label.replace(' ', "-"), look.color, numbered(thing, idx)),
+        name: format!(
+            "{}-{}-{:02}.png",
+            thing.label.replace(' ', "-"),
+            look.color,
+            numbered(thing, idx)
+        ),
         label: thing.label,
         group,
         color: look.color,
-        caption: caption(look, scene, idx, count, (thing.pose == Pose::Sideways).then_some(looks_left)),
+        caption: caption(
+            look,
+            scene,
+            idx,
+            count,
+            (thing.pose == Pose::Sideways).then_some(looks_left),
+        ),
         png: canvas.into_png(),
     }
 }
@@ -140,7 +177,9 @@ fn picture(group: &'static str, thing: &'static Thing, idx: usize, mut random: R
 /// The number of a picture among those of its thing and colour, from 1.
 fn numbered(thing: &Thing, idx: usize) -> usize {
     let color = thing.looks[idx / thing.pictures].color;
-    (0..=idx).filter(|earlier| thing.looks[earlier / thing.pictures].color == color).count()
+    (0..=idx)
+        .filter(|earlier| thing.looks[earlier / thing.pictures].color == color)
+        .count()
 }
 
 /// Where the things of a picture stand, and how large: `[x, y, scale]`, the farther first.
@@ -148,16 +187,25 @@ fn places(count: usize, random: &mut Random) -> Vec<[f32; 3]> {
     let mut wobble = |reach: f32| random.between(-reach, reach);
     match count {
         1 => vec![[wobble(14.0), wobble(8.0), 0.92 + wobble(0.14)]],
-        2 => vec![[-54.0 + wobble(4.0), 8.0 + wobble(6.0), 0.55 + wobble(0.03)], [54.0 + wobble(4.0), 22.0 + wobble(6.0), 0.58 + wobble(0.03)]],
+        2 => vec![
+            [-54.0 + wobble(4.0), 8.0 + wobble(6.0), 0.55 + wobble(0.03)],
+            [54.0 + wobble(4.0), 22.0 + wobble(6.0), 0.58 + wobble(0.03)],
+        ],
         _ => vec![
-            [0.0 + wobble(5.0), -32.0 + wobble(4.0), 0.46],
-            [-62.0 + wobble(4.0), 36.0 + wobble(5.0), 0.5],
-            [60.0 + wobble(4.0), 38.0 + wobble(5.0), 0.5],
+            [wobble(5.0), -6.0 + wobble(4.0), 0.46],
+            [-66.0 + wobble(4.0), 46.0 + wobble(5.0), 0.5],
+            [66.0 + wobble(4.0), 48.0 + wobble(5.0), 0.5],
         ],
     }
 }
 
-fn caption(look: &Look, scene: Scene, idx: usize, count: usize, looks_left: Option<bool>) -> String {
+fn caption(
+    look: &Look,
+    scene: Scene,
+    idx: usize,
+    count: usize,
+    looks_left: Option<bool>,
+) -> String {
     let what = match count {
         1 => look.phrases[idx % look.phrases.len()].to_owned(),
         2 => format!("two {}", look.plural),
@@ -174,7 +222,10 @@ fn caption(look: &Look, scene: Scene, idx: usize, count: usize, looks_left: Opti
         _ => format!("{what}{facing} {place}"),
     };
     let mut letters = sentence.trim().chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 /// Writes the sample into a folder, which is made if need be: `group/name.png`, and a `metadata.jsonl` that names each
@@ -216,16 +267,38 @@ mod tests {
     #[test]
     fn about_two_hundred_different_pictures() {
         let pictures: Vec<SamplePicture> = sample(SEED).collect();
-        assert!((190..=220).contains(&pictures.len()), "{} pictures", pictures.len());
-        let names: HashSet<&str> = pictures.iter().map(|picture| picture.name.as_str()).collect();
+        assert!(
+            (190..=220).contains(&pictures.len()),
+            "{} pictures",
+            pictures.len()
+        );
+        let names: HashSet<&str> = pictures
+            .iter()
+            .map(|picture| picture.name.as_str())
+            .collect();
         assert_eq!(names.len(), pictures.len(), "two pictures have one name");
-        let images: HashSet<&[u8]> = pictures.iter().map(|picture| picture.png.as_slice()).collect();
+        let images: HashSet<&[u8]> = pictures
+            .iter()
+            .map(|picture| picture.png.as_slice())
+            .collect();
         assert_eq!(images.len(), pictures.len(), "two pictures are the same");
-        let captions: HashSet<&str> = pictures.iter().map(|picture| picture.caption.as_str()).collect();
-        assert!(captions.len() * 100 > pictures.len() * 90, "{} captions", captions.len());
+        let captions: HashSet<&str> = pictures
+            .iter()
+            .map(|picture| picture.caption.as_str())
+            .collect();
+        assert!(
+            captions.len() * 100 > pictures.len() * 90,
+            "{} captions",
+            captions.len()
+        );
         let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
-        pictures.iter().for_each(|picture| *groups.entry(picture.group).or_default() += 1);
-        assert!(groups.len() == 6 && groups.values().all(|&count| count >= 15), "{groups:?}");
+        pictures
+            .iter()
+            .for_each(|picture| *groups.entry(picture.group).or_default() += 1);
+        assert!(
+            groups.len() == 6 && groups.values().all(|&count| count >= 15),
+            "{groups:?}"
+        );
     }
 
     #[test]
@@ -236,9 +309,15 @@ mod tests {
             let stem = last_word.trim_end_matches('y');
             assert!(caption.contains(stem), "{}: {caption}", picture.name);
             assert!(picture.caption.starts_with(char::is_uppercase), "{caption}");
-            assert!(!caption.contains("  ") && !caption.ends_with([' ', '.']), "{caption}");
+            assert!(
+                !caption.contains("  ") && !caption.ends_with([' ', '.']),
+                "{caption}"
+            );
             for vowel in ["a a", "a e", "a i", "a o"] {
-                assert!(!format!(" {caption}").contains(&format!(" {vowel}")), "{caption}");
+                assert!(
+                    !format!(" {caption}").contains(&format!(" {vowel}")),
+                    "{caption}"
+                );
             }
         }
     }
@@ -249,7 +328,15 @@ mod tests {
         assert_eq!(first(3), first(3));
         assert_ne!(first(3), first(4));
         assert_eq!(first(3)[0].name, first(4)[0].name);
-        let size = |png: &[u8]| tiny_skia::Pixmap::decode_png(png).map(|pixels| (pixels.width(), pixels.height())).unwrap();
-        assert!(first(3).iter().all(|picture| size(&picture.png) == (256, 256)));
+        let size = |png: &[u8]| {
+            tiny_skia::Pixmap::decode_png(png)
+                .map(|pixels| (pixels.width(), pixels.height()))
+                .unwrap()
+        };
+        assert!(
+            first(3)
+                .iter()
+                .all(|picture| size(&picture.png) == (256, 256))
+        );
     }
 }

@@ -104,6 +104,7 @@ def main():
         )
 
     rows = train(settings, counts, vectors, shares, entry_vectors, weights, report)
+    print(f"trained and whitened: SciFact train nDCG@10 {scifact.judge(rows, 'train'):.4f}")
     unfinished = arguments.out.with_suffix(".tmp")
     table.write(unfinished, entries, rows, arguments.version)
     unfinished.rename(arguments.out)

@@ -19,8 +19,8 @@ from evaluate import unit
 
 @dataclass
 class Settings:
-    steps: int = 4000
-    batch: int = 2048
+    steps: int = 1200
+    batch: int = 1024
     clusters: int = 512
     clusters_per_batch: int = 4
     clustered_share: float = 0.5
@@ -28,10 +28,9 @@ class Settings:
     weight_rate: float = 1e-2
     warmup: int = 100
     similarity_weight: float = 1.0
-    temperature: float = 0.05
+    temperature: float = 0.1
     target_whitening: float = 0.0
-    anchor: float = 0.0
-    drop: float = 0.0
+    final_whitening: float = 0.5
     seed: int = 7
 
 
@@ -104,6 +103,14 @@ def softmax_without_self(similarities, temperature):
     return logits
 
 
+def whitened(rows, counts, exponent):
+    """The rows turned to the principal axes of the vectors that `counts` make of them, each axis divided by its
+    standard deviation to the power `exponent`: nearly empty axes tell neighbours apart that the large ones cannot."""
+    vectors = unit(counts @ rows)
+    axes, variance = principal_axes(vectors)
+    return rows @ (axes * variance ** (-exponent / 2))
+
+
 def train(settings, counts, vectors, shares, entry_vectors, entry_weights, report):
     """float32 [rows, DIM], weights folded in.
 
@@ -118,7 +125,6 @@ def train(settings, counts, vectors, shares, entry_vectors, entry_weights, repor
 
     directions = ((entry_vectors - entry_vectors.mean(0)) @ axes).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1).mean()
-    start = directions.copy()
     weights = np.log(entry_weights).astype(np.float32)
     direction_adam, weight_adam = Adam(directions.shape), Adam(weights.shape)
     batches = Batches(settings, shares, vectors)
@@ -127,8 +133,6 @@ def train(settings, counts, vectors, shares, entry_vectors, entry_weights, repor
     for step in range(settings.steps):
         chosen = batches.draw()
         texts = counts[chosen]
-        if settings.drop:
-            texts.data *= rng.random(len(texts.data), np.float32) >= settings.drop
         rows, texts.indices = np.unique(texts.indices, return_inverse=True)
         texts.indices = texts.indices.astype(np.int32)
         texts.resize(len(chosen), len(rows))
@@ -155,7 +159,7 @@ def train(settings, counts, vectors, shares, entry_vectors, entry_weights, repor
         gradient = (gradient - (gradient * student).sum(1, keepdims=True) * student) / lengths
         row_gradient = texts.T @ gradient
         weight_gradient = (row_gradient * weighted).sum(1)
-        row_gradient = row_gradient * scale + settings.anchor * (used - start[rows])
+        row_gradient = row_gradient * scale
 
         rate = min(1, (step + 1) / settings.warmup) * 0.5 * (1 + np.cos(np.pi * step / settings.steps))
         directions[rows] = used - settings.rate * rate * direction_adam.change(rows, row_gradient)
@@ -163,4 +167,6 @@ def train(settings, counts, vectors, shares, entry_vectors, entry_weights, repor
         if (step + 1) % 250 == 0 or step + 1 == settings.steps:
             report(step + 1, directions * np.exp(weights)[:, None], losses / 250)
             losses[:] = 0
-    return directions * np.exp(weights)[:, None]
+    rows = directions * np.exp(weights)[:, None]
+    chosen = rng.choice(len(shares), min(len(shares), 20_000), replace=False, p=shares / shares.sum())
+    return whitened(rows, counts[chosen], settings.final_whitening)

@@ -99,6 +99,9 @@ fn prepare<'q>(
     if depth > PREFETCH_DEPTH_MAX {
         return Err(Error::invalid(format!("prefetch: nested deeper than {PREFETCH_DEPTH_MAX}; flatten it")));
     }
+    if let QueryKind::Fusion(fusion) = &query.kind {
+        fusion.validate(query.prefetch.len())?;
+    }
     let found = match &query.filter {
         Some(filter) => matching(collection, filter)?,
         None => None,

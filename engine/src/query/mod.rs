@@ -86,7 +86,7 @@ pub enum QueryVector {
 /// How lists are merged into one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fusion {
-    /// Sum over the lists of weight / (k + rank), rank counted from 0.
+    /// Sum over the lists of `1 / ((rank + 1) / weight + k - 1)`, rank counted from 0; with weight 1 that is `1 / (k + rank)`.
     Rrf {
         /// Smoothing; 2 in the dialect.
         k: f32,

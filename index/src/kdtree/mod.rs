@@ -185,11 +185,16 @@ impl<const DIM: usize> KdTree<DIM> {
 
     /// `fetch`, unless comparing the rows that pass costs less than fetching so many.
     fn affordable(&self, fetch: usize, params: &SearchParams<'_>) -> Option<NonZeroUsize> {
-        /// Rows scanned in the time in which the tree fetches one.
+        /// Rows scanned in the time in which the tree fetches one. Measured for 2 to 8 components and k from 10 to 3,000.
         const SCANNED_PER_FETCHED: usize = 8;
+        /// The same with a filter, which the tree cannot use but a scan can.
+        const MATCHING_PER_FETCHED: usize = 30;
         let n = self.rows.len();
-        let scanned = params.filter.map_or(n, |filter| filter.count());
-        if fetch.saturating_mul(SCANNED_PER_FETCHED) >= scanned {
+        let scan_is_cheaper = match params.filter {
+            None => fetch.saturating_mul(SCANNED_PER_FETCHED) >= n,
+            Some(filter) => fetch.saturating_mul(MATCHING_PER_FETCHED) >= filter.count(),
+        };
+        if scan_is_cheaper {
             None
         } else {
             NonZeroUsize::new(fetch.min(n))

@@ -29,7 +29,7 @@ pub struct SampleArgs {
     #[arg(long, short, default_value = COLLECTION)]
     collection: String,
     /// Which pictures: another number gives other ones.
-    #[arg(long, default_value_t = datasets::sample::SEED_DEFAULT)]
+    #[arg(long, default_value_t = datasets::sample::SEED)]
     seed: u64,
 }
 
@@ -82,19 +82,21 @@ impl<I: Iterator<Item = SamplePicture>> Rows for Pictures<I> {
 }
 
 fn row(picture: SamplePicture) -> Row {
+    // As in the folder that `write_folder` makes: loading that is the same as this.
+    let file = format!("{}/{}", picture.group, picture.name);
     let mut payload = Map::new();
     let fields = [
-        ("file", picture.name.to_string()),
+        ("file", file.clone()),
         ("label", picture.label.to_string()),
         ("group", picture.group.to_string()),
         ("color", picture.color.to_string()),
-        ("caption", picture.caption.to_string()),
+        ("caption", picture.caption.clone()),
     ];
     payload.extend(fields.map(|(key, value)| (key.to_owned(), Value::from(value))));
     Row {
-        source: picture.name.to_string(),
+        source: file,
         id: None,
-        text: Some(picture.caption.to_string()),
+        text: Some(picture.caption),
         image: Some(ImageSource::Bytes(picture.png)),
         vectors: vec![],
         payload,

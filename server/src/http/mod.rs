@@ -14,7 +14,7 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -31,14 +31,12 @@ use crate::App;
 
 /// All routes and layers of a server.
 pub(crate) fn router(app: App) -> Router {
-    let multipart_limit = DefaultBodyLimit::max(app.options.limits.body_bytes);
     Router::new()
         .merge(dialect::routes())
         .merge(native::routes())
         .merge(crate::ui::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(multipart_limit)
         .layer(RequestDecompressionLayer::new())
         .layer(from_fn(check_encoding))
         .layer(from_fn_with_state(Arc::clone(&app), crate::auth::check))

@@ -361,8 +361,12 @@ impl QueryWire {
         if limit == 0 {
             return Err(ApiError::unprocessable("limit: 0 is out of range: give 1 or more"));
         }
+        let prefetch = prefetch.collect::<ApiResult<Vec<_>>>()?;
+        if prefetch.is_empty() && matches!(self.query, Some(KindWire::Fusion(_))) {
+            return Err(ApiError::bad_request("a fusion needs lists to merge: give them as `prefetch`"));
+        }
         Ok(Query {
-            prefetch: prefetch.collect::<ApiResult<_>>()?,
+            prefetch,
             kind: self.query.map_or(Ok(QueryKind::Id), KindWire::kind)?,
             using: self.using.unwrap_or_default(),
             filter: self.filter.map(|filter| filter.filter(limits.filter_depth)).transpose()?,
@@ -438,7 +442,7 @@ mod tests {
     #[test]
     fn every_kind_is_read() {
         let check = |query: &str, expected: &str| {
-            let kind = read(&format!("{{\"query\": {query}}}")).unwrap().kind;
+            let kind = read(&format!("{{\"query\": {query}, \"prefetch\": {{}}}}")).unwrap().kind;
             let got = format!("{kind:?}");
             assert!(got.starts_with(expected), "{query}: {got}");
         };
@@ -514,6 +518,7 @@ mod tests {
         check("{\"query\": {}}", 400, "empty");
         check("{\"query\": {\"recommend\": {}}}", 400, "positive");
         check("{\"query\": {\"recommend\": {\"positive\": [1], \"strategy\": \"best_score\"}}}", 501, "best_score");
+        check("{\"query\": {\"fusion\": \"rrf\"}}", 400, "`prefetch`");
         check("{\"query\": [[1]]}", 501, "multi-vector");
         check("{\"query\": [1], \"limit\": 0}", 422, "limit");
         check("{\"query\": [1], \"limit\": -1}", 400, "`limit`");

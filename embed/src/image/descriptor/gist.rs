@@ -7,11 +7,9 @@ use crate::image::canvas::{Canvas, SIDE};
 
 const DIRECTIONS: usize = 8;
 const GRID: usize = 4;
-/// Sizes filtered, in pixels a side: for L*, and for a* and b* (where the eye and JPEG keep no detail).
-const LIGHT_SIZES: [usize; 3] = [64, 32, 16];
-const COLOR_SIZES: [usize; 3] = [64, 32, 16];
-pub(super) const LIGHT_DIM: usize = LIGHT_SIZES.len() * DIRECTIONS * GRID * GRID;
-pub(super) const DIM: usize = LIGHT_DIM + 2 * COLOR_SIZES.len() * DIRECTIONS * GRID * GRID;
+/// Sizes filtered, in pixels a side.
+const SIZES: [usize; 3] = [64, 32, 16];
+pub(super) const DIM: usize = 3 * SIZES.len() * DIRECTIONS * GRID * GRID;
 
 const RADIUS: usize = 4;
 const TAPS: usize = 2 * RADIUS + 1;
@@ -20,14 +18,13 @@ const FREQUENCY: f32 = 0.22;
 /// Deviation of the filter's window in pixels: about one octave wide.
 const WINDOW: f32 = 2.0;
 
-/// Appends [`LIGHT_DIM`] values of L*, then as many of a* and b* as make [`DIM`].
+/// Appends [`DIM`] values: a third each of L*, a* and b*.
 pub(super) fn append_gist(canvas: &Canvas, out: &mut Vec<f32>) {
     let bank = Bank::new();
-    for (channel, plane) in canvas.lab.iter().enumerate() {
-        let sizes = if channel == 0 { LIGHT_SIZES } else { COLOR_SIZES };
+    for plane in &canvas.lab {
         let mut level = plane.clone();
         let mut side = SIDE;
-        for wanted in sizes {
+        for wanted in SIZES {
             while side > wanted {
                 level = halve(&level, side);
                 side /= 2;

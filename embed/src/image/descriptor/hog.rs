@@ -7,25 +7,28 @@
 use super::gradient::Gradient;
 use crate::image::canvas::SIDE;
 
-pub(super) const CHANNELS: usize = 31;
+/// Cells a side. Twice as many find little more beside the windows of the codebook, and cost four times the numbers.
+const CELLS: usize = 4;
+const CHANNELS: usize = SIGNED + UNSIGNED + 4;
+pub(super) const DIM: usize = CELLS * CELLS * CHANNELS;
 const SIGNED: usize = 18;
 const UNSIGNED: usize = 9;
 const CUT: f32 = 0.2;
 
-/// Appends `cells * cells * 31` values, cell by cell, row by row. `cells` divides `SIDE`.
-pub(super) fn append_hog(gradient: &Gradient, cells: usize, out: &mut Vec<f32>) {
-    let votes = vote(gradient, cells);
+/// Appends [`DIM`] values, cell by cell, row by row.
+pub(super) fn append_hog(gradient: &Gradient, out: &mut Vec<f32>) {
+    let votes = vote(gradient);
     let energy: Vec<f32> = votes.iter().map(energy_of).collect();
     // Sum over the 2 x 2 block whose first cell is (x, y); cells outside repeat the border.
-    let clamp = |at: isize| at.clamp(0, cells as isize - 1) as usize;
+    let clamp = |at: isize| at.clamp(0, CELLS as isize - 1) as usize;
     let block = |x: isize, y: isize| {
-        let at = |x, y| energy[clamp(y) * cells + clamp(x)];
+        let at = |x, y| energy[clamp(y) * CELLS + clamp(x)];
         1.0 / (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1) + 1e-4).sqrt()
     };
-    for y in 0..cells as isize {
-        for x in 0..cells as isize {
+    for y in 0..CELLS as isize {
+        for x in 0..CELLS as isize {
             let norms = [block(x - 1, y - 1), block(x, y - 1), block(x - 1, y), block(x, y)];
-            append_cell(&votes[y as usize * cells + x as usize], norms, out);
+            append_cell(&votes[y as usize * CELLS + x as usize], norms, out);
         }
     }
 }
@@ -44,20 +47,20 @@ fn energy_of(votes: &[f32; SIGNED]) -> f32 {
 }
 
 /// Gradient strength per cell and direction; a pixel's vote is shared between the nearest four cells and two directions.
-fn vote(gradient: &Gradient, cells: usize) -> Vec<[f32; SIGNED]> {
-    let cell_pixels = (SIDE / cells) as f32;
-    let mut votes = vec![[0.0; SIGNED]; cells * cells];
+fn vote(gradient: &Gradient) -> Vec<[f32; SIGNED]> {
+    let cell_pixels = (SIDE / CELLS) as f32;
+    let mut votes = vec![[0.0; SIGNED]; CELLS * CELLS];
     // Scaled so that a cell's sum does not depend on its size.
     let scale = 1.0 / (cell_pixels * cell_pixels);
     for y in 0..SIDE {
-        let (rows, row_weights) = neighbours(y, cell_pixels, cells);
+        let (rows, row_weights) = neighbours(y, cell_pixels);
         for x in 0..SIDE {
             let at = y * SIDE + x;
             let magnitude = gradient.magnitude[at] * scale;
             if magnitude == 0.0 {
                 continue;
             }
-            let (columns, column_weights) = neighbours(x, cell_pixels, cells);
+            let (columns, column_weights) = neighbours(x, cell_pixels);
             let direction = gradient.turns[at] * SIGNED as f32;
             let share = direction.fract();
             let first = (direction as usize).min(SIGNED - 1);
@@ -65,7 +68,7 @@ fn vote(gradient: &Gradient, cells: usize) -> Vec<[f32; SIGNED]> {
             for (row, row_weight) in rows.into_iter().zip(row_weights) {
                 for (column, column_weight) in columns.into_iter().zip(column_weights) {
                     let weight = magnitude * row_weight * column_weight;
-                    let cell = &mut votes[row * cells + column];
+                    let cell = &mut votes[row * CELLS + column];
                     cell[first] += weight * (1.0 - share);
                     cell[second] += weight * share;
                 }
@@ -76,10 +79,10 @@ fn vote(gradient: &Gradient, cells: usize) -> Vec<[f32; SIGNED]> {
 }
 
 /// The two cells whose centres are nearest to a pixel on one axis, with their weights; at the border both are one.
-fn neighbours(pixel: usize, cell_pixels: f32, cells: usize) -> ([usize; 2], [f32; 2]) {
+fn neighbours(pixel: usize, cell_pixels: f32) -> ([usize; 2], [f32; 2]) {
     let position = (pixel as f32 + 0.5) / cell_pixels - 0.5;
     let share = position - position.floor();
     let first = position.floor() as isize;
-    let clamp = |at: isize| at.clamp(0, cells as isize - 1) as usize;
+    let clamp = |at: isize| at.clamp(0, CELLS as isize - 1) as usize;
     ([clamp(first), clamp(first + 1)], [1.0 - share, share])
 }

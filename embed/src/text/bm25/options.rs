@@ -52,10 +52,15 @@ pub struct Bm25Options {
 }
 
 impl Default for Bm25Options {
-    /// English.
+    /// English, k 1.2, b 0.4, an average of 128 terms.
+    ///
+    /// Measured on SciFact's train queries (809; nDCG@10): 0.703. The hill is flat: k from 0.9 to 1.5 and an average from
+    /// 64 to 256 cost at most 0.01. A small b is what makes a fixed average harmless: captions of ten terms and pages of a
+    /// thousand are in one collection, and a wrong average only scales the part b of a length's weight. 128 is a paragraph
+    /// without its stop words.
     fn default() -> Self {
         Bm25Options {
-            k: 0.9,
+            k: 1.2,
             b: 0.4,
             avg_len: 128.0,
             language: Some(Language::English),

@@ -31,6 +31,8 @@ use workload::Workload;
 const SEED_DEFAULT: u64 = 7;
 /// Queries, if there is no file of them.
 const QUERIES_DEFAULT: usize = 1000;
+/// The longest time per line.
+const SECONDS_MAX: f64 = 3600.0;
 /// Name of the collection made for a file.
 const COLLECTION: &str = "bench";
 
@@ -73,6 +75,9 @@ pub struct BenchArgs {
     /// Measure only one of the two ways.
     #[arg(long, value_enum)]
     only: Option<Way>,
+    /// Run the queries again and again for at least so many seconds per line; less than 1 says little.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
     /// Seed of generated rows and of the choice of queries.
     #[arg(long, default_value_t = SEED_DEFAULT)]
     seed: u64,
@@ -110,6 +115,13 @@ pub fn run(args: &BenchArgs, output: Output) -> Result<()> {
     let answer = report::to_json(&environment::facts(), &sections);
     output.answer(&answer, |paint| report::to_text(&environment::facts(), &sections, paint));
     Ok(())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=SECONDS_MAX).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("give 0 to {SECONDS_MAX}")),
+    }
 }
 
 fn looks_like_a_path(text: &str) -> bool {
@@ -185,7 +197,7 @@ fn in_home(args: &BenchArgs, node: &Node, name: &str, using: &str, workload: Wor
         for &threads in &args.threads {
             output.remark(&format!("{}: in process, {threads} threads", section.workload.name));
             let target = in_process::InProcess::new(&collection, using, &section.workload);
-            let measured = measure(&target, &section.workload, &section.truth, threads as usize)?;
+            let measured = measure(&target, &section.workload, &section.truth, threads as usize, args.seconds)?;
             section.lines.push(Line::new("in process", threads, measured));
         }
     }
@@ -210,7 +222,7 @@ fn measure_http(args: &BenchArgs, client: &Client, name: &str, using: &str, sect
     for &threads in &args.threads {
         output.remark(&format!("{}: over HTTP, {threads} threads", section.workload.name));
         let target = over_http::OverHttp::new(client, name, using, &section.workload);
-        let measured: Measured = measure(&target, &section.workload, &section.truth, threads as usize)?;
+        let measured: Measured = measure(&target, &section.workload, &section.truth, threads as usize, args.seconds)?;
         section.lines.push(Line::new("HTTP", threads, measured));
     }
     Ok(())

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{FromRequest, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::header;
 use axum::response::Response;
 use cluster::engine::{Payload, PointId};
@@ -23,20 +24,12 @@ pub(super) async fn post(
     State(app): State<App>,
     PathParams(name): PathParams<String>,
     QueryParams(params): QueryParams<RawItemParams>,
-    request: Request,
+    body: RawBody,
 ) -> ApiResult<Response> {
-    // A missing collection is told before a large body is read.
     app.node()?.collection(&name)?;
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    let multipart = content_type.is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
-    let items = if multipart {
-        let limit = app.options.limits.body_bytes;
-        let form = Multipart::from_request(request, &app).await;
-        let form = form.map_err(|error| ApiError::bad_request(error.body_text()).at("multipart"))?;
-        read_form(form, limit).await?
-    } else {
-        let body = RawBody::from_request(request, &app).await?;
-        blocking(move || read(&body, params)).await?
+    let items = match body.media_type().starts_with("multipart/") {
+        true => read_form(body).await?,
+        false => blocking(move || read(&body, params)).await?,
     };
     store(app, name, items).await
 }
@@ -73,14 +66,16 @@ struct Form {
     payloads: Vec<Payload>,
 }
 
-async fn read_form(mut multipart: Multipart, limit: usize) -> ApiResult<Vec<ApiResult<Item>>> {
-    let explain = |error: MultipartError| {
-        let text = match error.status().as_u16() {
-            413 => format!("the body is larger than the limit of {limit} bytes: send fewer files at once"),
-            _ => error.body_text(),
-        };
-        ApiError::new(error.status(), text).at("multipart")
-    };
+/// The body is in memory and within its limit, so the reader needs none of its own.
+async fn read_form(body: RawBody) -> ApiResult<Vec<ApiResult<Item>>> {
+    let mut request = Request::new(Body::from(body.bytes));
+    if let Some(content_type) = body.headers.get(header::CONTENT_TYPE) {
+        request.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+    }
+    DefaultBodyLimit::disable().apply(&mut request);
+    let multipart = Multipart::from_request(request, &()).await;
+    let mut multipart = multipart.map_err(|error| ApiError::bad_request(error.body_text()).at("multipart"))?;
+    let explain = |error: MultipartError| ApiError::bad_request(error.body_text()).at("multipart");
     let mut form = Form::default();
     while let Some(field) = multipart.next_field().await.map_err(explain)? {
         let name = field.name().unwrap_or_default().to_owned();

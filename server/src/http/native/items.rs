@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(item("a").id_or_derived(), item("a").id_or_derived());
         assert_ne!(item("a").id_or_derived(), item("b").id_or_derived());
         // A released derivation never changes: loading again must add nothing.
-        assert_eq!(item("a").id_or_derived().to_string(), "PINNED");
+        assert_eq!(item("a").id_or_derived().to_string(), "191b7db1-cdbb-5c96-9fa2-6d97447a93c3");
         let given = Item { id: Some(PointId::Num(5)), ..item("a") };
         assert_eq!(given.id_or_derived(), PointId::Num(5));
     }

@@ -1,0 +1,22 @@
+# No logic here: every target is one script, which says what it does.
+
+.PHONY: help run test build bench
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make run      install what is missing, build, start the server, load the sample, print what to try
+run:
+	@scripts/run
+
+## make test     install what is missing, run every check
+test:
+	@scripts/test
+
+## make build    install what is missing, build the release binary
+build:
+	@scripts/build
+
+## make bench    the canonical workload: how fast, at what recall
+bench:
+	@scripts/bench
