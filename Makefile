@@ -1,6 +1,6 @@
 # No logic here: every target is one script, which says what it does.
 
-.PHONY: help run test build bench
+.PHONY: help run stop test build bench
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -8,6 +8,10 @@ help:
 ## make run      install what is missing, build, start the server, load the sample, print what to try
 run:
 	@scripts/run
+
+## make stop     end that server
+stop:
+	@scripts/stop
 
 ## make test     install what is missing, run every check
 test:

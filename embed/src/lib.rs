@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | `vecino/text` | static token table, weighted mean ([`text::TextEmbedder`]) | dense, 256, cosine |
 //! | `vecino/bm25` | term weights of BM25 ([`text::Bm25Embedder`]) | sparse, IDF of the collection |
-//! | `vecino/image`, `-color`, `-shape` | descriptor of shape, texture and colour (module `image`) | dense, cosine |
+//! | `vecino/image`, `-color`, `-shape` | descriptor of shape, texture and colour ([`image::ImageEmbedder`]) | dense, cosine |
 //!
 //! This crate knows nothing of points, collections, storage, HTTP or async runtimes.
 //!
@@ -31,6 +31,7 @@ mod batch;
 mod cache;
 mod embedder;
 mod error;
+pub mod image;
 mod queue;
 mod registry;
 pub mod text;

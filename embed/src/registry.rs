@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::image::ImageEmbedder;
+use crate::image::projection::MODES;
 use crate::{Embedder, text};
 
 /// Why a name gave no embedder.
@@ -61,6 +63,11 @@ impl Registry {
         registry.register("vecino/text", text::TextEmbedder::from_options);
         registry.register("vecino/bm25", text::Bm25Embedder::from_options);
         registry.alias("qdrant/bm25", "vecino/bm25");
+        for mode in MODES {
+            registry.register(mode.model_name(), move |options| {
+                ImageEmbedder::from_options(mode, options)
+            });
+        }
         registry
     }
 

@@ -12,8 +12,16 @@ use crate::App;
 use crate::http::ApiError;
 
 /// Paths that answer without a key: they tell nothing but that the server lives. The page is empty without data.
-const FREE_PATHS: [&str; 8] =
-    ["/", "/healthz", "/livez", "/readyz", "/ui", "/ui/", "/ui/app.js", "/ui/style.css"];
+const FREE_PATHS: [&str; 8] = [
+    "/",
+    "/healthz",
+    "/livez",
+    "/readyz",
+    "/ui",
+    "/ui/",
+    "/ui/app.js",
+    "/ui/style.css",
+];
 
 /// The key of a server.
 #[derive(Clone, Debug)]
@@ -28,9 +36,15 @@ impl Auth {
         let given = given.filter(|key| !key.is_empty());
         if given.is_none() && !listen.ip().is_loopback() {
             let key = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-            return Self { key: Some(key), generated: true };
+            return Self {
+                key: Some(key),
+                generated: true,
+            };
         }
-        Self { key: given, generated: false }
+        Self {
+            key: given,
+            generated: false,
+        }
     }
 
     /// The key that requests must carry.
@@ -52,7 +66,10 @@ impl Auth {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim().as_bytes());
-        let given = headers.get("api-key").map(|value| value.as_bytes()).or(bearer);
+        let given = headers
+            .get("api-key")
+            .map(|value| value.as_bytes())
+            .or(bearer);
         given.is_some_and(|given| equal_in_constant_time(given, key.as_bytes()))
     }
 }
@@ -62,7 +79,10 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let difference = a.iter().zip(b).fold(0_u8, |sum, (x, y)| std::hint::black_box(sum | (x ^ y)));
+    let difference = a
+        .iter()
+        .zip(b)
+        .fold(0_u8, |sum, (x, y)| std::hint::black_box(sum | (x ^ y)));
     std::hint::black_box(difference) == 0
 }
 
@@ -91,7 +111,12 @@ fn admit(app: &App, request: &Request) -> Result<(), ApiError> {
 /// Without a key, any web page that the user opens could write here through the browser: by a plain cross-site POST, or by
 /// letting its own name point at 127.0.0.1. A browser says in `Origin` and `Host` where a page came from.
 fn refuse_foreign_pages(request: &Request) -> Result<(), ApiError> {
-    let text = |name| request.headers().get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
+    let text = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|v: &axum::http::HeaderValue| v.to_str().ok())
+    };
     let host = text(header::HOST).or_else(|| request.uri().authority().map(|a| a.as_str()));
     if let Some(origin) = text(header::ORIGIN) {
         let from = origin.split_once("://").map(|(_, rest)| rest);
@@ -146,19 +171,39 @@ mod tests {
     #[test]
     fn only_listening_wider_makes_a_key() {
         assert!(Auth::new(None, ([127, 0, 0, 1], 1).into()).key().is_none());
-        assert!(Auth::new(Some(String::new()), ([127, 0, 0, 1], 1).into()).key().is_none());
+        assert!(
+            Auth::new(Some(String::new()), ([127, 0, 0, 1], 1).into())
+                .key()
+                .is_none()
+        );
         let wide = Auth::new(None, ([0, 0, 0, 0], 1).into());
         assert!(wide.generated);
         assert_eq!(wide.key().map(str::len), Some(64));
-        assert_eq!(Auth::new(Some("k".into()), ([0, 0, 0, 0], 1).into()).key(), Some("k"));
+        assert_eq!(
+            Auth::new(Some("k".into()), ([0, 0, 0, 0], 1).into()).key(),
+            Some("k")
+        );
     }
 
     #[test]
     fn local_names() {
-        for host in ["localhost", "localhost:6333", "127.0.0.1:6333", "[::1]:6333", "::1", "a.localhost:1", "10.0.0.7"] {
+        for host in [
+            "localhost",
+            "localhost:6333",
+            "127.0.0.1:6333",
+            "[::1]:6333",
+            "::1",
+            "a.localhost:1",
+            "10.0.0.7",
+        ] {
             assert!(is_local_name(host), "{host}");
         }
-        for host in ["evil.example", "evil.example:6333", "localhost.evil.example", ""] {
+        for host in [
+            "evil.example",
+            "evil.example:6333",
+            "localhost.evil.example",
+            "",
+        ] {
             assert!(!is_local_name(host), "{host}");
         }
     }

@@ -29,7 +29,9 @@ impl Way {
 
 /// The rule for lists found by these ways, in their order.
 pub fn fusion(ways: &[Way]) -> Fusion {
-    Fusion::MinMax { weights: ways.iter().map(|way| way.weight()).collect() }
+    Fusion::MinMax {
+        weights: ways.iter().map(|way| way.weight()).collect(),
+    }
 }
 
 /// How many answers each list brings so that `wanted` can be given.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use cluster::Node;
 use cluster::engine::{Collection, CollectionConfig, EmbedderConfig, SparseVector, Vector};
-use embed::{EmbedError, Embedding, Handle, Identity, Kind, Modality, Purpose, QueueOptions, Registry};
+use embed::{
+    EmbedError, Embedding, Handle, Identity, Kind, Modality, Purpose, QueueOptions, Registry,
+};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -58,7 +60,10 @@ struct Choice {
 impl Inference {
     /// The embedders of a registry.
     pub fn new(registry: Registry) -> Self {
-        Self { registry, handles: Mutex::default() }
+        Self {
+            registry,
+            handles: Mutex::default(),
+        }
     }
 
     /// Identity and shape of an embedder.
@@ -66,18 +71,32 @@ impl Inference {
     /// # Errors
     ///
     /// 422 if there is none of this name, or its options are wrong.
-    pub fn describe(&self, model: &str, options: &Map<String, Value>) -> ApiResult<(Identity, Kind)> {
+    pub fn describe(
+        &self,
+        model: &str,
+        options: &Map<String, Value>,
+    ) -> ApiResult<(Identity, Kind)> {
         let (_, handle) = self.handle(model, options)?;
-        Ok((handle.embedder().identity().clone(), handle.embedder().kind()))
+        Ok((
+            handle.embedder().identity().clone(),
+            handle.embedder().kind(),
+        ))
     }
 
     /// Inputs that wait in all queues: queries and bulk.
     pub fn waiting(&self) -> (usize, usize) {
         let handles = self.handles.lock();
-        handles.values().map(Handle::waiting).fold((0, 0), |sum, (q, b)| (sum.0 + q, sum.1 + b))
+        handles
+            .values()
+            .map(Handle::waiting)
+            .fold((0, 0), |sum, (q, b)| (sum.0 + q, sum.1 + b))
     }
 
-    fn handle(&self, model: &str, options: &Map<String, Value>) -> ApiResult<((String, String), Handle)> {
+    fn handle(
+        &self,
+        model: &str,
+        options: &Map<String, Value>,
+    ) -> ApiResult<((String, String), Handle)> {
         let options = Value::Object(options.clone());
         let name = self.registry.canonical(model).unwrap_or(model).to_owned();
         let key = (name, options.to_string());
@@ -85,7 +104,10 @@ impl Inference {
             return Ok((key, handle.clone()));
         }
         let embedder = self.registry.get(model, &options)?;
-        let queue = QueueOptions { cache_bytes_max: CACHE_BYTES, ..QueueOptions::default() };
+        let queue = QueueOptions {
+            cache_bytes_max: CACHE_BYTES,
+            ..QueueOptions::default()
+        };
         let handle = Handle::new(embedder, queue);
         let mut handles = self.handles.lock();
         if handles.len() >= HANDLES_MAX
@@ -101,7 +123,9 @@ impl Inference {
     pub fn vectors_for(&self, config: &CollectionConfig, modality: Modality) -> VectorsFor {
         let mut found = VectorsFor::default();
         for (name, recorded) in &config.embedders {
-            let Ok((_, handle)) = self.handle(&recorded.model, &recorded.options) else { continue };
+            let Ok((_, handle)) = self.handle(&recorded.model, &recorded.options) else {
+                continue;
+            };
             if !handle.embedder().modalities().contains(&modality) {
                 continue;
             }
@@ -118,7 +142,12 @@ impl Inference {
     /// # Errors
     ///
     /// Each job has its own. Nothing is recorded or stored.
-    pub async fn embed(&self, collection: &Collection, jobs: Vec<Job>, purpose: Purpose) -> Embedded {
+    pub async fn embed(
+        &self,
+        collection: &Collection,
+        jobs: Vec<Job>,
+        purpose: Purpose,
+    ) -> Embedded {
         let config = collection.config();
         let mut vectors: Vec<Option<ApiResult<Vector>>> = Vec::new();
         vectors.resize_with(jobs.len(), || None);
@@ -127,10 +156,16 @@ impl Inference {
         for (slot, job) in jobs.into_iter().enumerate() {
             match self.choose(&config, &job) {
                 Err(error) => vectors[slot] = Some(Err(error)),
-                Ok(Choice { key, handle, to_record: record }) => {
+                Ok(Choice {
+                    key,
+                    handle,
+                    to_record: record,
+                }) => {
                     if let Some(record) = record {
                         // Two models for one vector in one request: the first one named counts.
-                        let first = to_record.entry(job.vector.clone()).or_insert_with(|| record.clone());
+                        let first = to_record
+                            .entry(job.vector.clone())
+                            .or_insert_with(|| record.clone());
                         if *first != record {
                             vectors[slot] = Some(Err(mismatch(&job.vector, first, &record)));
                             continue;
@@ -141,7 +176,10 @@ impl Inference {
                 }
             }
         }
-        let waits: Vec<_> = groups.into_values().map(|group| group.submit(purpose)).collect();
+        let waits: Vec<_> = groups
+            .into_values()
+            .map(|group| group.submit(purpose))
+            .collect();
         for (slots, receiver) in waits {
             let answers = receiver.await.unwrap_or_default();
             for (slot, answer) in slots.into_iter().zip(answers) {
@@ -150,7 +188,10 @@ impl Inference {
         }
         let broken = || Err(ApiError::unavailable("the embedder stopped: try again"));
         Embedded {
-            vectors: vectors.into_iter().map(|vector| vector.unwrap_or_else(broken)).collect(),
+            vectors: vectors
+                .into_iter()
+                .map(|vector| vector.unwrap_or_else(broken))
+                .collect(),
             to_record: to_record.into_iter().collect(),
         }
     }
@@ -188,11 +229,16 @@ impl Inference {
         if !recorded.checksum.is_empty() && current != *recorded {
             return Err(mismatch(&job.vector, recorded, &current));
         }
-        Ok(Choice { key, handle, to_record: None })
+        Ok(Choice {
+            key,
+            handle,
+            to_record: None,
+        })
     }
 
     fn choose_named(&self, config: &CollectionConfig, job: &Job) -> ApiResult<Choice> {
-        let declared = config.vectors.contains_key(&job.vector) || config.sparse_vectors.contains_key(&job.vector);
+        let declared = config.vectors.contains_key(&job.vector)
+            || config.sparse_vectors.contains_key(&job.vector);
         if !declared {
             return Err(unknown_vector(config, &job.vector));
         }
@@ -205,9 +251,18 @@ impl Inference {
         };
         let (key, handle) = self.handle(model, &job.options)?;
         let identity = handle.embedder().identity();
-        check_shape(config, &job.vector, &identity.name, handle.embedder().kind())?;
+        check_shape(
+            config,
+            &job.vector,
+            &identity.name,
+            handle.embedder().kind(),
+        )?;
         let to_record = Some(embedder_config(identity, job.options.clone()));
-        Ok(Choice { key, handle, to_record })
+        Ok(Choice {
+            key,
+            handle,
+            to_record,
+        })
     }
 }
 
@@ -232,7 +287,11 @@ type Answers = Vec<Result<Embedding, EmbedError>>;
 
 impl Group {
     fn new(handle: Handle) -> Self {
-        Self { handle, inputs: Vec::new(), slots: Vec::new() }
+        Self {
+            handle,
+            inputs: Vec::new(),
+            slots: Vec::new(),
+        }
     }
 
     fn add(&mut self, slot: usize, medium: &Medium) {
@@ -252,7 +311,10 @@ impl Group {
 fn to_vector(answer: Result<Embedding, EmbedError>) -> ApiResult<Vector> {
     match answer? {
         Embedding::Dense(numbers) => Ok(Vector::Dense(numbers)),
-        Embedding::Sparse(sparse) => Ok(Vector::Sparse(SparseVector::new(sparse.indices, sparse.values)?)),
+        Embedding::Sparse(sparse) => Ok(Vector::Sparse(SparseVector::new(
+            sparse.indices,
+            sparse.values,
+        )?)),
     }
 }
 
@@ -262,7 +324,10 @@ fn mismatch(vector: &str, recorded: &EmbedderConfig, asked: &EmbedderConfig) -> 
             true => String::new(),
             false => format!(" with options {}", Value::Object(config.options.clone())),
         };
-        format!("{} {} ({}){options}", config.model, config.version, config.checksum)
+        format!(
+            "{} {} ({}){options}",
+            config.model, config.version, config.checksum
+        )
     };
     ApiError::unprocessable(format!(
         "vector \"{vector}\" is made by model {}, this would use {}: vectors of two models do not compare, use another vector",
@@ -276,14 +341,21 @@ fn mismatch(vector: &str, recorded: &EmbedderConfig, asked: &EmbedderConfig) -> 
 /// # Errors
 ///
 /// 422 if another request recorded another embedder meanwhile.
-pub fn record(node: &Node, collection: &str, to_record: Vec<(String, EmbedderConfig)>) -> ApiResult<()> {
+pub fn record(
+    node: &Node,
+    collection: &str,
+    to_record: Vec<(String, EmbedderConfig)>,
+) -> ApiResult<()> {
     if to_record.is_empty() {
         return Ok(());
     }
     let mut conflict = None;
     node.update_collection(collection, |config| {
         for (vector, wanted) in &to_record {
-            let found = config.embedders.entry(vector.clone()).or_insert_with(|| wanted.clone());
+            let found = config
+                .embedders
+                .entry(vector.clone())
+                .or_insert_with(|| wanted.clone());
             if found != wanted {
                 conflict = Some(mismatch(vector, found, wanted));
             }

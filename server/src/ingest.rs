@@ -32,8 +32,15 @@ pub async fn embed_drafts(
     let keep = collection.config().media.keep;
     let (drafts, jobs) = blocking(move || take_media(drafts, keep)).await?;
     let embedded = match jobs.is_empty() {
-        true => Embedded { vectors: Vec::new(), to_record: Vec::new() },
-        false => app.inference.embed(collection, jobs, Purpose::Document).await,
+        true => Embedded {
+            vectors: Vec::new(),
+            to_record: Vec::new(),
+        },
+        false => {
+            app.inference
+                .embed(collection, jobs, Purpose::Document)
+                .await
+        }
     };
     blocking(move || finish(drafts, embedded)).await
 }
@@ -47,10 +54,14 @@ fn take_media(mut drafts: Vec<PointDraft>, keep: bool) -> ApiResult<(Vec<PointDr
     let count = drafts.len();
     let mut jobs = Vec::new();
     for (at, draft) in drafts.iter_mut().enumerate() {
-        let PointDraft { id, vectors, media, .. } = draft;
+        let PointDraft {
+            id, vectors, media, ..
+        } = draft;
         for (name, vector) in vectors.iter_mut() {
             let place = || format!("{}, vector \"{name}\"", item_name(at, count, id));
-            let Some(job) = take_job(name, vector).map_err(|error| error.at(place()))? else { continue };
+            let Some(job) = take_job(name, vector).map_err(|error| error.at(place()))? else {
+                continue;
+            };
             if keep {
                 keep_medium(media, job.medium.to_media());
             }
@@ -74,8 +85,17 @@ fn take_job(name: &str, vector: &mut VectorInput) -> ApiResult<Option<Job>> {
     let VectorInput::Inference(object) = std::mem::replace(vector, VectorInput::Pending) else {
         return Ok(None);
     };
-    let InferenceObject { source, model, options } = object;
-    Ok(Some(Job { vector: name.to_owned(), medium: source.into_medium()?, model, options }))
+    let InferenceObject {
+        source,
+        model,
+        options,
+    } = object;
+    Ok(Some(Job {
+        vector: name.to_owned(),
+        medium: source.into_medium()?,
+        model,
+        options,
+    }))
 }
 
 /// Puts the vectors back, in the order in which their media were taken out.
@@ -89,12 +109,17 @@ fn finish(drafts: Vec<PointDraft>, embedded: Embedded) -> ApiResult<Ready> {
             if matches!(vector, VectorInput::Pending)
                 && let Some(embedded) = vectors.next()
             {
-                *vector = embedded.map_err(|error| error.at(format!("{place}, vector \"{name}\"")))?.into();
+                *vector = embedded
+                    .map_err(|error| error.at(format!("{place}, vector \"{name}\"")))?
+                    .into();
             }
         }
         points.push(draft.point().map_err(|error| error.at(place))?);
     }
-    Ok(Ready { points, to_record: embedded.to_record })
+    Ok(Ready {
+        points,
+        to_record: embedded.to_record,
+    })
 }
 
 /// Turns the media of queries into vectors.

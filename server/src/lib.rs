@@ -33,6 +33,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::serve::ListenerExt;
 use cluster::{Node, NodeOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -109,7 +110,11 @@ impl Running {
     /// Why it ended.
     pub async fn ended(self) -> anyhow::Result<()> {
         // The sender must live until then: its end means stop.
-        let Self { serving, stop: _stop, .. } = self;
+        let Self {
+            serving,
+            stop: _stop,
+            ..
+        } = self;
         serving.await.context("join the server")?
     }
 }
@@ -145,10 +150,20 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
 }
 
 fn announce(running: &Running, data_dir: &str) {
-    eprintln!("Vecino {} listens on http://{} with data in {data_dir}", env!("CARGO_PKG_VERSION"), running.addr);
+    eprintln!(
+        "Vecino {} listens on http://{} with data in {data_dir}",
+        env!("CARGO_PKG_VERSION"),
+        running.addr
+    );
     eprintln!("Search page: http://{}/ui", running.addr);
-    if let Some(key) = running.api_key.as_deref().filter(|_| running.api_key_generated) {
-        eprintln!("No API key was given and the address is not loopback, so one was made for this run: {key}");
+    if let Some(key) = running
+        .api_key
+        .as_deref()
+        .filter(|_| running.api_key_generated)
+    {
+        eprintln!(
+            "No API key was given and the address is not loopback, so one was made for this run: {key}"
+        );
         eprintln!("Send it as header `api-key`; choose your own with --api-key or VECINO_API_KEY.");
     }
 }
@@ -177,13 +192,25 @@ pub async fn spawn(options: ServeOptions) -> anyhow::Result<Running> {
     });
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(run(app, listener, stopped));
-    Ok(Running { addr, api_key, api_key_generated, stop, serving })
+    Ok(Running {
+        addr,
+        api_key,
+        api_key_generated,
+        stop,
+        serving,
+    })
 }
 
 /// Serves until told to stop or the storage refuses to open.
-async fn run(app: App, listener: TcpListener, stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
+async fn run(
+    app: App,
+    listener: TcpListener,
+    stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let router = http::router(Arc::clone(&app));
     let (close, closed) = watch::channel(false);
+    // Answers are written whole: waiting for more would only delay the last packet.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let server = axum::serve(listener, router).with_graceful_shutdown(until_true(closed));
     let mut server = tokio::spawn(async move { server.await });
     let opened = open(Arc::clone(&app)).await;
@@ -195,7 +222,10 @@ async fn run(app: App, listener: TcpListener, stopped: watch::Receiver<bool>) ->
     }
     // The receiver lives in the server, which still runs.
     let _ = close.send(true);
-    if tokio::time::timeout(SHUTDOWN_GRACE, &mut server).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_GRACE, &mut server)
+        .await
+        .is_err()
+    {
         tracing::warn!("connections were cut after {} s", SHUTDOWN_GRACE.as_secs());
         server.abort();
     }

@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 use crate::App;
 
 /// Upper bounds of the latency buckets, in seconds: from a cached answer to a bulk load.
-const BUCKETS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// Durations of requests by route, method and status.
 #[derive(Debug, Default)]
@@ -42,7 +43,10 @@ struct Histogram {
 impl Metrics {
     fn observe(&self, series: Series, duration: Duration) {
         let seconds = duration.as_secs_f64();
-        let bucket = BUCKETS.iter().position(|&bound| seconds <= bound).unwrap_or(BUCKETS.len());
+        let bucket = BUCKETS
+            .iter()
+            .position(|&bound| seconds <= bound)
+            .unwrap_or(BUCKETS.len());
         let mut requests = self.requests.lock();
         let histogram = requests.entry(series).or_default();
         histogram.counts[bucket] += 1;
@@ -54,12 +58,22 @@ impl Metrics {
         let mut out = String::new();
         self.render_requests(&mut out);
         let (queries, bulk) = app.inference.waiting();
-        gauge(&mut out, "vecino_embed_waiting_inputs", "Inputs that wait to be embedded.", &[
-            ("class=\"query\"", queries as f64),
-            ("class=\"bulk\"", bulk as f64),
-        ]);
+        gauge(
+            &mut out,
+            "vecino_embed_waiting_inputs",
+            "Inputs that wait to be embedded.",
+            &[
+                ("class=\"query\"", queries as f64),
+                ("class=\"bulk\"", bulk as f64),
+            ],
+        );
         if let Some(bytes) = resident_bytes() {
-            gauge(&mut out, "vecino_process_resident_bytes", "Memory that the process holds.", &[("", bytes as f64)]);
+            gauge(
+                &mut out,
+                "vecino_process_resident_bytes",
+                "Memory that the process holds.",
+                &[("", bytes as f64)],
+            );
         }
         if let Ok(node) = app.node() {
             render_node(&mut out, &node);
@@ -69,17 +83,34 @@ impl Metrics {
 
     fn render_requests(&self, out: &mut String) {
         const NAME: &str = "vecino_http_request_duration_seconds";
-        header(out, NAME, "histogram", "Time from a request's head to its answer.");
+        header(
+            out,
+            NAME,
+            "histogram",
+            "Time from a request's head to its answer.",
+        );
         for (series, histogram) in &*self.requests.lock() {
-            let Series { route, method, status } = series;
+            let Series {
+                route,
+                method,
+                status,
+            } = series;
             let labels = format!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");
             let mut count = 0;
             for (at, bucket) in histogram.counts.iter().enumerate() {
                 count += bucket;
                 let bound = BUCKETS.get(at).map_or("+Inf".to_owned(), f64::to_string);
-                line(out, &format!("{NAME}_bucket{{{labels},le=\"{bound}\"}}"), count as f64);
+                line(
+                    out,
+                    &format!("{NAME}_bucket{{{labels},le=\"{bound}\"}}"),
+                    count as f64,
+                );
             }
-            line(out, &format!("{NAME}_sum{{{labels}}}"), histogram.sum_seconds);
+            line(
+                out,
+                &format!("{NAME}_sum{{{labels}}}"),
+                histogram.sum_seconds,
+            );
             line(out, &format!("{NAME}_count{{{labels}}}"), count as f64);
         }
     }
@@ -87,19 +118,60 @@ impl Metrics {
 
 fn render_node(out: &mut String, node: &Node) {
     let names = node.collections();
-    let infos: Vec<_> = names.iter().filter_map(|name| Some(node.collection(name).ok()?.info())).collect();
-    let sum = |f: &dyn Fn(&cluster::engine::CollectionInfo) -> usize| infos.iter().map(f).sum::<usize>() as f64;
-    gauge(out, "vecino_collections", "Collections on this node.", &[("", names.len() as f64)]);
-    gauge(out, "vecino_points", "Live points of all loaded collections.", &[("", sum(&|info| info.points))]);
-    gauge(out, "vecino_vectors", "Live vectors of all names.", &[("", sum(&|info| info.vectors.values().sum()))]);
-    gauge(out, "vecino_segments", "Segments, growing ones included.", &[("", sum(&|info| info.segments.len()))]);
+    let infos: Vec<_> = names
+        .iter()
+        .filter_map(|name| Some(node.collection(name).ok()?.info()))
+        .collect();
+    let sum = |f: &dyn Fn(&cluster::engine::CollectionInfo) -> usize| {
+        infos.iter().map(f).sum::<usize>() as f64
+    };
+    gauge(
+        out,
+        "vecino_collections",
+        "Collections on this node.",
+        &[("", names.len() as f64)],
+    );
+    gauge(
+        out,
+        "vecino_points",
+        "Live points of all loaded collections.",
+        &[("", sum(&|info| info.points))],
+    );
+    gauge(
+        out,
+        "vecino_vectors",
+        "Live vectors of all names.",
+        &[("", sum(&|info| info.vectors.values().sum()))],
+    );
+    gauge(
+        out,
+        "vecino_segments",
+        "Segments, growing ones included.",
+        &[("", sum(&|info| info.segments.len()))],
+    );
     let stats = node.storage_stats();
-    let disk: Vec<_> =
-        stats.disk_bytes.iter().map(|(part, bytes)| (format!("part=\"{part}\""), *bytes as f64)).collect();
-    let disk: Vec<_> = disk.iter().map(|(labels, bytes)| (labels.as_str(), *bytes)).collect();
-    gauge(out, "vecino_storage_disk_bytes", "Bytes on disk by part of the storage.", &disk);
+    let disk: Vec<_> = stats
+        .disk_bytes
+        .iter()
+        .map(|(part, bytes)| (format!("part=\"{part}\""), *bytes as f64))
+        .collect();
+    let disk: Vec<_> = disk
+        .iter()
+        .map(|(labels, bytes)| (labels.as_str(), *bytes))
+        .collect();
+    gauge(
+        out,
+        "vecino_storage_disk_bytes",
+        "Bytes on disk by part of the storage.",
+        &disk,
+    );
     let memory: usize = stats.memory_bytes.iter().map(|(_, bytes)| bytes).sum();
-    gauge(out, "vecino_index_memory_bytes", "Vectors and search structures in memory.", &[("", memory as f64)]);
+    gauge(
+        out,
+        "vecino_index_memory_bytes",
+        "Vectors and search structures in memory.",
+        &[("", memory as f64)],
+    );
 }
 
 fn header(out: &mut String, name: &str, kind: &str, help: &str) {
@@ -131,13 +203,30 @@ fn resident_bytes() -> Option<u64> {
 /// Times each request under the route that matched, never under its path: paths hold names of users' things.
 pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str)
+        .to_owned();
     let method = method_name(request.method());
     let response = next.run(request).await;
     let status = response.status().as_u16();
     let duration = started.elapsed();
-    tracing::debug!(route, method, status, us = duration.as_micros() as u64, "request");
-    app.metrics.observe(Series { route, method, status }, duration);
+    tracing::debug!(
+        route,
+        method,
+        status,
+        us = duration.as_micros() as u64,
+        "request"
+    );
+    app.metrics.observe(
+        Series {
+            route,
+            method,
+            status,
+        },
+        duration,
+    );
     response
 }
 
@@ -154,10 +243,16 @@ fn method_name(method: &axum::http::Method) -> &'static str {
 pub fn init_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VECINO_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let json = std::env::var("VECINO_LOG_FORMAT").is_ok_and(|format| format == "json");
     // An error means that a subscriber is there already, which is as well.
-    let _ = if json { subscriber.json().try_init() } else { subscriber.try_init() };
+    let _ = if json {
+        subscriber.json().try_init()
+    } else {
+        subscriber.try_init()
+    };
 }
 
 #[cfg(test)]
@@ -167,7 +262,11 @@ mod tests {
     #[test]
     fn a_histogram_counts_up() {
         let metrics = Metrics::default();
-        let series = |status| Series { route: "/collections/{collection}".into(), method: "GET", status };
+        let series = |status| Series {
+            route: "/collections/{collection}".into(),
+            method: "GET",
+            status,
+        };
         metrics.observe(series(200), Duration::from_micros(600));
         metrics.observe(series(200), Duration::from_secs(60));
         metrics.observe(series(404), Duration::ZERO);
@@ -175,11 +274,21 @@ mod tests {
         metrics.render_requests(&mut out);
         let labels = "route=\"/collections/{collection}\",method=\"GET\",status=\"200\"";
         let has = |line: &str| assert!(out.lines().any(|l| l == line), "{line} in\n{out}");
-        has(&format!("vecino_http_request_duration_seconds_bucket{{{labels},le=\"0.0005\"}} 0"));
-        has(&format!("vecino_http_request_duration_seconds_bucket{{{labels},le=\"0.001\"}} 1"));
-        has(&format!("vecino_http_request_duration_seconds_bucket{{{labels},le=\"10\"}} 1"));
-        has(&format!("vecino_http_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 2"));
-        has(&format!("vecino_http_request_duration_seconds_count{{{labels}}} 2"));
+        has(&format!(
+            "vecino_http_request_duration_seconds_bucket{{{labels},le=\"0.0005\"}} 0"
+        ));
+        has(&format!(
+            "vecino_http_request_duration_seconds_bucket{{{labels},le=\"0.001\"}} 1"
+        ));
+        has(&format!(
+            "vecino_http_request_duration_seconds_bucket{{{labels},le=\"10\"}} 1"
+        ));
+        has(&format!(
+            "vecino_http_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 2"
+        ));
+        has(&format!(
+            "vecino_http_request_duration_seconds_count{{{labels}}} 2"
+        ));
         assert_eq!(out.matches("# TYPE").count(), 1);
     }
 }

@@ -171,7 +171,12 @@ fn check(folder: &str, base: &str, query: &str, truth: &str, metric: Metric, tol
             "query {row}"
         );
     }
-    println!("{} of {} neighbours are the same row", same, given.len());
+    println!("{same} of {} neighbours are the same row", given.len());
+    assert!(
+        same * 100 >= given.len() * if tolerance > 0.0 { 98 } else { 100 },
+        "{same} of {}",
+        given.len()
+    );
 }
 
 fn row_of(matrix: &Array2<f32>, row: usize) -> &[f32] {
@@ -180,14 +185,15 @@ fn row_of(matrix: &Array2<f32>, row: usize) -> &[f32] {
 
 #[test]
 fn ground_truth_of_sentences() {
-    // The set holds half-precision numbers; its truth was found in another order of summation.
+    // The truth fits neither cosine nor dot of the stored half-precision vectors in 64 bits (98.6 % of it is the same),
+    // so it must have been found before they were rounded: distances at equal ranks differ by up to 4.2e-5.
     check(
         "minilm-40k",
         "base.npy",
         "query.npy",
         "groundtruth.npy",
         Metric::Cosine,
-        2e-6,
+        1e-4,
     );
 }
 

@@ -16,21 +16,25 @@ pub enum Rule {
     /// Scores over the list's first, from the least that is possible (0 for BM25, `floor` for a cosine); what a list does
     /// not have counts as its last (Bruch et al., "An analysis of fusion functions for hybrid retrieval", TOIS 2023).
     Theoretical { weight: f32, floor: f32 },
+    /// BM25 over the most that the query's terms could score, and the cosine as it is: a query whose words are hardly
+    /// found leans on the table. What a list does not have counts as its last.
+    Coverage { weight: f32 },
 }
 
 impl Rule {
     /// All that are compared.
     pub fn candidates() -> Vec<Rule> {
         let mut rules = Vec::new();
-        for step in 1..=9 {
-            let weight = step as f32 / 10.0;
+        for step in 2..=18 {
+            let weight = step as f32 / 20.0;
             rules.extend([2.0, 10.0, 20.0, 60.0].map(|k| Rule::ReciprocalRank { k, weight }));
             rules.extend([
                 Rule::Distribution { weight },
                 Rule::MinMax { weight },
                 Rule::Standard { weight },
             ]);
-            rules.extend([-1.0, 0.0].map(|floor| Rule::Theoretical { weight, floor }));
+            rules.extend([-1.0, -0.5, 0.0].map(|floor| Rule::Theoretical { weight, floor }));
+            rules.push(Rule::Coverage { weight });
         }
         rules
     }
@@ -48,20 +52,35 @@ impl Rule {
             },
             Rule::ReciprocalRank {
                 k: 2.0,
-                weight: 0.3,
+                weight: 0.35,
             },
             Rule::ReciprocalRank {
-                k: 10.0,
-                weight: 0.4,
+                k: 60.0,
+                weight: 0.2,
             },
             Rule::Distribution { weight: 0.5 },
-            Rule::MinMax { weight: 0.4 },
+            Rule::Distribution { weight: 0.3 },
+            Rule::MinMax { weight: 0.5 },
+            Rule::MinMax { weight: 0.3 },
+            Rule::Standard { weight: 0.4 },
+            Rule::Coverage { weight: 0.4 },
+            Rule::Theoretical {
+                weight: 0.65,
+                floor: -1.0,
+            },
         ]
     }
 }
 
 /// Fuses two rankings, best first.
-pub fn fuse(rule: Rule, bm25: &[(usize, f32)], text: &[(usize, f32)]) -> Vec<(usize, f32)> {
+///
+/// - `bound`: the most that BM25 could score for the query.
+pub fn fuse(
+    rule: Rule,
+    bm25: &[(usize, f32)],
+    bound: f32,
+    text: &[(usize, f32)],
+) -> Vec<(usize, f32)> {
     let (weight, by_bm25, by_text) = match rule {
         Rule::ReciprocalRank { k, weight } => (weight, reciprocal(bm25, k), reciprocal(text, k)),
         Rule::Distribution { weight } => {
@@ -89,22 +108,21 @@ pub fn fuse(rule: Rule, bm25: &[(usize, f32)], text: &[(usize, f32)]) -> Vec<(us
             )
         }
         Rule::Theoretical { weight, floor } => {
-            let map = |list: &[(usize, f32)], floor: f32| {
+            let best = |list: &[(usize, f32)], floor: f32| {
                 (floor, list.first().map_or(1.0, |best| best.1) - floor)
             };
-            let last = |list: &[(usize, f32)], (low, width): (f32, f32)| {
-                (lowest(list) - low) / width.max(1e-9)
-            };
-            let (of_bm25, of_text) = (map(bm25, 0.0), map(text, floor));
-            // A list that is not full has everything that scores at all.
-            let bm25_absent = if bm25.len() < super::parts::DEPTH {
-                0.0
-            } else {
-                last(bm25, of_bm25)
-            };
+            let (of_bm25, of_text) = (best(bm25, 0.0), best(text, floor));
             (
                 weight,
-                linear(bm25, of_bm25, bm25_absent),
+                linear(bm25, of_bm25, last(bm25, of_bm25)),
+                linear(text, of_text, last(text, of_text)),
+            )
+        }
+        Rule::Coverage { weight } => {
+            let (of_bm25, of_text) = ((0.0, bound), (0.0, 1.0));
+            (
+                weight,
+                linear(bm25, of_bm25, last(bm25, of_bm25)),
                 linear(text, of_text, last(text, of_text)),
             )
         }
@@ -146,6 +164,15 @@ fn linear(list: &[(usize, f32)], (low, width): (f32, f32), absent: f32) -> Score
         .map(|&(document, score)| (document, map(score)))
         .collect();
     Box::new(move |document| scores.get(&document).copied().unwrap_or(absent))
+}
+
+/// The mapped score of a list's last; of BM25's, that is nearly 0 if the list has all that score.
+fn last(list: &[(usize, f32)], (low, width): (f32, f32)) -> f32 {
+    if list.is_empty() {
+        0.0
+    } else {
+        (lowest(list) - low) / width.max(1e-9)
+    }
 }
 
 fn lowest(list: &[(usize, f32)]) -> f32 {

@@ -6,7 +6,7 @@
 //! cargo run --release -p embed --example evaluate_text -- test      the figures we report, on SciFact's test queries
 //! ```
 //!
-//! Data is read from `../shared/data` beside the workspace, or from the folder `VECINO_DATA`. Tune on the first two only.
+//! `VECINO_TABLE` names another table than the shipped one. Data is read from `../shared/data` beside the workspace, or from the folder `VECINO_DATA`. Tune on the first two only.
 
 mod fusion;
 mod parts;

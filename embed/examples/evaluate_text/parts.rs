@@ -2,19 +2,25 @@
 
 use std::io::Read;
 
-use embed::text::{Bm25Embedder, Bm25Options, TextEmbedder};
+use embed::text::{Bm25Embedder, Bm25Options, Table, TextEmbedder};
 use embed::{Batch, Embedder, Embedding, Input, Purpose, SparseVector};
 use rayon::prelude::*;
 
 use crate::fusion::{Rule, fuse};
 use crate::retrieval::{self, Collection, Inverted};
 
-/// How many answers each part gives to the fusion.
-pub const DEPTH: usize = 100;
+/// How many answers each part gives to the fusion: `VECINO_DEPTH`, else 100.
+fn depth() -> usize {
+    std::env::var("VECINO_DEPTH").map_or(100, |depth| {
+        depth.parse().expect("VECINO_DEPTH is a number")
+    })
+}
 
 /// What one part answers to each query, best first, with what is relevant.
 pub struct Part {
     pub rankings: Vec<Vec<(usize, f32)>>,
+    /// Of each query: the most that a document could score.
+    bounds: Vec<f32>,
     relevant: Vec<std::collections::HashMap<usize, f64>>,
 }
 
@@ -43,14 +49,15 @@ impl Judged {
 
     /// nDCG@10 of a rule.
     pub fn fused(&self, rule: Rule) -> f64 {
-        let both = self.bm25.rankings.iter().zip(&self.text.rankings);
-        let fused = both.map(|(bm25, text)| fuse(rule, bm25, text));
-        let rankings = fused.collect();
-        Part {
-            rankings,
-            relevant: self.bm25.relevant.clone(),
-        }
-        .ndcg()
+        let bm25 = self.bm25.rankings.iter().zip(&self.bm25.bounds);
+        let fused = bm25
+            .zip(&self.text.rankings)
+            .map(|((bm25, &bound), text)| fuse(rule, bm25, bound, text));
+        let each: Vec<f64> = fused
+            .zip(&self.bm25.relevant)
+            .map(|(ranking, relevant)| retrieval::ndcg(&ranking, relevant))
+            .collect();
+        retrieval::mean(each.into_iter())
     }
 }
 
@@ -119,29 +126,39 @@ fn sparse(embedder: &dyn Embedder, texts: &[String], purpose: Purpose) -> Vec<Sp
 pub fn bm25(embedder: &Bm25Embedder, collection: &Collection) -> Part {
     let index = Inverted::new(&sparse(embedder, &collection.documents, Purpose::Document));
     let queries = sparse(embedder, &collection.queries, Purpose::Query);
-    let rankings = queries
-        .par_iter()
-        .map(|query| retrieval::top(&index.scores(query), DEPTH, true))
+    let rank = |query| retrieval::top(&index.scores(query), depth(), true);
+    let rankings = queries.par_iter().map(rank).collect();
+    let bounds = queries
+        .iter()
+        .map(|query| index.idf_sum(query) * (embedder.options().k + 1.0))
         .collect();
     Part {
         rankings,
+        bounds,
         relevant: collection.relevant.clone(),
     }
 }
 
-/// The ranking of the table.
+/// The ranking of the table: the shipped one, or the file that `VECINO_TABLE` names.
 pub fn text(collection: &Collection) -> Part {
-    let embedder = TextEmbedder::builtin().expect("the shipped table is whole");
+    let embedder = match std::env::var_os("VECINO_TABLE") {
+        None => TextEmbedder::builtin().expect("the shipped table is whole"),
+        Some(path) => {
+            let bytes = std::fs::read(path).expect("VECINO_TABLE names a file");
+            TextEmbedder::new(Table::from_bytes(bytes).expect("a token table").into())
+        }
+    };
     let documents = embed(&embedder, &collection.documents, Purpose::Document);
-    let documents = documents.matrix().expect("dense").t();
+    let documents = documents.matrix().expect("dense");
     let queries = embed(&embedder, &collection.queries, Purpose::Query);
     let queries = queries.matrix().expect("dense");
     let rank = |query: ndarray::ArrayView1<'_, f32>| {
-        retrieval::top(&query.dot(&documents).to_vec(), DEPTH, false)
+        retrieval::top(&documents.dot(&query).to_vec(), depth(), false)
     };
     let rankings = queries.rows().into_iter().map(rank).collect();
     Part {
         rankings,
+        bounds: vec![1.0; collection.queries.len()],
         relevant: collection.relevant.clone(),
     }
 }

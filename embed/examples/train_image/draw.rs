@@ -48,8 +48,16 @@ impl Fill {
         };
         let angle = random.between(0.0, std::f32::consts::TAU);
         let striped = random.unit() < if is_background { 0.2 } else { 0.3 };
-        let stripes = if striped { random.between(3.0, 25.0) } else { 0.0 };
-        Self { colors: [first, second], direction: (angle.cos(), angle.sin()), stripes }
+        let stripes = if striped {
+            random.between(3.0, 25.0)
+        } else {
+            0.0
+        };
+        Self {
+            colors: [first, second],
+            direction: (angle.cos(), angle.sin()),
+            stripes,
+        }
     }
 
     fn color(&self, (x, y): (f32, f32)) -> Color {
@@ -66,7 +74,11 @@ impl Fill {
 /// Any hue, from pale to full: a third greys, as in photos.
 fn color(random: &mut Random) -> Color {
     let value = random.between(0.1, 1.0);
-    let saturation = if random.unit() < 0.35 { 0.05 } else { random.unit() };
+    let saturation = if random.unit() < 0.35 {
+        0.05
+    } else {
+        random.unit()
+    };
     let hue = random.between(0.0, 6.0);
     std::array::from_fn(|c| {
         let k = (hue + [5.0, 3.0, 1.0][c]) % 6.0;
@@ -107,8 +119,12 @@ impl Shape {
                 depth: random.between(0.1, 0.6),
             },
             2 => Outline::Box,
-            3 => Outline::Ring { thickness: random.between(0.1, 0.5) },
-            _ => Outline::Bar { thickness: random.between(0.03, 0.25) },
+            3 => Outline::Ring {
+                thickness: random.between(0.1, 0.5),
+            },
+            _ => Outline::Bar {
+                thickness: random.between(0.03, 0.25),
+            },
         };
         let radius = random.between(0.08, 0.45);
         let angle = random.between(0.0, std::f32::consts::TAU);

@@ -48,8 +48,11 @@ impl LinearLight {
         let mut of_byte = [0.0; 256];
         for (byte, light) in of_byte.iter_mut().enumerate() {
             let value = byte as f32 / 255.0;
-            *light =
-                if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
+            *light = if value <= 0.04045 {
+                value / 12.92
+            } else {
+                ((value + 0.055) / 1.055).powf(2.4)
+            };
         }
         Self { of_byte }
     }
@@ -65,7 +68,11 @@ impl LinearLight {
 }
 
 fn cube_root_curve(t: f32) -> f32 {
-    if t > 0.008856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 }
+    if t > 0.008856 {
+        t.cbrt()
+    } else {
+        7.787 * t + 16.0 / 116.0
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +84,10 @@ mod tests {
         let check = |rgb: [u8; 3], expected: [f32; 3]| {
             let got = LinearLight::new().to_lab(rgb);
             for channel in 0..3 {
-                assert!((got[channel] - expected[channel]).abs() < 0.1, "{rgb:?}: {got:?}");
+                assert!(
+                    (got[channel] - expected[channel]).abs() < 0.1,
+                    "{rgb:?}: {got:?}"
+                );
             }
         };
         check([255, 255, 255], [100.0, 0.0, 0.0]);

@@ -55,6 +55,8 @@ fn next_marker(bytes: &[u8], mut at: usize) -> Option<usize> {
 
 /// The RIFF header counts the bytes after itself.
 fn riff_is_all_there(bytes: &[u8]) -> bool {
-    let size = bytes.get(4..8).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let size = bytes
+        .get(4..8)
+        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     size.is_some_and(|size| size as usize <= bytes.len() - 8)
 }

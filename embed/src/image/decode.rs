@@ -71,7 +71,9 @@ pub enum DecodeError {
         max: usize,
     },
     /// The bytes begin like no format that is read.
-    #[error("not a picture: the bytes look like {looks_like}; send JPEG, PNG, WebP, GIF, BMP or TIFF")]
+    #[error(
+        "not a picture: the bytes look like {looks_like}; send JPEG, PNG, WebP, GIF, BMP or TIFF"
+    )]
     NotAPicture {
         /// What they seem to be: `text`, `a PDF document`, `unknown` ...
         looks_like: &'static str,
@@ -133,15 +135,25 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Picture, DecodeErro
         return Err(DecodeError::Empty);
     }
     if bytes.len() > limits.bytes_max {
-        return Err(DecodeError::TooManyBytes { got: bytes.len(), max: limits.bytes_max });
+        return Err(DecodeError::TooManyBytes {
+            got: bytes.len(),
+            max: limits.bytes_max,
+        });
     }
-    let format = sniff(bytes)
-        .ok_or_else(|| DecodeError::NotAPicture { looks_like: describe_foreign(bytes) })?;
+    let format = sniff(bytes).ok_or_else(|| DecodeError::NotAPicture {
+        looks_like: describe_foreign(bytes),
+    })?;
     if !has_an_end(bytes, format) {
-        return Err(DecodeError::Truncated { format, got: bytes.len() });
+        return Err(DecodeError::Truncated {
+            format,
+            got: bytes.len(),
+        });
     }
     catch_unwind(AssertUnwindSafe(|| decode_known(bytes, format, limits))).unwrap_or_else(|_| {
-        Err(DecodeError::Damaged { format, reason: "its decoder gave up".to_owned() })
+        Err(DecodeError::Damaged {
+            format,
+            reason: "its decoder gave up".to_owned(),
+        })
     })
 }
 
@@ -157,13 +169,23 @@ fn decode_known(
     reader.limits(memory);
     let mut decoder = reader.into_decoder().map_err(explain)?;
     let stored_size = decoder.dimensions();
-    check_size(stored_size, decoder.color_type().bytes_per_pixel(), format, limits)?;
+    check_size(
+        stored_size,
+        decoder.color_type().bytes_per_pixel(),
+        format,
+        limits,
+    )?;
     // A damaged EXIF segment says nothing about the pixels: they are taken as they lie.
-    let orientation =
-        decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    let orientation = decoder
+        .orientation()
+        .unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut pixels = DynamicImage::from_decoder(decoder).map_err(explain)?;
     pixels.apply_orientation(orientation);
-    Ok(Picture { rgb: flatten(pixels), format, stored_size })
+    Ok(Picture {
+        rgb: flatten(pixels),
+        format,
+        stored_size,
+    })
 }
 
 fn check_size(
@@ -172,10 +194,20 @@ fn check_size(
     format: Format,
     limits: &DecodeLimits,
 ) -> Result<(), DecodeError> {
-    let too_large = |limit| Err(DecodeError::TooLarge { format, width, height, limit });
+    let too_large = |limit| {
+        Err(DecodeError::TooLarge {
+            format,
+            width,
+            height,
+            limit,
+        })
+    };
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
-        return Err(DecodeError::Damaged { format, reason: "it has no pixels".to_owned() });
+        return Err(DecodeError::Damaged {
+            format,
+            reason: "it has no pixels".to_owned(),
+        });
     }
     if width.max(height) > limits.side_max {
         return too_large(format!("{} pixels a side", limits.side_max));
@@ -209,7 +241,11 @@ fn flatten(pixels: DynamicImage) -> RgbImage {
     };
     let mut rgb = Vec::with_capacity(rgba.len() / 4 * 3);
     for &[r, g, b, alpha] in rgba.as_raw().as_chunks::<4>().0 {
-        rgb.extend([over_white(r, alpha), over_white(g, alpha), over_white(b, alpha)]);
+        rgb.extend([
+            over_white(r, alpha),
+            over_white(g, alpha),
+            over_white(b, alpha),
+        ]);
     }
     RgbImage::from_raw(width, height, rgb).expect("three bytes a pixel were written")
 }
@@ -240,7 +276,12 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string().replace(['\n', '\r'], " ").chars().take(200).collect()
+    error
+        .to_string()
+        .replace(['\n', '\r'], " ")
+        .chars()
+        .take(200)
+        .collect()
 }
 
 #[cfg(test)]

@@ -65,12 +65,22 @@ impl Affine {
             .matrix
             .rows()
             .into_iter()
-            .map(|row| row.iter().fold(0.0f32, |largest, value| largest.max(value.abs())) / 127.0)
+            .map(|row| {
+                row.iter()
+                    .fold(0.0f32, |largest, value| largest.max(value.abs()))
+                    / 127.0
+            })
             .collect();
-        scales.iter().chain(&self.bias).for_each(|value| out.extend(value.to_le_bytes()));
+        scales
+            .iter()
+            .chain(&self.bias)
+            .for_each(|value| out.extend(value.to_le_bytes()));
         for (row, scale) in self.matrix.rows().into_iter().zip(&scales) {
             let inverse = if *scale > 0.0 { 1.0 / scale } else { 0.0 };
-            out.extend(row.iter().map(|value| (value * inverse).round() as i8 as u8));
+            out.extend(
+                row.iter()
+                    .map(|value| (value * inverse).round() as i8 as u8),
+            );
         }
     }
 
@@ -162,7 +172,15 @@ impl Projection {
         parts: Vec<Affine>,
         modes: Vec<Affine>,
     ) -> Result<Self, ProjectionError> {
-        Self::from_bytes(&Self { codebook, parts, modes, checksum: 0 }.to_bytes())
+        Self::from_bytes(
+            &Self {
+                codebook,
+                parts,
+                modes,
+                checksum: 0,
+            }
+            .to_bytes(),
+        )
     }
 
     /// The one in the program. Read and checked at the first call (about 2 ms), then shared.
@@ -185,8 +203,9 @@ impl Projection {
         if !bytes.starts_with(MAGIC) {
             return Err(ProjectionError::Foreign);
         }
-        let (header, payload) =
-            bytes.split_at_checked(HEADER_BYTES).ok_or(ProjectionError::Truncated)?;
+        let (header, payload) = bytes
+            .split_at_checked(HEADER_BYTES)
+            .ok_or(ProjectionError::Truncated)?;
         let word = |at: usize| {
             u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
@@ -196,20 +215,31 @@ impl Projection {
         if word(8) as usize != payload.len() {
             return Err(ProjectionError::Truncated);
         }
-        let (got, wanted) = (xxh3_64(payload), u64::from(word(16)) << 32 | u64::from(word(12)));
+        let (got, wanted) = (
+            xxh3_64(payload),
+            u64::from(word(16)) << 32 | u64::from(word(12)),
+        );
         if got != wanted {
             return Err(ProjectionError::Checksum { got, wanted });
         }
         let mut reader = Reader { bytes: payload };
-        let codebook =
-            Codebook { reduce: Affine::read(&mut reader)?, words: Affine::read(&mut reader)? };
-        let mut read = |count: usize| (0..count).map(|_| Affine::read(&mut reader)).collect();
-        let parts: Vec<Affine> = Result::from_iter::<Vec<_>>(read(PARTS.len()))?;
-        let modes: Vec<Affine> = Result::from_iter::<Vec<_>>(read(MODES.len()))?;
+        let codebook = Codebook {
+            reduce: Affine::read(&mut reader)?,
+            words: Affine::read(&mut reader)?,
+        };
+        let mut read = |count: usize| -> Result<Vec<Affine>, ProjectionError> {
+            (0..count).map(|_| Affine::read(&mut reader)).collect()
+        };
+        let (parts, modes) = (read(PARTS.len())?, read(MODES.len())?);
         if !reader.bytes.is_empty() {
             return Err(ProjectionError::Truncated);
         }
-        let projection = Self { codebook, parts, modes, checksum: got };
+        let projection = Self {
+            codebook,
+            parts,
+            modes,
+            checksum: got,
+        };
         projection.check()?;
         Ok(projection)
     }
@@ -220,7 +250,11 @@ impl Projection {
         self.affines().for_each(|affine| affine.write(&mut payload));
         let mut bytes = MAGIC.to_vec();
         bytes.extend(VERSION.to_le_bytes());
-        bytes.extend(u32::try_from(payload.len()).expect("about a megabyte").to_le_bytes());
+        bytes.extend(
+            u32::try_from(payload.len())
+                .expect("about a megabyte")
+                .to_le_bytes(),
+        );
         bytes.extend(xxh3_64(&payload).to_le_bytes());
         bytes.extend(payload);
         bytes
@@ -261,7 +295,10 @@ impl Projection {
     }
 
     fn of(&self, mode: Mode) -> &Affine {
-        &self.modes[MODES.iter().position(|&m| m == mode).expect("MODES has all")]
+        &self.modes[MODES
+            .iter()
+            .position(|&m| m == mode)
+            .expect("MODES has all")]
     }
 
     fn affines(&self) -> impl Iterator<Item = &Affine> {
@@ -280,14 +317,22 @@ impl Projection {
             }
         }
         for (mode, affine) in MODES.iter().zip(&self.modes) {
-            let used = PARTS.iter().zip(&self.parts).filter(|(part, _)| mode.uses(**part));
+            let used = PARTS
+                .iter()
+                .zip(&self.parts)
+                .filter(|(part, _)| mode.uses(**part));
             let joined: usize = used.map(|(_, reduce)| reduce.shape().0).sum();
             if affine.shape().1 != joined || affine.shape().0 == 0 {
                 return wrong(format!("{mode:?} has a matrix of {:?}", affine.shape()));
             }
         }
-        let is_finite =
-            |affine: &Affine| affine.matrix.iter().chain(&affine.bias).all(|v| v.is_finite());
+        let is_finite = |affine: &Affine| {
+            affine
+                .matrix
+                .iter()
+                .chain(&affine.bias)
+                .all(|v| v.is_finite())
+        };
         if !self.affines().all(is_finite) {
             return wrong("it holds values that are not finite".to_owned());
         }
@@ -301,8 +346,10 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], ProjectionError> {
-        let (taken, rest) =
-            self.bytes.split_at_checked(count).ok_or(ProjectionError::Truncated)?;
+        let (taken, rest) = self
+            .bytes
+            .split_at_checked(count)
+            .ok_or(ProjectionError::Truncated)?;
         self.bytes = rest;
         Ok(taken)
     }
@@ -311,7 +358,9 @@ impl<'a> Reader<'a> {
         let bytes = self.take(4)?;
         let side = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
         if side > SIDE_MAX {
-            return Err(ProjectionError::Shape(format!("a matrix has a side of {side}")));
+            return Err(ProjectionError::Shape(format!(
+                "a matrix has a side of {side}"
+            )));
         }
         Ok(side)
     }
@@ -340,7 +389,10 @@ mod tests {
         let bytes = include_bytes!("projection.bin");
         let check = |bytes: &[u8], expected: &str| {
             let error = Projection::from_bytes(bytes).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+            assert!(
+                error.contains(expected),
+                "{error:?} does not say {expected:?}"
+            );
         };
         check(b"", "begins with other bytes");
         check(b"VIMG", "cut off");
@@ -368,7 +420,10 @@ mod tests {
         };
         let sides = |rows: u32, columns: u32| [rows.to_le_bytes(), columns.to_le_bytes()].concat();
         let refused = |payload: &[u8]| Projection::from_bytes(&signed(payload)).unwrap_err();
-        assert!(matches!(refused(&sides(u32::MAX, 2)), ProjectionError::Shape(_)));
+        assert!(matches!(
+            refused(&sides(u32::MAX, 2)),
+            ProjectionError::Shape(_)
+        ));
         assert_eq!(refused(&sides(16_000, 16_000)), ProjectionError::Truncated);
         assert_eq!(refused(b""), ProjectionError::Truncated);
     }
@@ -378,10 +433,19 @@ mod tests {
         let matrix = Array2::from_shape_fn((3, 50), |(row, column)| {
             ((row * 50 + column) as f32).sin() * 10f32.powi(row as i32)
         });
-        let affine = Affine { matrix, bias: Array1::from(vec![1.0, -2.0, 0.5]) };
+        let affine = Affine {
+            matrix,
+            bias: Array1::from(vec![1.0, -2.0, 0.5]),
+        };
         let back = affine.quantized();
         assert_eq!(back.bias, affine.bias);
-        for (row, (a, b)) in affine.matrix.rows().into_iter().zip(back.matrix.rows()).enumerate() {
+        for (row, (a, b)) in affine
+            .matrix
+            .rows()
+            .into_iter()
+            .zip(back.matrix.rows())
+            .enumerate()
+        {
             let off = (&a - &b).iter().fold(0.0f32, |m, v| m.max(v.abs()));
             assert!(off <= 10f32.powi(row as i32) / 253.0);
         }

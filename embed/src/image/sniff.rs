@@ -80,7 +80,9 @@ pub fn sniff(bytes: &[u8]) -> Option<Format> {
 
 /// `BM` alone also begins ordinary words, so the size of the second header is looked at as well.
 fn bmp_header_size_is_known(bytes: &[u8]) -> bool {
-    let size = bytes.get(14..18).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let size = bytes
+        .get(14..18)
+        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     matches!(size, Some(12 | 16 | 40 | 52 | 56 | 64 | 108 | 124))
 }
 
@@ -130,16 +132,21 @@ fn describe_text(bytes: &[u8]) -> Option<&'static str> {
     if text.is_empty() || text.chars().any(is_odd) {
         return None;
     }
-    let start = text.trim_start_matches('\u{FEFF}').trim_start().to_ascii_lowercase();
-    Some(if start.starts_with("<svg") || (start.starts_with("<?xml") && start.contains("<svg")) {
-        "an SVG drawing, which is not read"
-    } else if start.starts_with("<!doctype html") || start.starts_with("<html") {
-        "a web page"
-    } else if start.starts_with("data:image/") {
-        "a data URI, which must be turned into bytes first"
-    } else {
-        "text"
-    })
+    let start = text
+        .trim_start_matches('\u{FEFF}')
+        .trim_start()
+        .to_ascii_lowercase();
+    Some(
+        if start.starts_with("<svg") || (start.starts_with("<?xml") && start.contains("<svg")) {
+            "an SVG drawing, which is not read"
+        } else if start.starts_with("<!doctype html") || start.starts_with("<html") {
+            "a web page"
+        } else if start.starts_with("data:image/") {
+            "a data URI, which must be turned into bytes first"
+        } else {
+            "text"
+        },
+    )
 }
 
 #[cfg(test)]

@@ -48,10 +48,11 @@ pub fn thumbnail(picture: &RgbImage, size_max: u32, format: ThumbnailFormat) -> 
     let mut bytes = Vec::new();
     let rgb8 = ExtendedColorType::Rgb8;
     match format {
-        ThumbnailFormat::Jpeg { quality } => {
-            JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100))
-                .write_image(small.as_raw(), width, height, rgb8)
-        }
+        ThumbnailFormat::Jpeg { quality } => JpegEncoder::new_with_quality(
+            &mut bytes,
+            quality.clamp(1, 100),
+        )
+        .write_image(small.as_raw(), width, height, rgb8),
         ThumbnailFormat::Png => {
             PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, PngFilter::Adaptive)
                 .write_image(small.as_raw(), width, height, rgb8)
@@ -67,8 +68,8 @@ fn fit((width, height): (u32, u32), size_max: u32) -> (u32, u32) {
     let longest = width.max(height).max(1);
     let size = size_max.clamp(1, 8192).min(longest);
     let scale = |side: u32| {
-        let scaled = (u64::from(side) * u64::from(size) * 2 + u64::from(longest))
-            / (2 * u64::from(longest));
+        let scaled =
+            (u64::from(side) * u64::from(size) * 2 + u64::from(longest)) / (2 * u64::from(longest));
         (scaled as u32).max(1)
     };
     (scale(width), scale(height))
@@ -79,9 +80,13 @@ pub(super) fn resize(picture: &RgbImage, width: u32, height: u32, filter: Filter
     if picture.dimensions() == (width, height) {
         return picture.clone();
     }
-    let source =
-        ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3)
-            .expect("an RgbImage has three bytes a pixel");
+    let source = ImageRef::new(
+        picture.width(),
+        picture.height(),
+        picture.as_raw(),
+        PixelType::U8x3,
+    )
+    .expect("an RgbImage has three bytes a pixel");
     let mut target = Image::new(width, height, PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
     Resizer::new()
@@ -109,7 +114,11 @@ mod tests {
     #[test]
     fn a_thumbnail_looks_like_its_picture() {
         let half_red = RgbImage::from_fn(800, 400, |x, _| {
-            if x < 400 { Rgb([220, 20, 20]) } else { Rgb([250, 250, 250]) }
+            if x < 400 {
+                Rgb([220, 20, 20])
+            } else {
+                Rgb([250, 250, 250])
+            }
         });
         for format in [ThumbnailFormat::default(), ThumbnailFormat::Png] {
             let bytes = thumbnail(&half_red, 256, format);

@@ -148,16 +148,25 @@ impl Inverted {
         }
     }
 
+    fn idf(&self, index: u32) -> f32 {
+        let (all, with) = (
+            self.documents as f32,
+            self.lists.get(&index).map_or(0, Vec::len) as f32,
+        );
+        (1.0 + (all - with + 0.5) / (with + 0.5)).ln()
+    }
+
+    /// The sum of the inverse document frequencies of a query's terms, those that occur nowhere included.
+    pub fn idf_sum(&self, query: &SparseVector) -> f32 {
+        query.indices.iter().map(|&index| self.idf(index)).sum()
+    }
+
     /// The score of every document; 0 where no term is shared.
     pub fn scores(&self, query: &SparseVector) -> Vec<f32> {
         let mut scores = vec![0.0; self.documents];
         for (index, &weight) in query.indices.iter().zip(&query.values) {
-            let Some(list) = self.lists.get(index) else {
-                continue;
-            };
-            let (all, with) = (self.documents as f32, list.len() as f32);
-            let idf = (1.0 + (all - with + 0.5) / (with + 0.5)).ln();
-            for &(document, value) in list {
+            let idf = self.idf(*index);
+            for &(document, value) in self.lists.get(index).map_or(&[][..], Vec::as_slice) {
                 scores[document as usize] += weight * idf * value;
             }
         }

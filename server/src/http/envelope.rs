@@ -26,7 +26,9 @@ pub(crate) async fn clock(request: Request, next: Next) -> Response {
 }
 
 fn started() -> Instant {
-    STARTED.try_with(|started| *started).unwrap_or_else(|_| Instant::now())
+    STARTED
+        .try_with(|started| *started)
+        .unwrap_or_else(|_| Instant::now())
 }
 
 #[derive(Serialize)]
@@ -82,22 +84,29 @@ pub fn answer_now<T: Serialize>(result: &T) -> Response {
 }
 
 fn success<T: Serialize>(result: &T, explain: Option<Value>, started: Instant) -> Response {
-    let envelope = Success { result, status: "ok", time: started.elapsed().as_secs_f64(), explain };
+    let envelope = Success {
+        result,
+        status: "ok",
+        time: started.elapsed().as_secs_f64(),
+        explain,
+    };
     match serde_json::to_vec(&envelope) {
         Ok(bytes) => json(StatusCode::OK, bytes),
-        Err(error) => {
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("write the answer: {error}"))
-                .into_response()
-        }
+        Err(error) => ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("write the answer: {error}"),
+        )
+        .into_response(),
     }
 }
 
 fn json(status: StatusCode, bytes: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 
@@ -131,16 +140,19 @@ impl IntoResponse for ApiError {
         }
         let envelope = Failure {
             result: self.result.as_ref(),
-            status: FailureStatus { error: &self.message },
+            status: FailureStatus {
+                error: &self.message,
+            },
             time: started().elapsed().as_secs_f64(),
         };
         // Strings and JSON values always serialise.
         let bytes = serde_json::to_vec(&envelope).unwrap_or_default();
         let mut response = json(self.status, bytes);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            response.headers_mut().insert(
+                header::RETRY_AFTER,
+                HeaderValue::from_static(RETRY_AFTER_SECONDS),
+            );
         }
         response
     }

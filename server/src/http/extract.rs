@@ -47,7 +47,10 @@ impl FromRequest<App> for RawBody {
             return Err(too_large(limit));
         }
         let bytes = read(body, limit).await?;
-        Ok(Self { headers: parts.headers, bytes })
+        Ok(Self {
+            headers: parts.headers,
+            bytes,
+        })
     }
 }
 
@@ -59,7 +62,9 @@ async fn read(mut body: Body, limit: usize) -> ApiResult<Bytes> {
                 "the body ended early or cannot be decompressed ({error}): send it again"
             ))
         })?;
-        let Some(data) = frame.data_ref() else { continue };
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
         if bytes.len() + data.len() > limit {
             drop(bytes);
             drain(body, limit).await;
@@ -98,9 +103,17 @@ fn too_large(limit: usize) -> ApiError {
 impl RawBody {
     /// The media type, in lower case and without parameters; empty if none was sent.
     pub fn media_type(&self) -> String {
-        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let value = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let value = value.unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+        value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
     }
 
     /// Whether there is nothing but white space.
@@ -160,10 +173,17 @@ fn hint(bytes: &[u8], error: &serde_json::Error) -> &'static str {
     if error.is_eof() {
         return "; the body was cut off or a bracket is missing";
     }
-    let line = bytes.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1));
-    let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..)).unwrap_or_default();
+    let line = bytes
+        .split(|&byte| byte == b'\n')
+        .nth(error.line().saturating_sub(1));
+    let rest = line
+        .and_then(|line| line.get(error.column().saturating_sub(1)..))
+        .unwrap_or_default();
     // The column points at the first letter that fits nothing: of "NaN" the N, of "-Infinity" the I.
-    if [&b"NaN"[..], b"nan", b"Inf", b"inf"].iter().any(|word| rest.starts_with(word)) {
+    if [&b"NaN"[..], b"nan", b"Inf", b"inf"]
+        .iter()
+        .any(|word| rest.starts_with(word))
+    {
         return "; JSON knows neither NaN nor infinity: send finite numbers";
     }
     ""
@@ -202,27 +222,47 @@ mod tests {
         let error = from_json::<Outer>(json.as_bytes()).unwrap_err();
         assert_eq!(error.status, StatusCode::BAD_REQUEST);
         for part in parts {
-            assert!(error.message.contains(part), "{}: no {part:?}", error.message);
+            assert!(
+                error.message.contains(part),
+                "{}: no {part:?}",
+                error.message
+            );
         }
     }
 
     #[test]
     fn errors_say_where() {
         check("", &["empty"]);
-        check("{\"points\": [{\"vector\": [1, 2", &["points[0].vector", "line 1 column", "cut off"]);
-        check("{\"points\": [{\"vector\": [1]}, {\"vector\":\n [1, null]}]}", &["points[1].vector[1]", "line 2", "null"]);
+        check(
+            "{\"points\": [{\"vector\": [1, 2",
+            &["points[0].vector", "line 1 column", "cut off"],
+        );
+        check(
+            "{\"points\": [{\"vector\": [1]}, {\"vector\":\n [1, null]}]}",
+            &["points[1].vector[1]", "line 2", "null"],
+        );
         check("{\"points\": [{\"vector\": [1, NaN]}]}", &["NaN", "line 1"]);
-        check("{\"points\": [{\"vector\": [-Infinity]}]}", &["points[0].vector[0]", "infinity"]);
-        check("{\"points\": [{\"vector\": [1e999]}]}", &["out of range", "too large"]);
+        check(
+            "{\"points\": [{\"vector\": [-Infinity]}]}",
+            &["points[0].vector[0]", "infinity"],
+        );
+        check(
+            "{\"points\": [{\"vector\": [1e999]}]}",
+            &["out of range", "too large"],
+        );
         check(&"[".repeat(1000), &["line 1"]);
-        check("{\"points\": [{}]}", &["points[0]", "missing field `vector`"]);
+        check(
+            "{\"points\": [{}]}",
+            &["points[0]", "missing field `vector`"],
+        );
     }
 
     #[test]
     fn long_words_are_cut_in_the_middle() {
         let long = "x".repeat(10_000_000);
         check(&format!("{{\"points\": \"{long}\"}}"), &["...", "line 1"]);
-        let error = from_json::<Outer>(format!("{{\"points\": \"{long}\"}}").as_bytes()).unwrap_err();
+        let error =
+            from_json::<Outer>(format!("{{\"points\": \"{long}\"}}").as_bytes()).unwrap_err();
         assert!(error.message.len() < 600);
     }
 }

@@ -41,7 +41,10 @@ pub(crate) fn router(app: App) -> Router {
         .layer(from_fn(check_encoding))
         .layer(from_fn_with_state(Arc::clone(&app), crate::auth::check))
         .layer(CatchPanicLayer::custom(|_| broke()))
-        .layer(from_fn_with_state(Arc::clone(&app), crate::telemetry::observe))
+        .layer(from_fn_with_state(
+            Arc::clone(&app),
+            crate::telemetry::observe,
+        ))
         .layer(from_fn(envelope::clock))
         .with_state(app)
 }
@@ -66,7 +69,11 @@ async fn no_route(request: Request) -> ApiError {
 async fn no_method(request: Request) -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{} does not take {}", quote(request.uri().path()), request.method()),
+        format!(
+            "{} does not take {}",
+            quote(request.uri().path()),
+            request.method()
+        ),
     )
 }
 
@@ -75,7 +82,9 @@ async fn check_encoding(request: Request, next: Next) -> Response {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     let known = encoding.is_none_or(|value| {
         value.to_str().is_ok_and(|name| {
-            ["gzip", "br", "identity"].iter().any(|known| name.trim().eq_ignore_ascii_case(known))
+            ["gzip", "br", "identity"]
+                .iter()
+                .any(|known| name.trim().eq_ignore_ascii_case(known))
         })
     });
     if known {

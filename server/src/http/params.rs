@@ -15,7 +15,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathPar
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(value)| Self(value)).map_err(|error| ApiError::bad_request(error.body_text()).at("path"))
+        path.map(|Path(value)| Self(value))
+            .map_err(|error| ApiError::bad_request(error.body_text()).at("path"))
     }
 }
 

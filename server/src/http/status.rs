@@ -23,7 +23,11 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// An error of `status`.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), result: None }
+        Self {
+            status,
+            message: message.into(),
+            result: None,
+        }
     }
 
     /// 400: the request is malformed.

@@ -13,10 +13,22 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/ui", get(|| async { file("text/html; charset=utf-8", include_str!("index.html")) }))
-        .route("/ui/", get(|| async { file("text/html; charset=utf-8", include_str!("index.html")) }))
-        .route("/ui/app.js", get(|| async { file("text/javascript; charset=utf-8", include_str!("app.js")) }))
-        .route("/ui/style.css", get(|| async { file("text/css; charset=utf-8", include_str!("style.css")) }))
+        .route(
+            "/ui",
+            get(|| async { file("text/html; charset=utf-8", include_str!("index.html")) }),
+        )
+        .route(
+            "/ui/",
+            get(|| async { file("text/html; charset=utf-8", include_str!("index.html")) }),
+        )
+        .route(
+            "/ui/app.js",
+            get(|| async { file("text/javascript; charset=utf-8", include_str!("app.js")) }),
+        )
+        .route(
+            "/ui/style.css",
+            get(|| async { file("text/css; charset=utf-8", include_str!("style.css")) }),
+        )
 }
 
 fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse {

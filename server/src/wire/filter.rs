@@ -111,7 +111,8 @@ impl FilterWire {
     /// 400 if it nests deeper than `depth_max`, a path or datetime cannot be read, or a condition is none or several; 501 for
     /// conditions that this version lacks.
     pub fn filter(self, depth_max: usize) -> ApiResult<Filter> {
-        self.at_depth(1, depth_max).map_err(|error| error.at("filter"))
+        self.at_depth(1, depth_max)
+            .map_err(|error| error.at("filter"))
     }
 
     fn at_depth(self, depth: usize, depth_max: usize) -> ApiResult<Filter> {
@@ -121,12 +122,18 @@ impl FilterWire {
             )));
         }
         let list = |conditions: Vec<ConditionWire>| -> ApiResult<Vec<Condition>> {
-            conditions.into_iter().map(|condition| condition.condition(depth, depth_max)).collect()
+            conditions
+                .into_iter()
+                .map(|condition| condition.condition(depth, depth_max))
+                .collect()
         };
         let min_should = self
             .min_should
             .map(|wire| -> ApiResult<MinShould> {
-                Ok(MinShould { conditions: list(wire.conditions)?, min_count: wire.min_count })
+                Ok(MinShould {
+                    conditions: list(wire.conditions)?,
+                    min_count: wire.min_count,
+                })
             })
             .transpose()?;
         Ok(Filter {
@@ -143,7 +150,9 @@ impl ConditionWire {
         self.refuse_unsupported()?;
         let mut found = Vec::new();
         if let Some(filter) = self.take_filter() {
-            found.push(Condition::Filter(Box::new(filter.at_depth(depth + 1, depth_max)?)));
+            found.push(Condition::Filter(Box::new(
+                filter.at_depth(depth + 1, depth_max)?,
+            )));
         }
         if let Some(ids) = self.has_id.take() {
             found.push(Condition::HasId(ids.into_iter().map(|id| id.0).collect()));
@@ -151,7 +160,10 @@ impl ConditionWire {
         found.extend(self.has_vector.take().map(Condition::HasVector));
         if let Some(nested) = self.nested.take() {
             let filter = nested.filter.at_depth(depth + 1, depth_max)?;
-            found.push(Condition::Nested { key: path(&nested.key)?, filter: Box::new(filter) });
+            found.push(Condition::Nested {
+                key: path(&nested.key)?,
+                filter: Box::new(filter),
+            });
         }
         let key = self.key.take();
         self.push_field_conditions(key.as_deref(), &mut found)?;
@@ -163,7 +175,10 @@ impl ConditionWire {
             // `{}` is a filter without conditions: it lets everything pass.
             (0, None) => Ok(Condition::Filter(Box::default())),
             // Several tests in one object: all of them hold.
-            _ => Ok(Condition::Filter(Box::new(Filter { must: found, ..Filter::default() }))),
+            _ => Ok(Condition::Filter(Box::new(Filter {
+                must: found,
+                ..Filter::default()
+            }))),
         }
     }
 
@@ -181,7 +196,12 @@ impl ConditionWire {
     }
 
     fn take_filter(&mut self) -> Option<FilterWire> {
-        let filter = (self.must.take(), self.should.take(), self.must_not.take(), self.min_should.take());
+        let filter = (
+            self.must.take(),
+            self.should.take(),
+            self.must_not.take(),
+            self.min_should.take(),
+        );
         if let (None, None, None, None) = filter {
             return None;
         }
@@ -196,20 +216,32 @@ impl ConditionWire {
     fn push_field_conditions(self, key: Option<&str>, found: &mut Vec<Condition>) -> ApiResult<()> {
         let field = |name: &str| match key {
             Some(key) => path(key),
-            None => Err(ApiError::bad_request(format!("`{name}` stands without `key`: name the field"))),
+            None => Err(ApiError::bad_request(format!(
+                "`{name}` stands without `key`: name the field"
+            ))),
         };
         if let Some(wire) = self.r#match {
-            found.push(Condition::Match { key: field("match")?, value: wire.value(key.unwrap_or_default())? });
+            found.push(Condition::Match {
+                key: field("match")?,
+                value: wire.value(key.unwrap_or_default())?,
+            });
         }
         if let Some(wire) = self.range {
             found.push(wire.condition(field("range")?)?);
         }
         if let Some(CountWire { lt, lte, gt, gte }) = self.values_count {
             let range = Range { lt, lte, gt, gte };
-            found.push(Condition::ValuesCount { key: field("values_count")?, range });
+            found.push(Condition::ValuesCount {
+                key: field("values_count")?,
+                range,
+            });
         }
         for (name, wire, make) in [
-            ("is_empty", self.is_empty, Condition::IsEmpty as fn(Path) -> Condition),
+            (
+                "is_empty",
+                self.is_empty,
+                Condition::IsEmpty as fn(Path) -> Condition,
+            ),
             ("is_null", self.is_null, Condition::IsNull),
         ] {
             match wire {
@@ -218,7 +250,10 @@ impl ConditionWire {
                 Some(FlagOrField::Flag(true)) => found.push(make(field(name)?)),
                 Some(FlagOrField::Flag(false)) => {
                     let must_not = vec![make(field(name)?)];
-                    found.push(Condition::Filter(Box::new(Filter { must_not, ..Filter::default() })));
+                    found.push(Condition::Filter(Box::new(Filter {
+                        must_not,
+                        ..Filter::default()
+                    })));
                 }
             }
         }
@@ -236,7 +271,12 @@ impl MatchWire {
         if self.prefix.is_some() || self.substring.is_some() {
             return Err(at(ApiError::unsupported("`prefix` or `substring`")));
         }
-        let list = |values: Vec<Value>| values.into_iter().map(scalar).collect::<ApiResult<Vec<_>>>();
+        let list = |values: Vec<Value>| {
+            values
+                .into_iter()
+                .map(scalar)
+                .collect::<ApiResult<Vec<_>>>()
+        };
         let mut found = Vec::new();
         if let Some(value) = self.value {
             found.push(Match::Value(scalar(value).map_err(at)?));
@@ -269,14 +309,18 @@ fn scalar(value: Value) -> ApiResult<Scalar> {
                 "{number} is no 64-bit integer: compare floats with `range`"
             ))
         }),
-        _ => Err(ApiError::bad_request("it compares with strings, integers and booleans only")),
+        _ => Err(ApiError::bad_request(
+            "it compares with strings, integers and booleans only",
+        )),
     }
 }
 
 impl RangeWire {
     fn condition(self, key: Path) -> ApiResult<Condition> {
         let bounds = [&self.lt, &self.lte, &self.gt, &self.gte];
-        let datetime = bounds.iter().any(|bound| matches!(bound, Some(Bound::Datetime(_))));
+        let datetime = bounds
+            .iter()
+            .any(|bound| matches!(bound, Some(Bound::Datetime(_))));
         if datetime {
             let range = Range {
                 lt: microseconds(self.lt)?,
@@ -319,70 +363,4 @@ fn microseconds(bound: Option<Bound>) -> ApiResult<Option<i64>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(json: &str) -> ApiResult<Filter> {
-        crate::http::from_json::<FilterWire>(json.as_bytes())?.filter(64)
-    }
-
-    fn one(json: &str) -> Condition {
-        let mut filter = read(&format!("{{\"must\": {json}}}")).unwrap();
-        assert_eq!(filter.must.len(), 1);
-        filter.must.swap_remove(0)
-    }
-
-    #[test]
-    fn every_condition_is_read() {
-        let check = |json: &str, expected: &str| {
-            let got = format!("{:?}", one(json));
-            assert!(got.starts_with(expected), "{json}: {got}");
-        };
-        check("{\"key\": \"a\", \"match\": {\"value\": 1}}", "Match");
-        check("[{\"key\": \"a.b[].c\", \"match\": {\"any\": [\"x\", \"y\"]}}]", "Match");
-        check("{\"key\": \"a\", \"match\": {\"except\": []}}", "Match");
-        check("{\"key\": \"a\", \"match\": {\"text\": \"x\"}}", "Match");
-        check("{\"key\": \"a\", \"range\": {\"gt\": 1, \"lte\": 2.5, \"lt\": null}}", "Range");
-        check("{\"key\": \"a\", \"range\": {\"gt\": \"2026-01-01T00:00:00Z\"}}", "DatetimeRange");
-        check("{\"key\": \"a\", \"values_count\": {\"gte\": 2}}", "ValuesCount");
-        check("{\"is_empty\": {\"key\": \"a\"}}", "IsEmpty");
-        check("{\"key\": \"a\", \"is_null\": true}", "IsNull");
-        check("{\"has_id\": [1, \"x\"]}", "HasId");
-        check("{\"has_vector\": \"\"}", "HasVector");
-        check("{\"nested\": {\"key\": \"a\", \"filter\": {\"must\": []}}}", "Nested");
-        check("{\"should\": [{\"has_id\": [1]}]}", "Filter");
-        check("{}", "Filter");
-        let filter = read("{\"min_should\": {\"conditions\": [{\"has_id\": []}], \"min_count\": 1}, \"must\": null}");
-        assert_eq!(filter.unwrap().min_should.unwrap().min_count, 1);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        let check = |json: &str, status: u16, part: &str| {
-            let error = read(json).unwrap_err();
-            assert_eq!(error.status.as_u16(), status, "{error}");
-            assert!(error.message.contains(part), "{json}: {error}");
-        };
-        check("{\"most\": []}", 400, "unknown field `most`");
-        check("{\"must\": [{\"key\": \"a\", \"macth\": {}}]}", 400, "unknown field `macth`");
-        check("{\"must\": [{\"key\": \"a\"}]}", 400, "no match, range");
-        check("{\"must\": [{\"match\": {\"value\": 1}}]}", 400, "without `key`");
-        check("{\"must\": [{\"key\": \"a\", \"match\": {}}]}", 400, "0 of value");
-        check("{\"must\": [{\"key\": \"a\", \"match\": {\"value\": 1.5}}]}", 400, "`range`");
-        check("{\"must\": [{\"key\": \"a\", \"range\": {\"gt\": \"yesterday\"}}]}", 400, "no datetime");
-        check("{\"must\": [{\"key\": \"a\", \"range\": {\"gt\": [1]}}]}", 400, "must[0].range.gt");
-        check("{\"must\": [{\"key\": \"a\", \"geo_radius\": {}}]}", 501, "not supported yet");
-    }
-
-    #[test]
-    fn nesting_is_bounded() {
-        let nested = |depth: usize| {
-            format!("{}{{}}{}", "{\"must\": ".repeat(depth), "}".repeat(depth))
-        };
-        assert!(read(&nested(63)).is_ok());
-        let error = read(&nested(100)).unwrap_err();
-        assert!(error.message.contains("64 deep"), "{error}");
-        let error = read(&nested(1000)).unwrap_err();
-        assert!(error.message.contains("nested more than 128 deep"), "{error}");
-    }
-}
+mod tests;

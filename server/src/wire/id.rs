@@ -40,7 +40,9 @@ impl Visitor<'_> for IdVisitor {
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<PointId, E> {
         u64::try_from(number).map(PointId::Num).map_err(|_| {
-            E::custom(format!("point id {number} is negative: give an unsigned integer or a string"))
+            E::custom(format!(
+                "point id {number} is negative: give an unsigned integer or a string"
+            ))
         })
     }
 
@@ -60,7 +62,10 @@ pub fn from_path(text: &str) -> cluster::engine::Result<PointId> {
     {
         return Ok(PointId::Num(number));
     }
-    match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    match text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
         Some(inner) => inner.parse(),
         None => text.parse(),
     }
@@ -69,7 +74,9 @@ pub fn from_path(text: &str) -> cluster::engine::Result<PointId> {
 /// The id as [`from_path`] reads it back, percent-encoded.
 pub fn to_path(id: &PointId) -> String {
     let text = match id {
-        PointId::Str(text) if text.parse::<u64>().is_ok() || text.starts_with('"') => format!("\"{text}\""),
+        PointId::Str(text) if text.parse::<u64>().is_ok() || text.starts_with('"') => {
+            format!("\"{text}\"")
+        }
         other => other.to_string(),
     };
     percent_encode(&text)
@@ -101,8 +108,14 @@ mod tests {
         check("17", "17");
         check("18446744073709551615", "18446744073709551615");
         check("\"17\"", "\"17\"");
-        check("\"F39C70E620184BC69FA7481538298572\"", "\"f39c70e6-2018-4bc6-9fa7-481538298572\"");
-        check("\"urn:uuid:f39c70e6-2018-4bc6-9fa7-481538298572\"", "\"f39c70e6-2018-4bc6-9fa7-481538298572\"");
+        check(
+            "\"F39C70E620184BC69FA7481538298572\"",
+            "\"f39c70e6-2018-4bc6-9fa7-481538298572\"",
+        );
+        check(
+            "\"urn:uuid:f39c70e6-2018-4bc6-9fa7-481538298572\"",
+            "\"f39c70e6-2018-4bc6-9fa7-481538298572\"",
+        );
         check("\"a name/é\"", "\"a name/é\"");
     }
 
@@ -116,7 +129,10 @@ mod tests {
         check("1.5", "a point id");
         check("null", "a point id");
         check("\"\"", "empty");
-        check(&format!("\"{}\"", "x".repeat(10_000_000)), "10000000 bytes are too long");
+        check(
+            &format!("\"{}\"", "x".repeat(10_000_000)),
+            "10000000 bytes are too long",
+        );
     }
 
     #[test]

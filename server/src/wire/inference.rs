@@ -66,7 +66,9 @@ impl Source {
             Self::Object(Value::Object(mut object)) if object.len() == 1 => {
                 match (object.remove("text"), object.remove("image")) {
                     (Some(Value::String(text)), _) => Ok(Medium::Text(text.into())),
-                    (_, Some(Value::String(image))) => Ok(Medium::Image(image_bytes(&image)?.into())),
+                    (_, Some(Value::String(image))) => {
+                        Ok(Medium::Image(image_bytes(&image)?.into()))
+                    }
                     _ => Err(no_medium()),
                 }
             }
@@ -131,7 +133,9 @@ pub fn image_bytes(text: &str) -> ApiResult<Vec<u8>> {
         ));
     }
     if let Some(rest) = text.strip_prefix("data:") {
-        let encoded = rest.split_once(',').filter(|(kind, _)| kind.trim_end().ends_with(";base64"));
+        let encoded = rest
+            .split_once(',')
+            .filter(|(kind, _)| kind.trim_end().ends_with(";base64"));
         let Some((_, encoded)) = encoded else {
             return Err(ApiError::unprocessable(
                 "this data: URI holds no base64: write data:image/png;base64,…",
@@ -153,7 +157,10 @@ fn decode(text: &str) -> ApiResult<Vec<u8>> {
     let wrapped = text.bytes().any(|byte| byte.is_ascii_whitespace());
     let joined: Vec<u8>;
     let bytes = if wrapped {
-        joined = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        joined = text
+            .bytes()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
         &joined
     } else {
         text.as_bytes()
@@ -169,8 +176,11 @@ fn decode(text: &str) -> ApiResult<Vec<u8>> {
 
 /// A short text with a slash or an ending: base64 of a real picture is longer, or begins like one.
 fn looks_like_path(text: &str) -> bool {
-    let ending = text.rsplit_once('.').is_some_and(|(_, end)| (1..=5).contains(&end.len()));
-    text.len() <= PATH_CHARS_MAX && (ending || text.contains(['/', '\\']) || text.starts_with("file:"))
+    let ending = text
+        .rsplit_once('.')
+        .is_some_and(|(_, end)| (1..=5).contains(&end.len()));
+    text.len() <= PATH_CHARS_MAX
+        && (ending || text.contains(['/', '\\']) || text.starts_with("file:"))
 }
 
 #[cfg(test)]
@@ -179,7 +189,12 @@ mod tests {
 
     #[test]
     fn base64_in_all_its_forms() {
-        for text in ["aGVsbG8=", "aGVsbG8", " aGVs\nbG8= ", "data:image/png;base64,aGVsbG8="] {
+        for text in [
+            "aGVsbG8=",
+            "aGVsbG8",
+            " aGVs\nbG8= ",
+            "data:image/png;base64,aGVsbG8=",
+        ] {
             assert_eq!(image_bytes(text).unwrap(), b"hello", "{text}");
         }
         assert_eq!(image_bytes("-_8=").unwrap(), [0xfb, 0xff]);

@@ -7,6 +7,7 @@ pub mod collection;
 pub mod filter;
 pub mod id;
 pub mod inference;
+pub mod params;
 pub mod point;
 pub mod query;
 pub mod record;
@@ -31,7 +32,9 @@ impl<T> Default for OneOrMany<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrManyVisitor(PhantomData)).map(Self)
+        deserializer
+            .deserialize_any(OneOrManyVisitor(PhantomData))
+            .map(Self)
     }
 }
 

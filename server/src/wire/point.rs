@@ -108,7 +108,9 @@ impl UpsertWire {
 /// 400 that says the limit.
 pub fn check_count(count: usize, count_max: usize) -> ApiResult<()> {
     match count {
-        0 => Err(ApiError::bad_request("the batch is empty: send at least one item")),
+        0 => Err(ApiError::bad_request(
+            "the batch is empty: send at least one item",
+        )),
         _ if count > count_max => Err(ApiError::bad_request(format!(
             "{count} items are too many: one request takes {count_max}, send several"
         ))),
@@ -190,7 +192,11 @@ impl PointDraft {
             let vector = match input {
                 VectorInput::Dense(numbers) => Vector::Dense(numbers),
                 VectorInput::Sparse(sparse) => Vector::Sparse(sparse),
-                VectorInput::Multi => return Err(ApiError::unsupported(format!("vector \"{name}\": a multi-vector"))),
+                VectorInput::Multi => {
+                    return Err(ApiError::unsupported(format!(
+                        "vector \"{name}\": a multi-vector"
+                    )));
+                }
                 other => {
                     return Err(ApiError::bad_request(format!(
                         "vector \"{name}\": {} is no vector of a point: give a list of numbers",
@@ -199,10 +205,17 @@ impl PointDraft {
                 }
             };
             if vectors.insert(name.clone(), vector).is_some() {
-                return Err(ApiError::bad_request(format!("vector \"{name}\" stands twice")));
+                return Err(ApiError::bad_request(format!(
+                    "vector \"{name}\" stands twice"
+                )));
             }
         }
-        Ok(Point { id: self.id, vectors, payload: self.payload, media: self.media })
+        Ok(Point {
+            id: self.id,
+            vectors,
+            payload: self.payload,
+            media: self.media,
+        })
     }
 }
 
@@ -225,8 +238,12 @@ mod tests {
         let list = read(
             "{\"points\": [{\"id\": 1, \"vector\": [1, 2], \"payload\": {\"a\": 1}}, {\"id\": \"x\", \"vector\": {\"\": [3, 4]}}]}",
         );
-        let rows = read("{\"batch\": {\"ids\": [1, \"x\"], \"vectors\": [[1, 2], [3, 4]], \"payloads\": [{\"a\": 1}, null]}}");
-        let named = read("{\"batch\": {\"ids\": [1, \"x\"], \"vectors\": {\"\": [[1, 2], [3, 4]]}, \"payloads\": [{\"a\": 1}, {}]}}");
+        let rows = read(
+            "{\"batch\": {\"ids\": [1, \"x\"], \"vectors\": [[1, 2], [3, 4]], \"payloads\": [{\"a\": 1}, null]}}",
+        );
+        let named = read(
+            "{\"batch\": {\"ids\": [1, \"x\"], \"vectors\": {\"\": [[1, 2], [3, 4]]}, \"payloads\": [{\"a\": 1}, {}]}}",
+        );
         let list = format!("{:?}", list.unwrap());
         assert_eq!(list, format!("{:?}", rows.unwrap()));
         assert_eq!(list, format!("{:?}", named.unwrap()));
@@ -241,13 +258,45 @@ mod tests {
         };
         check("{}", 400, "either `points` or `batch`");
         check("{\"points\": []}", 400, "empty");
-        check("{\"points\": [{\"id\":1},{\"id\":2},{\"id\":3},{\"id\":4}]}", 400, "takes 3");
-        check("{\"points\": [{\"id\": 1, \"vector\": [[1]]}]}", 501, "multi-vector");
-        check("{\"points\": [{\"id\": 1, \"vector\": 5}]}", 400, "an id is no vector");
-        check("{\"points\": [{\"id\": 1, \"vector\": {\"a\": [1], \"a\": [2]}}]}", 400, "twice");
-        check("{\"points\": [{\"id\": 1, \"vector\": [1, null]}]}", 400, "points[0].vector[1]");
-        check("{\"batch\": {\"ids\": [1], \"vectors\": [[1], [2]]}}", 400, "1 ids but 2 vectors");
-        check("{\"batch\": {\"ids\": [1], \"vectors\": {\"a\": []}}}", 400, "vectors \"a\"");
-        check("{\"points\": [{\"id\": 1}], \"update_filter\": {}}", 501, "update_filter");
+        check(
+            "{\"points\": [{\"id\":1},{\"id\":2},{\"id\":3},{\"id\":4}]}",
+            400,
+            "takes 3",
+        );
+        check(
+            "{\"points\": [{\"id\": 1, \"vector\": [[1]]}]}",
+            501,
+            "multi-vector",
+        );
+        check(
+            "{\"points\": [{\"id\": 1, \"vector\": 5}]}",
+            400,
+            "an id is no vector",
+        );
+        check(
+            "{\"points\": [{\"id\": 1, \"vector\": {\"a\": [1], \"a\": [2]}}]}",
+            400,
+            "twice",
+        );
+        check(
+            "{\"points\": [{\"id\": 1, \"vector\": [1, null]}]}",
+            400,
+            "points[0].vector[1]",
+        );
+        check(
+            "{\"batch\": {\"ids\": [1], \"vectors\": [[1], [2]]}}",
+            400,
+            "1 ids but 2 vectors",
+        );
+        check(
+            "{\"batch\": {\"ids\": [1], \"vectors\": {\"a\": []}}}",
+            400,
+            "vectors \"a\"",
+        );
+        check(
+            "{\"points\": [{\"id\": 1}], \"update_filter\": {}}",
+            501,
+            "update_filter",
+        );
     }
 }

@@ -26,13 +26,21 @@ pub struct RecordOut {
 impl RecordOut {
     /// With the value that ordered it.
     pub fn ordered(record: Record, value: Value) -> Self {
-        Self { order_value: Some(value), ..record.into() }
+        Self {
+            order_value: Some(value),
+            ..record.into()
+        }
     }
 }
 
 impl From<Record> for RecordOut {
     fn from(record: Record) -> Self {
-        Self { id: Id(record.id), payload: record.payload, vector: record.vectors, order_value: None }
+        Self {
+            id: Id(record.id),
+            payload: record.payload,
+            vector: record.vectors,
+            order_value: None,
+        }
     }
 }
 
@@ -87,7 +95,11 @@ struct PartOut<'a> {
 pub fn score_parts<S: Serializer>(parts: &[ScorePart], serializer: S) -> Result<S::Ok, S::Error> {
     let mut seq = serializer.serialize_seq(Some(parts.len()))?;
     for ScorePart { using, rank, score } in parts {
-        seq.serialize_element(&PartOut { using, rank: *rank, score: *score })?;
+        seq.serialize_element(&PartOut {
+            using,
+            rank: *rank,
+            score: *score,
+        })?;
     }
     seq.end()
 }

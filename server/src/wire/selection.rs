@@ -8,7 +8,10 @@ use crate::http::{ApiError, ApiResult};
 
 /// `true`, `false`, a list of paths, `{"include": []}` or `{"exclude": []}`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "a boolean, a list of paths, {\"include\": []} or {\"exclude\": []}")]
+#[serde(
+    untagged,
+    expecting = "a boolean, a list of paths, {\"include\": []} or {\"exclude\": []}"
+)]
 pub enum WithPayload {
     /// All or nothing.
     All(bool),
@@ -38,7 +41,9 @@ impl WithPayload {
         Ok(match self {
             Self::All(true) => Selection::All,
             Self::All(false) => Selection::None,
-            Self::Paths(paths) | Self::Rule(Rule::Include(paths)) => Selection::Include(parse(&paths)?),
+            Self::Paths(paths) | Self::Rule(Rule::Include(paths)) => {
+                Selection::Include(parse(&paths)?)
+            }
             Self::Rule(Rule::Exclude(paths)) => Selection::Exclude(parse(&paths)?),
         })
     }
@@ -46,7 +51,9 @@ impl WithPayload {
 
 fn parse(paths: &[String]) -> ApiResult<Vec<Path>> {
     let parsed = paths.iter().map(|path| Path::parse(path));
-    parsed.collect::<Result<_, _>>().map_err(|error| ApiError::from(error).at("with_payload"))
+    parsed
+        .collect::<Result<_, _>>()
+        .map_err(|error| ApiError::from(error).at("with_payload"))
 }
 
 /// `true`, `false`, or a list of vector names.
@@ -75,15 +82,31 @@ mod tests {
 
     #[test]
     fn every_form_is_read() {
-        let read = |json: &str| serde_json::from_str::<WithPayload>(json).unwrap().selection().unwrap();
+        let read = |json: &str| {
+            serde_json::from_str::<WithPayload>(json)
+                .unwrap()
+                .selection()
+                .unwrap()
+        };
         assert_eq!(read("true"), Selection::All);
         assert_eq!(read("false"), Selection::None);
         assert!(matches!(read("[\"a.b\", \"c\"]"), Selection::Include(paths) if paths.len() == 2));
-        assert!(matches!(read("{\"include\": [\"a\"]}"), Selection::Include(_)));
-        assert!(matches!(read("{\"exclude\": [\"a\"]}"), Selection::Exclude(_)));
-        let error = serde_json::from_str::<WithPayload>("7").unwrap_err().to_string();
+        assert!(matches!(
+            read("{\"include\": [\"a\"]}"),
+            Selection::Include(_)
+        ));
+        assert!(matches!(
+            read("{\"exclude\": [\"a\"]}"),
+            Selection::Exclude(_)
+        ));
+        let error = serde_json::from_str::<WithPayload>("7")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("a boolean, a list of paths"), "{error}");
         let with: WithVector = serde_json::from_str("[\"\"]").unwrap();
-        assert_eq!(VectorSelection::from(with), VectorSelection::Names(vec![String::new()]));
+        assert_eq!(
+            VectorSelection::from(with),
+            VectorSelection::Names(vec![String::new()])
+        );
     }
 }

@@ -14,13 +14,24 @@ const POINTS: &str = "/collections/a/points";
 fn started() -> Server {
     let server = Server::start();
     server.create("a", 2, "Dot");
-    server.ok("PUT", POINTS, &json!({"points": [{"id": 1, "vector": [1, 2], "payload": {"kept": true}}]}));
+    server.ok(
+        "PUT",
+        POINTS,
+        &json!({"points": [{"id": 1, "vector": [1, 2], "payload": {"kept": true}}]}),
+    );
     server
 }
 
 fn assert_untouched(server: &Server) {
-    let page = server.ok("POST", &format!("{POINTS}/scroll"), &json!({"limit": 100, "with_vector": true}));
-    assert_eq!(page["points"], json!([{"id": 1, "payload": {"kept": true}, "vector": [1.0, 2.0]}]));
+    let page = server.ok(
+        "POST",
+        &format!("{POINTS}/scroll"),
+        &json!({"limit": 100, "with_vector": true}),
+    );
+    assert_eq!(
+        page["points"],
+        json!([{"id": 1, "payload": {"kept": true}, "vector": [1.0, 2.0]}])
+    );
 }
 
 fn send(server: &Server, body: &[u8]) -> (u16, String) {
@@ -36,15 +47,42 @@ fn json_that_does_not_parse_or_fit() {
         assert_eq!(status, 400, "{body}: {error}");
         assert_contains(&error, parts);
     };
-    check("{\"points\": [{\"id\": 2, \"vector\": [1, 2", &["points[0].vector", "line 1 column", "cut off"]);
-    check("{\"points\": [\n {\"id\": 2, \"vector\": [1, NaN]}]}", &["points[0].vector[1]", "line 2", "NaN"]);
-    check("{\"points\": [{\"id\": 2, \"vector\": [1, Infinity]}]}", &["infinity"]);
-    check("{\"points\": [{\"id\": 2, \"vector\": [1, 1e999]}]}", &["points[0].vector[1]", "out of range"]);
-    check("{\"points\": [{\"id\": 2, \"vector\": [1, 1e39]}]}", &["points[0].vector[1]", "32-bit"]);
-    check("{\"points\": [{\"id\": 2, \"vector\": [1, null]}]}", &["points[0].vector[1]", "null"]);
-    check("{\"points\": [{\"id\": 2, \"vector\": [1, 2, 3]}]}", &["3", "2", "item 1 of 1", "id 2"]);
-    check("{\"points\": [{\"id\": 2, \"vector\": {\"nope\": [1, 2]}}]}", &["nope", "item 1 of 1"]);
-    check("{\"points\": [{\"id\": -2, \"vector\": [1, 2]}]}", &["points[0].id", "negative"]);
+    check(
+        "{\"points\": [{\"id\": 2, \"vector\": [1, 2",
+        &["points[0].vector", "line 1 column", "cut off"],
+    );
+    check(
+        "{\"points\": [\n {\"id\": 2, \"vector\": [1, NaN]}]}",
+        &["points[0].vector[1]", "line 2", "NaN"],
+    );
+    check(
+        "{\"points\": [{\"id\": 2, \"vector\": [1, Infinity]}]}",
+        &["infinity"],
+    );
+    check(
+        "{\"points\": [{\"id\": 2, \"vector\": [1, 1e999]}]}",
+        &["points[0].vector[1]", "out of range"],
+    );
+    check(
+        "{\"points\": [{\"id\": 2, \"vector\": [1, 1e39]}]}",
+        &["points[0].vector[1]", "32-bit"],
+    );
+    check(
+        "{\"points\": [{\"id\": 2, \"vector\": [1, null]}]}",
+        &["points[0].vector[1]", "null"],
+    );
+    check(
+        "{\"points\": [{\"id\": 2, \"vector\": [1, 2, 3]}]}",
+        &["3", "2", "item 1 of 1", "id 2"],
+    );
+    check(
+        "{\"points\": [{\"id\": 2, \"vector\": {\"nope\": [1, 2]}}]}",
+        &["nope", "item 1 of 1"],
+    );
+    check(
+        "{\"points\": [{\"id\": -2, \"vector\": [1, 2]}]}",
+        &["points[0].id", "negative"],
+    );
     check("{\"points\": []}", &["empty"]);
     check("{}", &["`points` or `batch`"]);
     check("", &["empty"]);
@@ -58,7 +96,9 @@ fn json_that_does_not_parse_or_fit() {
 #[test]
 fn one_bad_item_of_a_hundred() {
     let server = started();
-    let mut points: Vec<Value> = (100..200).map(|id| json!({"id": id, "vector": [id, 1]})).collect();
+    let mut points: Vec<Value> = (100..200)
+        .map(|id| json!({"id": id, "vector": [id, 1]}))
+        .collect();
     points[16]["vector"] = json!([1]);
     let error = server.refused(400, "PUT", POINTS, &json!({"points": points}));
     assert_contains(&error, &["item 17 of 100", "id 116"]);
@@ -69,7 +109,12 @@ fn one_bad_item_of_a_hundred() {
 fn giants() {
     let server = started();
     let id = "x".repeat(10_000_000);
-    let (status, error) = send(&server, json!({"points": [{"id": id, "vector": [1, 2]}]}).to_string().as_bytes());
+    let (status, error) = send(
+        &server,
+        json!({"points": [{"id": id, "vector": [1, 2]}]})
+            .to_string()
+            .as_bytes(),
+    );
     assert_eq!(status, 400);
     assert_contains(&error, &["10000000 bytes", "512"]);
     assert!(error.len() < 1000);
@@ -78,7 +123,9 @@ fn giants() {
     assert_contains(&error, &["33554432", "32 MB"]);
     // The same without a length: in chunks.
     let mut stream = TcpStream::connect(server.addr).unwrap();
-    let head = format!("PUT {POINTS} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "PUT {POINTS} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let chunk = vec![b' '; 1 << 20];
     for _ in 0..40 {
@@ -91,9 +138,18 @@ fn giants() {
     std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
     assert_contains(&answer, &["413", "33554432"]);
     let many: Vec<Value> = (0..100_001).map(|id| json!({"id": id})).collect();
-    assert_contains(&server.refused(400, "PUT", POINTS, &json!({"points": many})), &["100001", "100000"]);
+    assert_contains(
+        &server.refused(400, "PUT", POINTS, &json!({"points": many})),
+        &["100001", "100000"],
+    );
     let huge = json!({"query": [1, 1], "limit": 1_000_000_000_000_000_000_u64});
-    assert_eq!(server.ok("POST", &format!("{POINTS}/query"), &huge)["points"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        server.ok("POST", &format!("{POINTS}/query"), &huge)["points"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     assert_untouched(&server);
 }
 
@@ -132,8 +188,15 @@ fn unknown_collections() {
             _ => json!({"text": "a"}),
         };
         let body = if method == "GET" { Value::Null } else { body };
-        let body = if path.ends_with("query") || path.ends_with("scroll") { json!({}) } else { body };
-        assert_contains(&server.refused(404, method, path, &body), &["Collection", "doesn't exist"]);
+        let body = if path.ends_with("query") || path.ends_with("scroll") {
+            json!({})
+        } else {
+            body
+        };
+        assert_contains(
+            &server.refused(404, method, path, &body),
+            &["Collection", "doesn't exist"],
+        );
     }
 }
 
@@ -142,45 +205,73 @@ fn pictures_that_are_none() {
     let server = started();
     server.create_multimodal("m");
     let check = |bytes: &[u8], parts: &[&str]| {
-        let reply = server.send("POST", "/collections/m/images", &[("content-type", "image/jpeg")], bytes);
+        let reply = server.send(
+            "POST",
+            "/collections/m/images",
+            &[("content-type", "image/jpeg")],
+            bytes,
+        );
         assert_eq!(reply.status, 422, "{}", reply.json());
         assert_contains(&error_of(&reply.json()), parts);
         let point = json!({"points": [{"id": 1, "vector": {"image": {"image": base64(bytes)}}}]});
         let error = server.refused(422, "PUT", "/collections/m/points", &point);
         assert_contains(&error, &["item 1 of 1 (id 1)", "vector \"image\""]);
         assert_contains(&error, parts);
-        let reply = server.send("POST", "/collections/m/search", &[("content-type", "image/jpeg")], bytes);
+        let reply = server.send(
+            "POST",
+            "/collections/m/search",
+            &[("content-type", "image/jpeg")],
+            bytes,
+        );
         assert_eq!(reply.status, 422);
     };
     check(&truncated_jpeg(), &["JPEG", "cut off"]);
     check(&png_that_claims(60_000, 60_000), &["60000 x 60000"]);
-    check(b"this is a text file named cat.jpg\n", &["not a picture", "text"]);
+    check(
+        b"this is a text file named cat.jpg\n",
+        &["not a picture", "text"],
+    );
     let bitmap = bmp(32, 32, RED);
     check(&bitmap[..bitmap.len() / 2], &["BMP"]);
-    assert_eq!(server.ok("POST", "/collections/m/points/count", &json!({}))["count"], 0);
+    assert_eq!(
+        server.ok("POST", "/collections/m/points/count", &json!({}))["count"],
+        0
+    );
 }
 
 #[test]
 fn a_client_that_goes_away_leaves_nothing_half_written() {
     let server = started();
-    let points: Vec<Value> = (100..2100).map(|id| json!({"id": id, "vector": [id, 1]})).collect();
+    let points: Vec<Value> = (100..2100)
+        .map(|id| json!({"id": id, "vector": [id, 1]}))
+        .collect();
     let body = json!({"points": points}).to_string();
     for share in [2, 3, 10] {
         let mut stream = TcpStream::connect(server.addr).unwrap();
-        let head = format!("PUT {POINTS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "PUT {POINTS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(&body.as_bytes()[..body.len() / share]).unwrap();
+        stream
+            .write_all(&body.as_bytes()[..body.len() / share])
+            .unwrap();
         drop(stream);
     }
     assert_untouched(&server);
     // Sent in full but never read: all of it or nothing.
     let mut stream = TcpStream::connect(server.addr).unwrap();
-    let head = format!("PUT {POINTS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "PUT {POINTS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(body.as_bytes()).unwrap();
     drop(stream);
     for _ in 0..20 {
-        let count = server.ok("POST", &format!("{POINTS}/count"), &json!({}))["count"].as_u64().unwrap();
+        let count = server.ok("POST", &format!("{POINTS}/count"), &json!({}))["count"]
+            .as_u64()
+            .unwrap();
         assert!(count == 1 || count == 2001, "{count}");
     }
 }
@@ -188,6 +279,9 @@ fn a_client_that_goes_away_leaves_nothing_half_written() {
 #[test]
 fn bytes_that_are_no_http() {
     let server = started();
-    assert_contains(&server.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n"), &["400"]);
+    assert_contains(
+        &server.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n"),
+        &["400"],
+    );
     assert_eq!(server.get("/healthz").status, 200);
 }

@@ -33,7 +33,9 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -48,10 +50,18 @@ impl Server {
         change(&mut options);
         let runtime = server::runtime().unwrap();
         let running = runtime.block_on(server::spawn(options)).unwrap();
-        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build();
         let mut addr = running.addr;
         addr.set_ip([127, 0, 0, 1].into());
-        let server = Self { runtime, addr, running: Some(running), agent: config.new_agent(), dir };
+        let server = Self {
+            runtime,
+            addr,
+            running: Some(running),
+            agent: config.new_agent(),
+            dir,
+        };
         while server.get("/readyz").status == 503 {}
         server
     }
@@ -69,7 +79,9 @@ impl Server {
 
     /// One request with any headers and body.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.addr));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.addr));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -81,7 +93,12 @@ impl Server {
         Reply {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            bytes: response.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap(),
+            bytes: response
+                .body_mut()
+                .with_config()
+                .limit(1 << 30)
+                .read_to_vec()
+                .unwrap(),
         }
     }
 
@@ -91,8 +108,17 @@ impl Server {
 
     /// A request with a JSON body (none for null), and the whole answer.
     pub fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        let reply = self.send(method, path, &[("content-type", "application/json")], &bytes);
+        let bytes = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        let reply = self.send(
+            method,
+            path,
+            &[("content-type", "application/json")],
+            &bytes,
+        );
         (reply.status, reply.json())
     }
 
@@ -138,7 +164,10 @@ impl Server {
 /// The text of an error's envelope.
 #[track_caller]
 pub fn error_of(answer: &Value) -> String {
-    answer["status"]["error"].as_str().unwrap_or_else(|| panic!("no error in {answer}")).to_owned()
+    answer["status"]["error"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no error in {answer}"))
+        .to_owned()
 }
 
 #[track_caller]
@@ -150,12 +179,19 @@ pub fn assert_contains(text: &str, parts: &[&str]) {
 
 /// The ids of a list of points.
 pub fn ids(points: &Value) -> Vec<Value> {
-    points.as_array().unwrap().iter().map(|point| point["id"].clone()).collect()
+    points
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| point["id"].clone())
+        .collect()
 }
 
 /// A folder beside the workspace, or `None` with a message.
 pub fn beside_workspace(path: &str) -> Option<std::path::PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared")
+        .join(path);
     if !path.exists() {
         println!("skipped: {} is not there", path.display());
         return None;

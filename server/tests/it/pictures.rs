@@ -19,7 +19,11 @@ pub fn bmp(width: u32, height: u32, [r, g, b]: [u8; 3]) -> Vec<u8> {
         let mut row = Vec::new();
         for x in 0..width {
             let frame = x < 2 || y < 2 || x + 2 >= width || y + 2 >= height;
-            row.extend(if frame { [b / 3, g / 3, r / 3] } else { [b, g, r] });
+            row.extend(if frame {
+                [b / 3, g / 3, r / 3]
+            } else {
+                [b, g, r]
+            });
         }
         row.resize(row_bytes as usize, 0);
         out.extend(row);
@@ -42,7 +46,11 @@ pub fn png_that_claims(width: u32, height: u32) -> Vec<u8> {
     header.extend(height.to_be_bytes());
     header.extend([8, 2, 0, 0, 0]);
     let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
-    for chunk in [header, b"IDAT\x78\x9c\x03\0\0\0\0\x01".to_vec(), b"IEND".to_vec()] {
+    for chunk in [
+        header,
+        b"IDAT\x78\x9c\x03\0\0\0\0\x01".to_vec(),
+        b"IEND".to_vec(),
+    ] {
         out.extend(((chunk.len() - 4) as u32).to_be_bytes());
         out.extend(&chunk);
         out.extend(crc32(&chunk).to_be_bytes());
@@ -52,13 +60,16 @@ pub fn png_that_claims(width: u32, height: u32) -> Vec<u8> {
 
 /// The start of a JPEG, as a broken upload leaves it.
 pub fn truncated_jpeg() -> Vec<u8> {
-    let mut out = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xdb\0\x43\0".to_vec();
+    let mut out =
+        b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xdb\0\x43\0".to_vec();
     out.extend([16; 40]);
     out
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }

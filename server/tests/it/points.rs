@@ -36,10 +36,30 @@ fn points_come_back_as_they_went() {
             {"id": dashed, "payload": {}, "vector": [3.0, 4.0]},
         ])
     );
-    assert_eq!(server.ok("GET", &format!("{POINTS}/7"), &Value::Null)["payload"], payload);
-    assert_eq!(server.ok("GET", &format!("{POINTS}/any%20string%2F%C3%A9"), &Value::Null)["vector"], json!([5.0, 6.0]));
-    assert_contains(&server.refused(404, "GET", &format!("{POINTS}/8"), &Value::Null), &["no point 8"]);
-    assert_eq!(server.ok("GET", &format!("{POINTS}/18446744073709551615"), &Value::Null)["vector"], json!({}));
+    assert_eq!(
+        server.ok("GET", &format!("{POINTS}/7"), &Value::Null)["payload"],
+        payload
+    );
+    assert_eq!(
+        server.ok(
+            "GET",
+            &format!("{POINTS}/any%20string%2F%C3%A9"),
+            &Value::Null
+        )["vector"],
+        json!([5.0, 6.0])
+    );
+    assert_contains(
+        &server.refused(404, "GET", &format!("{POINTS}/8"), &Value::Null),
+        &["no point 8"],
+    );
+    assert_eq!(
+        server.ok(
+            "GET",
+            &format!("{POINTS}/18446744073709551615"),
+            &Value::Null
+        )["vector"],
+        json!({})
+    );
 }
 
 #[test]
@@ -62,22 +82,38 @@ fn the_batch_form_and_an_update() {
     let server = started();
     let batch = json!({"batch": {"ids": [1, 2], "vectors": [[1, 2], [4, 3]], "payloads": [{"a": 1}, {"a": 2}]}});
     server.ok("PUT", POINTS, &batch);
-    server.ok("PUT", POINTS, &json!({"points": [{"id": 2, "vector": [9, 9]}]}));
+    server.ok(
+        "PUT",
+        POINTS,
+        &json!({"points": [{"id": 2, "vector": [9, 9]}]}),
+    );
     let found = server.ok("POST", POINTS, &json!({"ids": [1, 2], "with_vector": true}));
     assert_eq!(found[0]["payload"], json!({"a": 1}));
-    assert_eq!(found[1], json!({"id": 2, "payload": {}, "vector": [9.0, 9.0]}));
-    assert_eq!(server.ok("POST", &format!("{POINTS}/count"), &json!({"exact": true})), json!({"count": 2}));
+    assert_eq!(
+        found[1],
+        json!({"id": 2, "payload": {}, "vector": [9.0, 9.0]})
+    );
+    assert_eq!(
+        server.ok("POST", &format!("{POINTS}/count"), &json!({"exact": true})),
+        json!({"count": 2})
+    );
 }
 
 #[test]
 fn scrolling_sees_each_point_once() {
     let server = started();
-    let points: Vec<Value> = (0..25).map(|id| json!({"id": id, "vector": [id, 0], "payload": {"n": 24 - id}})).collect();
+    let points: Vec<Value> = (0..25)
+        .map(|id| json!({"id": id, "vector": [id, 0], "payload": {"n": 24 - id}}))
+        .collect();
     server.ok("PUT", POINTS, &json!({"points": points}));
     let mut seen = Vec::new();
     let mut offset = Value::Null;
     loop {
-        let page = server.ok("POST", &format!("{POINTS}/scroll"), &json!({"limit": 10, "offset": offset, "with_payload": false}));
+        let page = server.ok(
+            "POST",
+            &format!("{POINTS}/scroll"),
+            &json!({"limit": 10, "offset": offset, "with_payload": false}),
+        );
         seen.extend(ids(&page["points"]));
         offset = page["next_page_offset"].clone();
         if offset.is_null() {
@@ -86,13 +122,28 @@ fn scrolling_sees_each_point_once() {
     }
     assert_eq!(seen, (0..25).map(|id| json!(id)).collect::<Vec<_>>());
     let huge = json!({"limit": 1_000_000_000_000_000_000_u64});
-    assert_eq!(server.ok("POST", &format!("{POINTS}/scroll"), &huge)["points"].as_array().unwrap().len(), 25);
-    let ordered = json!({"limit": 2, "order_by": {"key": "n", "direction": "asc", "start_from": 3}});
+    assert_eq!(
+        server.ok("POST", &format!("{POINTS}/scroll"), &huge)["points"]
+            .as_array()
+            .unwrap()
+            .len(),
+        25
+    );
+    let ordered =
+        json!({"limit": 2, "order_by": {"key": "n", "direction": "asc", "start_from": 3}});
     let page = server.ok("POST", &format!("{POINTS}/scroll"), &ordered);
     assert_eq!(ids(&page["points"]), [json!(21), json!(20)]);
     assert_eq!(page["points"][0]["order_value"], 3);
     assert!(page["next_page_offset"].is_null());
-    assert_contains(&server.refused(422, "POST", &format!("{POINTS}/scroll"), &json!({"limit": 0})), &["limit"]);
+    assert_contains(
+        &server.refused(
+            422,
+            "POST",
+            &format!("{POINTS}/scroll"),
+            &json!({"limit": 0}),
+        ),
+        &["limit"],
+    );
 }
 
 #[test]
@@ -106,67 +157,133 @@ fn filters_choose() {
     ]});
     server.ok("PUT", POINTS, &points);
     let check = |filter: Value, expected: Value| {
-        let page = server.ok("POST", &format!("{POINTS}/scroll"), &json!({"filter": filter}));
+        let page = server.ok(
+            "POST",
+            &format!("{POINTS}/scroll"),
+            &json!({"filter": filter}),
+        );
         assert_eq!(json!(ids(&page["points"])), expected, "{filter}");
-        let count = server.ok("POST", &format!("{POINTS}/count"), &json!({"filter": filter}));
+        let count = server.ok(
+            "POST",
+            &format!("{POINTS}/count"),
+            &json!({"filter": filter}),
+        );
         assert_eq!(count["count"], expected.as_array().unwrap().len());
     };
-    check(json!({"must": [{"key": "city", "match": {"value": "London"}}]}), json!([2]));
-    check(json!({"must": {"key": "city", "match": {"any": ["London", "Berlin"]}}}), json!([1, 2]));
-    check(json!({"must_not": [{"key": "city", "match": {"value": "London"}}]}), json!([1, 3, "s"]));
-    check(json!({"must": [{"key": "tags", "match": {"value": "a"}}]}), json!([1]));
-    check(json!({"must": [{"key": "n", "range": {"gt": 1, "lte": 3.5}}]}), json!([2, 3]));
-    check(json!({"must": [{"key": "at", "range": {"lt": "2026-01-15T00:00:00Z"}}]}), json!([1]));
-    check(json!({"must": [{"key": "text", "match": {"text": "WORLD"}}]}), json!([1]));
-    check(json!({"must": [{"key": "tags", "values_count": {"gte": 2}}]}), json!([1]));
-    check(json!({"must": [{"is_empty": {"key": "tags"}}]}), json!([3, "s"]));
+    check(
+        json!({"must": [{"key": "city", "match": {"value": "London"}}]}),
+        json!([2]),
+    );
+    check(
+        json!({"must": {"key": "city", "match": {"any": ["London", "Berlin"]}}}),
+        json!([1, 2]),
+    );
+    check(
+        json!({"must_not": [{"key": "city", "match": {"value": "London"}}]}),
+        json!([1, 3, "s"]),
+    );
+    check(
+        json!({"must": [{"key": "tags", "match": {"value": "a"}}]}),
+        json!([1]),
+    );
+    check(
+        json!({"must": [{"key": "n", "range": {"gt": 1, "lte": 3.5}}]}),
+        json!([2, 3]),
+    );
+    check(
+        json!({"must": [{"key": "at", "range": {"lt": "2026-01-15T00:00:00Z"}}]}),
+        json!([1]),
+    );
+    check(
+        json!({"must": [{"key": "text", "match": {"text": "WORLD"}}]}),
+        json!([1]),
+    );
+    check(
+        json!({"must": [{"key": "tags", "values_count": {"gte": 2}}]}),
+        json!([1]),
+    );
+    check(
+        json!({"must": [{"is_empty": {"key": "tags"}}]}),
+        json!([3, "s"]),
+    );
     check(json!({"must": [{"is_null": {"key": "none"}}]}), json!([3]));
     check(json!({"must": [{"has_id": [1, "s", 77]}]}), json!([1, "s"]));
-    check(json!({"must": [{"nested": {"key": "items", "filter": {"must": [{"key": "x", "match": {"value": 1}}, {"key": "y", "match": {"value": 1}}]}}}]}), json!([3]));
-    check(json!({"should": [{"key": "n", "match": {"value": 1}}, {"must": [{"key": "n", "match": {"value": 2}}]}]}), json!([1, 2]));
-    check(json!({"min_should": {"min_count": 2, "conditions": [{"has_id": [1, 2]}, {"has_id": [2, 3]}]}}), json!([2]));
+    check(
+        json!({"must": [{"nested": {"key": "items", "filter": {"must": [{"key": "x", "match": {"value": 1}}, {"key": "y", "match": {"value": 1}}]}}}]}),
+        json!([3]),
+    );
+    check(
+        json!({"should": [{"key": "n", "match": {"value": 1}}, {"must": [{"key": "n", "match": {"value": 2}}]}]}),
+        json!([1, 2]),
+    );
+    check(
+        json!({"min_should": {"min_count": 2, "conditions": [{"has_id": [1, 2]}, {"has_id": [2, 3]}]}}),
+        json!([2]),
+    );
     check(json!({"must": []}), json!([1, 2, 3, "s"]));
 }
 
 #[test]
 fn deleting_by_id_and_by_filter() {
     let server = started();
-    let points: Vec<Value> = (0..10).map(|id| json!({"id": id, "vector": [id, 0], "payload": {"odd": id % 2}})).collect();
+    let points: Vec<Value> = (0..10)
+        .map(|id| json!({"id": id, "vector": [id, 0], "payload": {"odd": id % 2}}))
+        .collect();
     server.ok("PUT", POINTS, &json!({"points": points}));
     let delete = format!("{POINTS}/delete?wait=true&ordering=weak");
-    assert_eq!(server.ok("POST", &delete, &json!({"points": [0, 1, 99]}))["status"], "completed");
+    assert_eq!(
+        server.ok("POST", &delete, &json!({"points": [0, 1, 99]}))["status"],
+        "completed"
+    );
     let count = || server.ok("POST", &format!("{POINTS}/count"), &json!({}))["count"].clone();
     assert_eq!(count(), 8);
-    server.ok("POST", &delete, &json!({"filter": {"must": [{"key": "odd", "match": {"value": 1}}]}}));
+    server.ok(
+        "POST",
+        &delete,
+        &json!({"filter": {"must": [{"key": "odd", "match": {"value": 1}}]}}),
+    );
     assert_eq!(count(), 4);
     server.ok("POST", &delete, &json!({"filter": {"must": []}}));
     assert_eq!(count(), 0);
-    assert_contains(&server.refused(400, "POST", &delete, &json!({})), &["`points` or `filter`"]);
+    assert_contains(
+        &server.refused(400, "POST", &delete, &json!({})),
+        &["`points` or `filter`"],
+    );
 }
 
 #[test]
 fn compressed_bodies_are_read() {
     let server = started();
     // gzip with one stored block, so that the test needs no compressor.
-    let body = json!({"points": [{"id": 1, "vector": [1, 2]}]}).to_string().into_bytes();
+    let body = json!({"points": [{"id": 1, "vector": [1, 2]}]})
+        .to_string()
+        .into_bytes();
     let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
     gzip.extend((body.len() as u16).to_le_bytes());
     gzip.extend((!(body.len() as u16)).to_le_bytes());
     gzip.extend(&body);
     gzip.extend(crc32(&body).to_le_bytes());
     gzip.extend((body.len() as u32).to_le_bytes());
-    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let headers = [
+        ("content-type", "application/json"),
+        ("content-encoding", "gzip"),
+    ];
     let reply = server.send("PUT", POINTS, &headers, &gzip);
     assert_eq!(reply.status, 200, "{}", reply.json());
     let reply = server.send("PUT", POINTS, &headers, &gzip[..30]);
     assert_eq!(reply.status, 400, "{}", reply.json());
     let reply = server.send("PUT", POINTS, &[("content-encoding", "zstd")], &gzip);
     assert_eq!(reply.status, 415);
-    assert_contains(reply.json()["status"]["error"].as_str().unwrap(), &["gzip or br"]);
+    assert_contains(
+        reply.json()["status"]["error"].as_str().unwrap(),
+        &["gzip or br"],
+    );
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }

@@ -25,7 +25,11 @@ fn every_form_of_nearest() {
     let server = started();
     let check = |body: Value, expected: &[i32]| {
         let found = server.ok("POST", QUERY, &body);
-        assert_eq!(ids(&found["points"]), expected.iter().map(|id| json!(id)).collect::<Vec<_>>(), "{body}");
+        assert_eq!(
+            ids(&found["points"]),
+            expected.iter().map(|id| json!(id)).collect::<Vec<_>>(),
+            "{body}"
+        );
         found
     };
     let found = check(json!({"query": [2.2, 0], "limit": 2}), &[2, 3]);
@@ -33,24 +37,55 @@ fn every_form_of_nearest() {
     assert!((point["score"].as_f64().unwrap() - 0.2).abs() < 1e-6);
     assert!(point["version"].is_u64());
     assert_eq!((point.get("payload"), point.get("vector")), (None, None));
-    check(json!({"query": {"nearest": [2.2, 0]}, "using": "", "limit": 2}), &[2, 3]);
-    let found = check(json!({"query": [1, 0], "using": "d", "limit": 2, "with_payload": true, "with_vector": ["d"]}), &[5, 4]);
+    check(
+        json!({"query": {"nearest": [2.2, 0]}, "using": "", "limit": 2}),
+        &[2, 3],
+    );
+    let found = check(
+        json!({"query": [1, 0], "using": "d", "limit": 2, "with_payload": true, "with_vector": ["d"]}),
+        &[5, 4],
+    );
     assert_eq!(found["points"][0]["score"], 5.0);
     assert_eq!(found["points"][0]["payload"]["n"], 5);
     assert_eq!(found["points"][0]["vector"], json!({"d": [5.0, 1.0]}));
-    check(json!({"query": {"indices": [3], "values": [1]}, "using": "s"}), &[3]);
-    check(json!({"query": {"nearest": {"indices": [100, 2], "values": [1, 5]}}, "using": "s", "limit": 3}), &[2, 5, 4]);
+    check(
+        json!({"query": {"indices": [3], "values": [1]}, "using": "s"}),
+        &[3],
+    );
+    check(
+        json!({"query": {"nearest": {"indices": [100, 2], "values": [1, 5]}}, "using": "s", "limit": 3}),
+        &[2, 5, 4],
+    );
     check(json!({"query": 1, "limit": 2}), &[2, 3]);
     check(json!({"query": {"nearest": 5}, "limit": 1}), &[4]);
-    check(json!({"query": [0, 0], "filter": {"must": [{"key": "odd", "match": {"value": true}}]}, "limit": 2}), &[1, 3]);
+    check(
+        json!({"query": [0, 0], "filter": {"must": [{"key": "odd", "match": {"value": true}}]}, "limit": 2}),
+        &[1, 3],
+    );
     check(json!({"query": [0, 0], "limit": 2, "offset": 2}), &[3, 4]);
     check(json!({"query": [0, 0], "score_threshold": 2.5}), &[1, 2]);
-    check(json!({"query": [1, 0], "using": "d", "score_threshold": 3.5}), &[5, 4]);
-    check(json!({"query": [0, 0], "limit": 1_000_000_000_000_000_000_u64, "params": {"exact": true, "hnsw_ef": 64}}), &[1, 2, 3, 4, 5]);
+    check(
+        json!({"query": [1, 0], "using": "d", "score_threshold": 3.5}),
+        &[5, 4],
+    );
+    check(
+        json!({"query": [0, 0], "limit": 1_000_000_000_000_000_000_u64, "params": {"exact": true, "hnsw_ef": 64}}),
+        &[1, 2, 3, 4, 5],
+    );
     check(json!({"limit": 3}), &[1, 2, 3]);
-    check(json!({"query": {"order_by": {"key": "n", "direction": "desc"}}, "limit": 2}), &[5, 4]);
-    check(json!({"query": {"recommend": {"positive": [5, [5, 0]], "negative": [1]}}, "limit": 1}), &[4]);
-    let sample = server.ok("POST", QUERY, &json!({"query": {"sample": "random"}, "limit": 3}));
+    check(
+        json!({"query": {"order_by": {"key": "n", "direction": "desc"}}, "limit": 2}),
+        &[5, 4],
+    );
+    check(
+        json!({"query": {"recommend": {"positive": [5, [5, 0]], "negative": [1]}}, "limit": 1}),
+        &[4],
+    );
+    let sample = server.ok(
+        "POST",
+        QUERY,
+        &json!({"query": {"sample": "random"}, "limit": 3}),
+    );
     assert_eq!(sample["points"].as_array().unwrap().len(), 3);
 }
 
@@ -58,7 +93,11 @@ fn every_form_of_nearest() {
 fn prefetches_are_fused_or_searched_again() {
     let server = started();
     let lists = json!([{"query": {"indices": [3], "values": [1]}, "using": "s"}, {"query": [1, 0], "using": "d", "limit": 2}]);
-    let found = server.ok("POST", QUERY, &json!({"prefetch": lists, "query": {"fusion": "rrf"}, "limit": 10}));
+    let found = server.ok(
+        "POST",
+        QUERY,
+        &json!({"prefetch": lists, "query": {"fusion": "rrf"}, "limit": 10}),
+    );
     let mut found = ids(&found["points"]);
     found.sort_by_key(|id| id.as_u64());
     assert_eq!(found, [json!(3), json!(4), json!(5)]);
@@ -70,7 +109,13 @@ fn prefetches_are_fused_or_searched_again() {
     let again = json!({"prefetch": {"query": [1, 0], "using": "d", "limit": 3}, "query": [0, 0], "limit": 1});
     assert_eq!(ids(&server.ok("POST", QUERY, &again)["points"]), [json!(3)]);
     let dbsf = json!({"prefetch": lists, "query": {"fusion": "dbsf"}});
-    assert_eq!(server.ok("POST", QUERY, &dbsf)["points"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        server.ok("POST", QUERY, &dbsf)["points"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
 }
 
 #[test]
@@ -85,20 +130,33 @@ fn batches_and_the_legacy_search() {
     let found = server.ok("POST", "/collections/a/points/search", &body);
     assert_eq!(ids(&found), [json!(4)]);
     assert_eq!(found[0]["vector"][""], json!([4.0, 0.0]));
-    let named = json!({"vector": {"name": "d", "vector": [1, 0]}, "limit": 1, "params": {"explain": true}});
+    let named =
+        json!({"vector": {"name": "d", "vector": [1, 0]}, "limit": 1, "params": {"explain": true}});
     let (_, answer) = server.call("POST", "/collections/a/points/search", &named);
     assert_eq!(ids(&answer["result"]), [json!(5)]);
     assert!(answer["explain"]["segments"].is_array());
-    let sparse = json!({"vector": {"name": "s", "vector": {"indices": [2], "values": [1]}}, "limit": 1});
-    assert_eq!(ids(&server.ok("POST", "/collections/a/points/search", &sparse)), [json!(2)]);
-    let found = server.ok("POST", "/collections/a/points/search/batch", &json!({"searches": [named]}));
+    let sparse =
+        json!({"vector": {"name": "s", "vector": {"indices": [2], "values": [1]}}, "limit": 1});
+    assert_eq!(
+        ids(&server.ok("POST", "/collections/a/points/search", &sparse)),
+        [json!(2)]
+    );
+    let found = server.ok(
+        "POST",
+        "/collections/a/points/search/batch",
+        &json!({"searches": [named]}),
+    );
     assert_eq!(ids(&found[0]), [json!(5)]);
 }
 
 #[test]
 fn explain_tells_the_structure() {
     let server = started();
-    let found = server.ok("POST", QUERY, &json!({"query": [1, 0], "params": {"explain": true, "index": "flat"}}));
+    let found = server.ok(
+        "POST",
+        QUERY,
+        &json!({"query": [1, 0], "params": {"explain": true, "index": "flat"}}),
+    );
     let segment = &found["explain"]["segments"][0];
     assert_eq!(segment["index"], "flat");
     assert!(segment["reason"].is_string() && segment["distance_calls"].is_u64());
@@ -111,11 +169,23 @@ fn what_is_wrong_is_said() {
         assert_contains(&server.refused(status, "POST", QUERY, &body), parts);
     };
     check(400, json!({"query": [1, 2, 3]}), &["3", "2"]);
-    check(400, json!({"query": [1, 2], "using": "nope"}), &["nope", "\"d\""]);
+    check(
+        400,
+        json!({"query": [1, 2], "using": "nope"}),
+        &["nope", "\"d\""],
+    );
     check(400, json!({"query": [1, 2], "using": "s"}), &["s"]);
-    check(400, json!({"query": {"indices": [1], "values": [1]}, "using": "d"}), &["d"]);
+    check(
+        400,
+        json!({"query": {"indices": [1], "values": [1]}, "using": "d"}),
+        &["d"],
+    );
     check(404, json!({"query": 77}), &["77"]);
     check(400, json!({"query": {"fusion": "rrf"}}), &["prefetch"]);
-    check(501, json!({"query": {"formula": {}}}), &["`formula`", "not supported yet"]);
+    check(
+        501,
+        json!({"query": {"formula": {}}}),
+        &["`formula`", "not supported yet"],
+    );
     check(501, json!({"query": [[1, 2]]}), &["multi-vector"]);
 }

@@ -13,7 +13,9 @@ fn needs_a_foreign_model(body: &Value) -> bool {
 
 #[test]
 fn every_recorded_call_is_answered_as_its_client_expects() {
-    let Some(path) = beside_workspace("design/dialect-calls.jsonl") else { return };
+    let Some(path) = beside_workspace("design/dialect-calls.jsonl") else {
+        return;
+    };
     let server = Server::start();
     let mut tag = Value::Null;
     let mut dims = BTreeMap::new();
@@ -34,7 +36,11 @@ fn every_recorded_call_is_answered_as_its_client_expects() {
 fn forget_everything(server: &Server) {
     let list = server.ok("GET", "/collections", &Value::Null);
     for collection in list["collections"].as_array().unwrap() {
-        server.ok("DELETE", &format!("/collections/{}", collection["name"].as_str().unwrap()), &Value::Null);
+        server.ok(
+            "DELETE",
+            &format!("/collections/{}", collection["name"].as_str().unwrap()),
+            &Value::Null,
+        );
     }
 }
 
@@ -46,8 +52,12 @@ fn replay(server: &Server, call: &Value, dims: &mut BTreeMap<String, usize>) {
         dims.insert(name.clone(), dim as usize);
     }
     restore(&mut body, dims.get(&name).copied());
-    let query: Vec<String> =
-        call["q"].as_object().unwrap().iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap())).collect();
+    let query: Vec<String> = call["q"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap()))
+        .collect();
     let target = format!("{path}?{}", query.join("&"));
     let headers: Vec<(String, String)> = call["h"]
         .as_object()
@@ -56,14 +66,24 @@ fn replay(server: &Server, call: &Value, dims: &mut BTreeMap<String, usize>) {
         .filter(|(name, _)| !["connection", "accept-encoding"].contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
         .collect();
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    let headers: Vec<(&str, &str)> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let bytes = if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
+    };
     let reply = server.send(method, &target, &headers, &bytes);
     let answer = reply.json();
     let place = format!("{} {method} {target} {body}: {answer}", call["tag"]);
     if needs_a_foreign_model(&body) {
         assert_eq!(reply.status, 422, "{place}");
-        assert!(answer["status"]["error"].as_str().unwrap().contains("clip"), "{place}");
+        assert!(
+            answer["status"]["error"].as_str().unwrap().contains("clip"),
+            "{place}"
+        );
         return;
     }
     assert_eq!(reply.status, 200, "{place}");
@@ -79,7 +99,11 @@ fn replay(server: &Server, call: &Value, dims: &mut BTreeMap<String, usize>) {
 fn restore(body: &mut Value, dim: Option<usize>) {
     let Some(dim) = dim else { return };
     if body.get("_big").is_some() {
-        let points: Vec<Value> = (0..10).map(|id| json!({"id": id, "vector": vec![id as f32 + 0.5; dim], "payload": {"pk": id}})).collect();
+        let points: Vec<Value> = (0..10)
+            .map(
+                |id| json!({"id": id, "vector": vec![id as f32 + 0.5; dim], "payload": {"pk": id}}),
+            )
+            .collect();
         *body = json!({"points": points});
     }
     for path in ["/query", "/query/nearest", "/vector"] {
@@ -91,29 +115,45 @@ fn restore(body: &mut Value, dim: Option<usize>) {
 
 /// Whether a result has the shape that the route's clients read.
 fn fits(method: &str, path: &str, result: &Value) -> bool {
-    let has_ids = |points: &Value| points.as_array().is_some_and(|list| list.iter().all(|point| !point["id"].is_null()));
+    let has_ids = |points: &Value| {
+        points
+            .as_array()
+            .is_some_and(|list| list.iter().all(|point| !point["id"].is_null()))
+    };
     let scored = |points: &Value| {
-        has_ids(points) && points.as_array().unwrap().iter().all(|point| point["score"].is_number() && point["version"].is_u64())
+        has_ids(points)
+            && points
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|point| point["score"].is_number() && point["version"].is_u64())
     };
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match (method, parts.as_slice()) {
         ("GET", ["cluster"]) => result["status"] == "disabled",
-        ("GET", ["collections"]) => result["collections"].as_array().is_some_and(|list| list.iter().all(|one| one["name"].is_string())),
+        ("GET", ["collections"]) => result["collections"]
+            .as_array()
+            .is_some_and(|list| list.iter().all(|one| one["name"].is_string())),
         ("GET", ["collections", _]) => {
-            result["status"] == "green" && result["config"]["params"]["vectors"].is_object() && result["points_count"].is_u64()
+            result["status"] == "green"
+                && result["config"]["params"]["vectors"].is_object()
+                && result["points_count"].is_u64()
         }
         ("PUT" | "PATCH" | "DELETE", ["collections", _]) => result.is_boolean(),
         ("GET", ["collections", _, "exists"]) => result["exists"].is_boolean(),
-        ("PUT", ["collections", _, "index" | "points"]) | ("POST", ["collections", _, "points", "delete"]) => {
+        ("PUT", ["collections", _, "index" | "points"])
+        | ("POST", ["collections", _, "points", "delete"]) => {
             result["status"] == "completed" && result["operation_id"].is_u64()
         }
         ("POST", ["collections", _, "points"]) => has_ids(result),
-        ("POST", ["collections", _, "points", "scroll"]) => has_ids(&result["points"]) && result.get("next_page_offset").is_some(),
+        ("POST", ["collections", _, "points", "scroll"]) => {
+            has_ids(&result["points"]) && result.get("next_page_offset").is_some()
+        }
         ("POST", ["collections", _, "points", "count"]) => result["count"].is_u64(),
         ("POST", ["collections", _, "points", "query"]) => scored(&result["points"]),
-        ("POST", ["collections", _, "points", "query", "batch"]) => {
-            result.as_array().is_some_and(|list| list.iter().all(|one| scored(&one["points"])))
-        }
+        ("POST", ["collections", _, "points", "query", "batch"]) => result
+            .as_array()
+            .is_some_and(|list| list.iter().all(|one| scored(&one["points"]))),
         ("POST", ["collections", _, "points", "search"]) => scored(result),
         _ => false,
     }

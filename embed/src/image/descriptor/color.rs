@@ -27,7 +27,11 @@ pub(super) fn append_lab_moments(canvas: &Canvas, out: &mut Vec<f32>) {
                     second += off * off;
                     third += off * off * off;
                 }
-                out.extend([mean - middle, (second / count).sqrt(), (third / count).cbrt()]);
+                out.extend([
+                    mean - middle,
+                    (second / count).sqrt(),
+                    (third / count).cbrt(),
+                ]);
             }
         }
     }

@@ -40,7 +40,10 @@ fn halve(plane: &[f32], side: usize) -> Vec<f32> {
     let half = side / 2;
     let mut small = Vec::with_capacity(half * half);
     for y in 0..half {
-        let (upper, lower) = (&plane[2 * y * side..][..side], &plane[(2 * y + 1) * side..][..side]);
+        let (upper, lower) = (
+            &plane[2 * y * side..][..side],
+            &plane[(2 * y + 1) * side..][..side],
+        );
         for x in 0..half {
             small.push(0.25 * (upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1]));
         }
@@ -53,7 +56,11 @@ fn without_slow_changes(plane: &[f32], side: usize) -> Vec<f32> {
     let window = gaussian(3.0);
     let rows = filter_rows(plane, side, &window);
     let blurred = filter_columns(&rows, side, &window);
-    plane.iter().zip(&blurred).map(|(value, slow)| value - slow).collect()
+    plane
+        .iter()
+        .zip(&blurred)
+        .map(|(value, slow)| value - slow)
+        .collect()
 }
 
 fn gaussian(deviation: f32) -> [f32; TAPS] {
@@ -94,7 +101,10 @@ impl Bank {
     fn new() -> Self {
         let waves = std::array::from_fn(|direction| {
             let angle = std::f32::consts::PI * direction as f32 / DIRECTIONS as f32;
-            [Wave::new(FREQUENCY * angle.cos()), Wave::new(FREQUENCY * angle.sin())]
+            [
+                Wave::new(FREQUENCY * angle.cos()),
+                Wave::new(FREQUENCY * angle.sin()),
+            ]
         });
         Self { waves }
     }
@@ -145,7 +155,10 @@ fn filter_rows(plane: &[f32], side: usize, taps: &[f32; TAPS]) -> Vec<f32> {
         padded[RADIUS..RADIUS + side].copy_from_slice(row);
         padded[RADIUS + side..].fill(row[side - 1]);
         for (tap, shifted) in taps.iter().zip(padded.windows(side)) {
-            target.iter_mut().zip(shifted).for_each(|(sum, value)| *sum += tap * value);
+            target
+                .iter_mut()
+                .zip(shifted)
+                .for_each(|(sum, value)| *sum += tap * value);
         }
     }
     out
@@ -158,7 +171,10 @@ fn filter_columns(plane: &[f32], side: usize, taps: &[f32; TAPS]) -> Vec<f32> {
         for (at, tap) in taps.iter().enumerate() {
             let source = (y + at).saturating_sub(RADIUS).min(side - 1);
             let row = &plane[source * side..][..side];
-            target.iter_mut().zip(row).for_each(|(sum, value)| *sum += tap * value);
+            target
+                .iter_mut()
+                .zip(row)
+                .for_each(|(sum, value)| *sum += tap * value);
         }
     }
     out

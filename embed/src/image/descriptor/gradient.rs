@@ -43,8 +43,13 @@ fn turns_of(x: f32, y: f32) -> f32 {
     }
     let ratio = short / long;
     let squared = ratio * ratio;
-    let octant = ratio * (0.159_155 + squared * (-0.052_1 + squared * (0.026_6 - squared * 0.008_66)));
-    let quadrant = if y.abs() > x.abs() { 0.25 - octant } else { octant };
+    let octant =
+        ratio * (0.159_155 + squared * (-0.052_1 + squared * (0.026_6 - squared * 0.008_66)));
+    let quadrant = if y.abs() > x.abs() {
+        0.25 - octant
+    } else {
+        octant
+    };
     let half = if x < 0.0 { 0.5 - quadrant } else { quadrant };
     let whole = if y < 0.0 { 1.0 - half } else { half };
     if whole >= 1.0 { 0.0 } else { whole }
@@ -58,7 +63,10 @@ mod tests {
     fn directions_agree_with_atan2() {
         for step in 0..720 {
             let angle = step as f32 / 720.0 * std::f32::consts::TAU;
-            let expected = angle.sin().atan2(angle.cos()).rem_euclid(std::f32::consts::TAU)
+            let expected = angle
+                .sin()
+                .atan2(angle.cos())
+                .rem_euclid(std::f32::consts::TAU)
                 / std::f32::consts::TAU;
             let got = turns_of(angle.cos(), angle.sin());
             let apart = (got - expected).abs();

@@ -27,14 +27,24 @@ pub(super) fn append_hog(gradient: &Gradient, out: &mut Vec<f32>) {
     };
     for y in 0..CELLS as isize {
         for x in 0..CELLS as isize {
-            let norms = [block(x - 1, y - 1), block(x, y - 1), block(x - 1, y), block(x, y)];
+            let norms = [
+                block(x - 1, y - 1),
+                block(x, y - 1),
+                block(x - 1, y),
+                block(x, y),
+            ];
             append_cell(&votes[y as usize * CELLS + x as usize], norms, out);
         }
     }
 }
 
 fn append_cell(votes: &[f32; SIGNED], norms: [f32; 4], out: &mut Vec<f32>) {
-    let cut_sum = |value: f32| norms.iter().map(|norm| (value * norm).min(CUT)).sum::<f32>();
+    let cut_sum = |value: f32| {
+        norms
+            .iter()
+            .map(|norm| (value * norm).min(CUT))
+            .sum::<f32>()
+    };
     out.extend(votes.iter().map(|&vote| 0.5 * cut_sum(vote)));
     out.extend((0..UNSIGNED).map(|bin| 0.5 * cut_sum(votes[bin] + votes[bin + UNSIGNED])));
     for norm in norms {
@@ -43,7 +53,9 @@ fn append_cell(votes: &[f32; SIGNED], norms: [f32; 4], out: &mut Vec<f32>) {
 }
 
 fn energy_of(votes: &[f32; SIGNED]) -> f32 {
-    (0..UNSIGNED).map(|bin| (votes[bin] + votes[bin + UNSIGNED]).powi(2)).sum()
+    (0..UNSIGNED)
+        .map(|bin| (votes[bin] + votes[bin + UNSIGNED]).powi(2))
+        .sum()
 }
 
 /// Gradient strength per cell and direction; a pixel's vote is shared between the nearest four cells and two directions.

@@ -21,7 +21,16 @@ pub(super) fn append_lbp(canvas: &Canvas, out: &mut Vec<f32>) {
         let mut counts = [[0.0f32; BINS]; GRID * GRID];
         let r = radius as isize;
         // Clockwise from the right; square rather than round, which needs no interpolation.
-        let ring = [(r, 0), (r, r), (0, r), (-r, r), (-r, 0), (-r, -r), (0, -r), (r, -r)];
+        let ring = [
+            (r, 0),
+            (r, r),
+            (0, r),
+            (-r, r),
+            (-r, 0),
+            (-r, -r),
+            (0, -r),
+            (r, -r),
+        ];
         let steps = ring.map(|(dx, dy)| dy * SIDE as isize + dx);
         for y in radius..SIDE - radius {
             for x in radius..SIDE - radius {
@@ -36,7 +45,12 @@ pub(super) fn append_lbp(canvas: &Canvas, out: &mut Vec<f32>) {
                 counts[quarter][usize::from(bin_of_pattern[pattern])] += 1.0;
             }
         }
-        out.extend(counts.iter().flatten().map(|count| count / (SIDE * SIDE) as f32));
+        out.extend(
+            counts
+                .iter()
+                .flatten()
+                .map(|count| count / (SIDE * SIDE) as f32),
+        );
     }
 }
 

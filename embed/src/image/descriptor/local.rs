@@ -30,7 +30,10 @@ type Directions = [f32; DIRECTIONS];
 impl LocalDescriptors {
     pub(super) fn new(gradient: &Gradient) -> Self {
         let votes = vote(gradient);
-        let mut all = Self { values: Vec::new(), centers: Vec::new() };
+        let mut all = Self {
+            values: Vec::new(),
+            centers: Vec::new(),
+        };
         for (cell, step) in SCALES {
             all.append_scale(&smooth(&votes, cell), cell, step);
         }
@@ -60,15 +63,21 @@ impl LocalDescriptors {
 fn normalize(window: &mut [f32]) {
     let length = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>().sqrt();
     let scale = 1.0 / (length(window) + FAINT);
-    window.iter_mut().for_each(|value| *value = (*value * scale).min(CUT));
+    window
+        .iter_mut()
+        .for_each(|value| *value = (*value * scale).min(CUT));
     let scale = 1.0 / length(window).max(0.1);
-    window.iter_mut().for_each(|value| *value = (*value * scale).max(0.0).sqrt());
+    window
+        .iter_mut()
+        .for_each(|value| *value = (*value * scale).max(0.0).sqrt());
 }
 
 fn vote(gradient: &Gradient) -> Vec<Directions> {
     let mut votes = vec![[0.0; DIRECTIONS]; SIDE * SIDE];
-    for ((vote, &magnitude), &turns) in
-        votes.iter_mut().zip(&gradient.magnitude).zip(&gradient.turns)
+    for ((vote, &magnitude), &turns) in votes
+        .iter_mut()
+        .zip(&gradient.magnitude)
+        .zip(&gradient.turns)
     {
         let direction = turns * DIRECTIONS as f32;
         let first = (direction as usize).min(DIRECTIONS - 1);
@@ -120,5 +129,7 @@ fn slide(
 }
 
 fn add(sum: &mut Directions, values: &Directions, sign: f32) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += sign * value);
+    sum.iter_mut()
+        .zip(values)
+        .for_each(|(sum, value)| *sum += sign * value);
 }

@@ -69,7 +69,10 @@ impl Part {
 
     /// Whether it speaks of colour; the others see mostly edges and light.
     pub fn is_color(self) -> bool {
-        matches!(self, Part::LabMoments | Part::LabHistogram | Part::HsvHistogram)
+        matches!(
+            self,
+            Part::LabMoments | Part::LabHistogram | Part::HsvHistogram
+        )
     }
 
     /// The power its values are raised to: histograms have a few large bins that would outweigh all others.
@@ -95,7 +98,10 @@ pub fn describe(
     let canvas = Canvas::new(picture);
     let sees_edges =
         |part: Part| matches!(part, Part::Hog | Part::Phog | Part::Vlad) && wanted(part);
-    let gradient = PARTS.into_iter().any(sees_edges).then(|| Gradient::new(&canvas));
+    let gradient = PARTS
+        .into_iter()
+        .any(sees_edges)
+        .then(|| Gradient::new(&canvas));
     PARTS.map(|part| {
         let mut values = Vec::new();
         if wanted(part) {
@@ -136,7 +142,9 @@ fn append(
 /// Signed power, then unit length; what is shorter than rounding stays zero.
 fn normalize(values: &mut [f32], power: f32) {
     if power != 1.0 {
-        values.iter_mut().for_each(|value| *value = value.abs().powf(power).copysign(*value));
+        values
+            .iter_mut()
+            .for_each(|value| *value = value.abs().powf(power).copysign(*value));
     }
     let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
     let scale = if length > 1e-9 { 1.0 / length } else { 0.0 };
@@ -165,7 +173,10 @@ mod tests {
             for (part, values) in PARTS.iter().zip(all_parts(&picture)) {
                 assert_eq!(values.len(), part.dim());
                 let length: f32 = values.iter().map(|value| value * value).sum();
-                assert!(length == 0.0 || (length - 1.0).abs() < 1e-3, "{part:?}: {length}");
+                assert!(
+                    length == 0.0 || (length - 1.0).abs() < 1e-3,
+                    "{part:?}: {length}"
+                );
             }
         }
     }
@@ -174,7 +185,10 @@ mod tests {
     fn only_what_is_wanted_is_computed() {
         let picture = RgbImage::from_pixel(8, 8, Rgb([9, 99, 200]));
         let codebook = &Projection::shipped().unwrap().codebook;
-        for (part, values) in PARTS.iter().zip(describe(&picture, codebook, Part::is_color)) {
+        for (part, values) in PARTS
+            .iter()
+            .zip(describe(&picture, codebook, Part::is_color))
+        {
             assert_eq!(!values.is_empty(), part.is_color());
         }
     }
@@ -190,7 +204,11 @@ mod tests {
         let (across, down) = (all_parts(&ramp(false)), all_parts(&ramp(true)));
         let cosine = |part: Part| {
             let at = PARTS.iter().position(|&p| p == part).unwrap();
-            across[at].iter().zip(&down[at]).map(|(a, b)| a * b).sum::<f32>()
+            across[at]
+                .iter()
+                .zip(&down[at])
+                .map(|(a, b)| a * b)
+                .sum::<f32>()
         };
         assert!(cosine(Part::LabHistogram) > 0.99);
         assert!(cosine(Part::Phog) < 0.2);

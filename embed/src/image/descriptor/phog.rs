@@ -16,7 +16,10 @@ pub(super) fn append_phog(gradient: &Gradient, out: &mut Vec<f32>) {
         let mut coarse = vec![[0.0; BINS]; cells * cells / 4];
         for (at, bins) in level.iter().enumerate() {
             let target = &mut coarse[at / cells / 2 * (cells / 2) + at % cells / 2];
-            target.iter_mut().zip(bins).for_each(|(sum, bin)| *sum += bin);
+            target
+                .iter_mut()
+                .zip(bins)
+                .for_each(|(sum, bin)| *sum += bin);
         }
         coarse
     };

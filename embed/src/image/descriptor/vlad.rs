@@ -45,7 +45,9 @@ impl Codebook {
         let full = ArrayView2::from_shape((n, LOCAL_DIM), &local.values)
             .expect("LOCAL_DIM values a window");
         let mut windows = Array2::zeros((n, WINDOW));
-        windows.slice_mut(s![.., ..REDUCED]).assign(&self.reduce.apply_rows(full));
+        windows
+            .slice_mut(s![.., ..REDUCED])
+            .assign(&self.reduce.apply_rows(full));
         for (mut window, &(x, y)) in windows.rows_mut().into_iter().zip(&local.centers) {
             let mut reduced = window.slice_mut(s![..REDUCED]);
             let length = reduced.dot(&reduced).sqrt().max(0.1);
@@ -75,6 +77,9 @@ pub(super) fn append_vlad(local: &LocalDescriptors, codebook: &Codebook, out: &m
     }
     for sum in sums.rows() {
         let length = sum.dot(&sum).sqrt().max(1e-3);
-        out.extend(sum.iter().map(|value| (value.abs() / length).sqrt().copysign(*value)));
+        out.extend(
+            sum.iter()
+                .map(|value| (value.abs() / length).sqrt().copysign(*value)),
+        );
     }
 }

@@ -13,16 +13,26 @@ use crate::wire::collection::{CreateWire, FieldIndexWire, InfoOut, update};
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/collections", get(list))
-        .route("/collections/{collection}", get(describe).put(create).patch(change).delete(remove))
+        .route(
+            "/collections/{collection}",
+            get(describe).put(create).patch(change).delete(remove),
+        )
         .route("/collections/{collection}/exists", get(exists))
         .route("/collections/{collection}/index", put(declare_field))
-        .route("/collections/{collection}/index/{field}", delete(forget_field))
+        .route(
+            "/collections/{collection}/index/{field}",
+            delete(forget_field),
+        )
         .route("/collections/{collection}/aliases", get(aliases))
 }
 
 async fn list(State(app): State<App>) -> ApiResult<Response> {
     let node = app.node()?;
-    let names: Vec<Value> = node.collections().into_iter().map(|name| json!({ "name": name })).collect();
+    let names: Vec<Value> = node
+        .collections()
+        .into_iter()
+        .map(|name| json!({ "name": name }))
+        .collect();
     Ok(answer_now(&json!({ "collections": names })))
 }
 
@@ -38,7 +48,10 @@ async fn describe(
     .await
 }
 
-async fn exists(State(app): State<App>, PathParams(name): PathParams<String>) -> ApiResult<Response> {
+async fn exists(
+    State(app): State<App>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Response> {
     let exists = app.node()?.collections().contains(&name);
     Ok(answer_now(&json!({ "exists": exists })))
 }
@@ -50,7 +63,11 @@ async fn create(
     body: RawBody,
 ) -> ApiResult<Response> {
     let node = app.node()?;
-    let wire = if body.is_blank() { CreateWire::multimodal() } else { body.json().await? };
+    let wire = if body.is_blank() {
+        CreateWire::multimodal()
+    } else {
+        body.json().await?
+    };
     answer(move || {
         let config = wire.config(&|model, options| app.inference.describe(model, options))?;
         node.create_collection(&name, config)?;
@@ -75,7 +92,10 @@ async fn change(
 }
 
 /// The dialect answers `false`, not 404, for a collection that was not there.
-async fn remove(State(app): State<App>, PathParams(name): PathParams<String>) -> ApiResult<Response> {
+async fn remove(
+    State(app): State<App>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Response> {
     let node = app.node()?;
     answer(move || Ok(node.drop_collection(&name)?)).await
 }
@@ -113,7 +133,10 @@ async fn forget_field(
 }
 
 /// No alias can be made yet, so a collection has none.
-async fn aliases(State(app): State<App>, PathParams(name): PathParams<String>) -> ApiResult<Response> {
+async fn aliases(
+    State(app): State<App>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Response> {
     if !app.node()?.collections().contains(&name) {
         return Err(missing(&name));
     }

@@ -16,8 +16,9 @@ use crate::inference::record;
 use crate::ingest::embed_drafts;
 use crate::wire::filter::FilterWire;
 use crate::wire::id::{Id, from_path};
+use crate::wire::params::OrderByWire;
 use crate::wire::point::UpsertWire;
-use crate::wire::query::{LIMIT_DEFAULT, OrderByWire};
+use crate::wire::query::LIMIT_DEFAULT;
 use crate::wire::record::RecordOut;
 use crate::wire::selection::{WithPayload, WithVector};
 use crate::wire::vector::ids;
@@ -25,7 +26,10 @@ use crate::{App, config::Limits};
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
-        .route("/collections/{collection}/points", put(upsert).post(retrieve))
+        .route(
+            "/collections/{collection}/points",
+            put(upsert).post(retrieve),
+        )
         .route("/collections/{collection}/points/{id}", get(retrieve_one))
         .route("/collections/{collection}/points/delete", post(delete))
         .route("/collections/{collection}/points/scroll", post(scroll))
@@ -41,7 +45,10 @@ struct UpdateOut {
 
 impl From<Receipt> for UpdateOut {
     fn from(receipt: Receipt) -> Self {
-        Self { operation_id: receipt.operation_id, status: "completed" }
+        Self {
+            operation_id: receipt.operation_id,
+            status: "completed",
+        }
     }
 }
 
@@ -90,7 +97,9 @@ async fn retrieve(
     let wire: RetrieveWire = body.json().await?;
     let (payload, vectors) = selections(wire.with_payload, wire.with_vector)?;
     answer(move || {
-        let records = node.collection(&name)?.retrieve(&ids(wire.ids), &payload, &vectors)?;
+        let records = node
+            .collection(&name)?
+            .retrieve(&ids(wire.ids), &payload, &vectors)?;
         Ok(records.into_iter().map(RecordOut::from).collect::<Vec<_>>())
     })
     .await
@@ -104,10 +113,15 @@ async fn retrieve_one(
     answer(move || {
         let id = from_path(&id)?;
         let collection = node.collection(&name)?;
-        let records =
-            collection.retrieve(std::slice::from_ref(&id), &Selection::All, &VectorSelection::All)?;
+        let records = collection.retrieve(
+            std::slice::from_ref(&id),
+            &Selection::All,
+            &VectorSelection::All,
+        )?;
         let record = records.into_iter().next();
-        record.map(RecordOut::from).ok_or_else(|| missing(&name, &id))
+        record
+            .map(RecordOut::from)
+            .ok_or_else(|| missing(&name, &id))
     })
     .await
 }
@@ -169,7 +183,9 @@ async fn scroll(
     let wire: ScrollWire = body.json().await?;
     let limit = wire.limit.unwrap_or(LIMIT_DEFAULT);
     if limit == 0 {
-        return Err(ApiError::unprocessable("limit: 0 is out of range: give 1 or more"));
+        return Err(ApiError::unprocessable(
+            "limit: 0 is out of range: give 1 or more",
+        ));
     }
     let filter = filter(wire.filter, &app.options.limits)?;
     let (payload, vectors) = selections(wire.with_payload, wire.with_vector)?;
@@ -185,9 +201,14 @@ async fn scroll(
             }
             let records =
                 collection.scroll_ordered(&order, filter.as_ref(), limit, &payload, &vectors)?;
-            let points =
-                records.into_iter().map(|(record, value)| RecordOut::ordered(record, value)).collect();
-            return Ok(ScrollOut { points, next_page_offset: None });
+            let points = records
+                .into_iter()
+                .map(|(record, value)| RecordOut::ordered(record, value))
+                .collect();
+            return Ok(ScrollOut {
+                points,
+                next_page_offset: None,
+            });
         }
         let page = collection.scroll(filter.as_ref(), start.as_ref(), limit, &payload, &vectors)?;
         Ok(ScrollOut {
@@ -199,7 +220,8 @@ async fn scroll(
 }
 
 fn filter(wire: Option<FilterWire>, limits: &Limits) -> ApiResult<Option<Filter>> {
-    wire.map(|filter| filter.filter(limits.filter_depth)).transpose()
+    wire.map(|filter| filter.filter(limits.filter_depth))
+        .transpose()
 }
 
 /// `exact` is read and not needed: counts are exact.
@@ -215,7 +237,11 @@ async fn count(
     body: RawBody,
 ) -> ApiResult<Response> {
     let node = app.node()?;
-    let wire: CountWire = if body.is_blank() { CountWire::default() } else { body.json().await? };
+    let wire: CountWire = if body.is_blank() {
+        CountWire::default()
+    } else {
+        body.json().await?
+    };
     let filter = filter(wire.filter, &app.options.limits)?;
     answer(move || {
         let count = node.collection(&name)?.count(filter.as_ref())?;

@@ -20,9 +20,15 @@ use crate::wire::record::ScoredOut;
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/collections/{collection}/points/query", post(query))
-        .route("/collections/{collection}/points/query/batch", post(query_batch))
+        .route(
+            "/collections/{collection}/points/query/batch",
+            post(query_batch),
+        )
         .route("/collections/{collection}/points/search", post(search))
-        .route("/collections/{collection}/points/search/batch", post(search_batch))
+        .route(
+            "/collections/{collection}/points/search/batch",
+            post(search_batch),
+        )
 }
 
 /// The answer of `points/query`, with what was done if asked for.
@@ -36,7 +42,10 @@ struct QueryOut {
 fn run(collection: &Collection, query: &Query) -> ApiResult<QueryOut> {
     let answer = collection.query(query)?;
     let points = answer.points.into_iter().map(ScoredOut::from).collect();
-    Ok(QueryOut { points, explain: answer.explain })
+    Ok(QueryOut {
+        points,
+        explain: answer.explain,
+    })
 }
 
 async fn prepare(
@@ -46,7 +55,9 @@ async fn prepare(
 ) -> ApiResult<(Arc<Collection>, Vec<Query>)> {
     let collection = app.node()?.collection(name)?;
     let wires = embed_queries(app, &collection, wires).await?;
-    let queries = wires.into_iter().map(|wire| wire.query(&app.options.limits));
+    let queries = wires
+        .into_iter()
+        .map(|wire| wire.query(&app.options.limits));
     Ok((collection, queries.collect::<ApiResult<_>>()?))
 }
 
@@ -55,7 +66,11 @@ async fn query(
     PathParams(name): PathParams<String>,
     body: RawBody,
 ) -> ApiResult<Response> {
-    let wire: QueryWire = if body.is_blank() { QueryWire::default() } else { body.json().await? };
+    let wire: QueryWire = if body.is_blank() {
+        QueryWire::default()
+    } else {
+        body.json().await?
+    };
     let (collection, queries) = prepare(&app, &name, vec![wire]).await?;
     answer(move || run(&collection, &queries[0])).await
 }
@@ -79,7 +94,8 @@ async fn query_batch(
 fn run_all(collection: &Collection, queries: &[Query]) -> ApiResult<Vec<QueryOut>> {
     let count = queries.len();
     let one = |(at, query)| {
-        run(collection, query).map_err(|error: ApiError| error.at(format!("search {} of {count}", at + 1)))
+        run(collection, query)
+            .map_err(|error: ApiError| error.at(format!("search {} of {count}", at + 1)))
     };
     queries.iter().enumerate().map(one).collect()
 }
@@ -94,7 +110,9 @@ async fn search(
     let (collection, queries) = prepare(&app, &name, vec![wire.into()]).await?;
     answer_explained(move || {
         let out = run(&collection, &queries[0])?;
-        let explain = out.explain.and_then(|explain| serde_json::to_value(explain).ok());
+        let explain = out
+            .explain
+            .and_then(|explain| serde_json::to_value(explain).ok());
         Ok((out.points, explain))
     })
     .await
@@ -111,7 +129,10 @@ async fn search_batch(
     let (collection, queries) = prepare(&app, &name, wires).await?;
     answer(move || {
         let answers = run_all(&collection, &queries)?;
-        Ok(answers.into_iter().map(|out| out.points).collect::<Vec<_>>())
+        Ok(answers
+            .into_iter()
+            .map(|out| out.points)
+            .collect::<Vec<_>>())
     })
     .await
 }

@@ -42,7 +42,12 @@ async fn ready(State(app): State<App>) -> Response {
         Ok(node) if node.is_ready() => "all collections are loaded".into_response(),
         _ => {
             let headers = [(header::RETRY_AFTER, "1")];
-            (StatusCode::SERVICE_UNAVAILABLE, headers, "collections are loading").into_response()
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                headers,
+                "collections are loading",
+            )
+                .into_response()
         }
     }
 }

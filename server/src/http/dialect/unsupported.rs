@@ -48,7 +48,9 @@ const ROUTES: [&str; 37] = [
 ];
 
 pub(super) fn routes() -> Router<App> {
-    ROUTES.iter().fold(Router::new(), |router, route| router.route(route, any(refuse)))
+    ROUTES.iter().fold(Router::new(), |router, route| {
+        router.route(route, any(refuse))
+    })
 }
 
 async fn refuse(path: MatchedPath) -> ApiError {

@@ -26,9 +26,15 @@ fn read(body: &RawBody, params: RawItemParams) -> ApiResult<Vec<ApiResult<Item>>
     let media_type = body.media_type();
     if media_type == "text/plain" {
         let text = std::str::from_utf8(&body.bytes).map_err(|error| {
-            ApiError::bad_request(format!("the text is not UTF-8 from byte {} on: convert it", error.valid_up_to()))
+            ApiError::bad_request(format!(
+                "the text is not UTF-8 from byte {} on: convert it",
+                error.valid_up_to()
+            ))
         })?;
-        return Ok(vec![Ok(Item { text: Some(text.into()), ..params.item()? })]);
+        return Ok(vec![Ok(Item {
+            text: Some(text.into()),
+            ..params.item()?
+        })]);
     }
     let start = body.bytes.trim_ascii_start().first();
     if !matches!(start, Some(b'{' | b'[')) && !body.is_blank() {
@@ -37,12 +43,17 @@ fn read(body: &RawBody, params: RawItemParams) -> ApiResult<Vec<ApiResult<Item>>
         ));
     }
     let items = parse(&body.bytes, &media_type)?;
-    Ok(items.into_iter().map(|item| item.and_then(with_text)).collect())
+    Ok(items
+        .into_iter()
+        .map(|item| item.and_then(with_text))
+        .collect())
 }
 
 fn with_text(item: Item) -> ApiResult<Item> {
     match item.text {
         Some(_) => Ok(item),
-        None => Err(ApiError::unprocessable("a document has a `text`: pictures go to /images")),
+        None => Err(ApiError::unprocessable(
+            "a document has a `text`: pictures go to /images",
+        )),
     }
 }

@@ -41,19 +41,29 @@ fn read(body: &RawBody, params: RawItemParams) -> ApiResult<Vec<ApiResult<Item>>
     // Tools send raw bytes under many names: what looks like JSON is JSON unless it claims to be a picture.
     if json || (matches!(start, Some(b'{' | b'[')) && !media_type.starts_with("image/")) {
         let items = parse(&body.bytes, &media_type)?;
-        return Ok(items.into_iter().map(|item| item.and_then(with_image)).collect());
+        return Ok(items
+            .into_iter()
+            .map(|item| item.and_then(with_image))
+            .collect());
     }
     if body.bytes.is_empty() {
-        return Err(ApiError::bad_request("the body is empty: send a picture, multipart files, or JSON with base64"));
+        return Err(ApiError::bad_request(
+            "the body is empty: send a picture, multipart files, or JSON with base64",
+        ));
     }
     let image: Arc<[u8]> = body.bytes.as_ref().into();
-    Ok(vec![Ok(Item { image: Some(image), ..params.item()? })])
+    Ok(vec![Ok(Item {
+        image: Some(image),
+        ..params.item()?
+    })])
 }
 
 fn with_image(item: Item) -> ApiResult<Item> {
     match item.image {
         Some(_) => Ok(item),
-        None => Err(ApiError::unprocessable("a picture has an `image`, as base64: texts go to /documents")),
+        None => Err(ApiError::unprocessable(
+            "a picture has an `image`, as base64: texts go to /documents",
+        )),
     }
 }
 
@@ -70,17 +80,23 @@ struct Form {
 async fn read_form(body: RawBody) -> ApiResult<Vec<ApiResult<Item>>> {
     let mut request = Request::new(Body::from(body.bytes));
     if let Some(content_type) = body.headers.get(header::CONTENT_TYPE) {
-        request.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+        request
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type.clone());
     }
     DefaultBodyLimit::disable().apply(&mut request);
     let multipart = Multipart::from_request(request, &()).await;
-    let mut multipart = multipart.map_err(|error| ApiError::bad_request(error.body_text()).at("multipart"))?;
+    let mut multipart =
+        multipart.map_err(|error| ApiError::bad_request(error.body_text()).at("multipart"))?;
     let explain = |error: MultipartError| ApiError::bad_request(error.body_text()).at("multipart");
     let mut form = Form::default();
     while let Some(field) = multipart.next_field().await.map_err(explain)? {
         let name = field.name().unwrap_or_default().to_owned();
         if is_file(&field) {
-            let file_name = field.file_name().filter(|name| !name.is_empty()).map(str::to_owned);
+            let file_name = field
+                .file_name()
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned);
             let bytes = field.bytes().await.map_err(explain)?;
             form.files.push((file_name, bytes.as_ref().into()));
             continue;
@@ -90,7 +106,8 @@ async fn read_form(body: RawBody) -> ApiResult<Vec<ApiResult<Item>>> {
             "text" | "caption" => form.texts.push(text),
             "id" => form.ids.push(from_path(&text)?),
             "payload" => {
-                let payload = from_json(text.as_bytes()).map_err(|error| error.at("field payload"))?;
+                let payload =
+                    from_json(text.as_bytes()).map_err(|error| error.at("field payload"))?;
                 form.payloads.push(payload);
             }
             other => {
@@ -106,7 +123,9 @@ async fn read_form(body: RawBody) -> ApiResult<Vec<ApiResult<Item>>> {
 
 /// A part with a file name or a picture's type is a file, whatever its field is called.
 fn is_file(field: &Field<'_>) -> bool {
-    let image = field.content_type().is_some_and(|kind| kind.starts_with("image/"));
+    let image = field
+        .content_type()
+        .is_some_and(|kind| kind.starts_with("image/"));
     field.file_name().is_some() || image
 }
 
@@ -117,22 +136,34 @@ impl Form {
             if got == 0 || got == count || (got == 1 && one_for_all) {
                 return Ok(());
             }
-            Err(ApiError::bad_request(format!("multipart: {got} fields `{what}` for {count} files: send one per file")))
+            Err(ApiError::bad_request(format!(
+                "multipart: {got} fields `{what}` for {count} files: send one per file"
+            )))
         };
         fits("text", self.texts.len(), true)?;
         fits("payload", self.payloads.len(), true)?;
         fits("id", self.ids.len(), false)?;
-        let items = self.files.into_iter().enumerate().map(|(at, (file_name, image))| {
-            let text = self.texts.get(at).or(self.texts.first().filter(|_| self.texts.len() == 1));
-            let payload = self.payloads.get(at).or(self.payloads.first().filter(|_| self.payloads.len() == 1));
-            Ok(Item {
-                id: self.ids.get(at).cloned(),
-                text: text.map(|text| text.as_str().into()),
-                image: Some(image),
-                file_name,
-                payload: payload.cloned().unwrap_or_default(),
-            })
-        });
+        let items = self
+            .files
+            .into_iter()
+            .enumerate()
+            .map(|(at, (file_name, image))| {
+                let text = self
+                    .texts
+                    .get(at)
+                    .or(self.texts.first().filter(|_| self.texts.len() == 1));
+                let payload = self
+                    .payloads
+                    .get(at)
+                    .or(self.payloads.first().filter(|_| self.payloads.len() == 1));
+                Ok(Item {
+                    id: self.ids.get(at).cloned(),
+                    text: text.map(|text| text.as_str().into()),
+                    image: Some(image),
+                    file_name,
+                    payload: payload.cloned().unwrap_or_default(),
+                })
+            });
         Ok(items.collect())
     }
 }

@@ -76,7 +76,10 @@ impl RawItemParams {
             text: self.text.map(Into::into),
             image: None,
             file_name: self.file_name,
-            payload: payload.transpose().map_err(|error| error.at("payload"))?.unwrap_or_default(),
+            payload: payload
+                .transpose()
+                .map_err(|error| error.at("payload"))?
+                .unwrap_or_default(),
         })
     }
 }
@@ -85,7 +88,11 @@ impl RawItemParams {
 pub fn is_ndjson(media_type: &str) -> bool {
     matches!(
         media_type,
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" | "application/jsonlines"
+        "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines"
+            | "application/jsonlines"
     )
 }
 
@@ -106,17 +113,27 @@ pub fn parse(bytes: &[u8], media_type: &str) -> ApiResult<Vec<ApiResult<Item>>> 
 
 /// Whether the first line is a whole object and something follows it.
 fn has_object_lines(bytes: &[u8]) -> bool {
-    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return false };
+    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+        return false;
+    };
     let (first, rest) = bytes.split_at(end);
     let more = rest.iter().any(|byte| !byte.is_ascii_whitespace());
-    more && first.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok()
+    more && first.starts_with(b"{")
+        && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok()
 }
 
 fn parse_value(value: Value) -> ApiResult<Item> {
     let wire = serde_path_to_error::deserialize::<_, ItemWire>(value).map_err(|error| {
         let path = error.path().to_string();
-        let place = if path == "." { String::new() } else { format!("`{}`: ", crate::http::quote(&path)) };
-        ApiError::bad_request(format!("{place}{}", crate::http::quote(&error.inner().to_string())))
+        let place = if path == "." {
+            String::new()
+        } else {
+            format!("`{}`: ", crate::http::quote(&path))
+        };
+        ApiError::bad_request(format!(
+            "{place}{}",
+            crate::http::quote(&error.inner().to_string())
+        ))
     });
     wire?.item()
 }
@@ -128,7 +145,8 @@ fn parse_lines(bytes: &[u8]) -> Vec<ApiResult<Item>> {
         .map(|(at, line)| {
             let wire = from_json::<ItemWire>(line);
             // The parser sees one line only: which of the body's it is stands in front.
-            wire.and_then(ItemWire::item).map_err(|error| error.at(format!("line {} of the body", at + 1)))
+            wire.and_then(ItemWire::item)
+                .map_err(|error| error.at(format!("line {} of the body", at + 1)))
         })
         .collect()
 }
@@ -151,14 +169,32 @@ impl Item {
 
     /// The text, or the words of the file's name.
     pub fn words(&self) -> Option<Arc<str>> {
-        let given = self.text.clone().filter(|text| self.image.is_none() || !text.trim().is_empty());
-        given.or_else(|| self.file_name.as_deref().and_then(words_of_file_name).map(Into::into))
+        let given = self
+            .text
+            .clone()
+            .filter(|text| self.image.is_none() || !text.trim().is_empty());
+        given.or_else(|| {
+            self.file_name
+                .as_deref()
+                .and_then(words_of_file_name)
+                .map(Into::into)
+        })
     }
 }
 
 /// Prefixes that cameras and programs give to files: they say nothing of what a picture shows.
-const EMPTY_WORDS: [&str; 10] =
-    ["img", "image", "dsc", "dscn", "dcim", "pxl", "photo", "picture", "screenshot", "untitled"];
+const EMPTY_WORDS: [&str; 10] = [
+    "img",
+    "image",
+    "dsc",
+    "dscn",
+    "dcim",
+    "pxl",
+    "photo",
+    "picture",
+    "screenshot",
+    "untitled",
+];
 
 /// The words of a file's name without folder, ending, numbers and what cameras write; `None` if nothing is left.
 fn words_of_file_name(name: &str) -> Option<String> {
@@ -179,14 +215,29 @@ mod tests {
     fn texts(body: &str, media_type: &str) -> Vec<Result<String, String>> {
         let items = parse(body.as_bytes(), media_type).unwrap();
         let text = |item: Item| item.text.unwrap_or_default().to_string();
-        items.into_iter().map(|item| item.map(text).map_err(|error| error.message)).collect()
+        items
+            .into_iter()
+            .map(|item| item.map(text).map_err(|error| error.message))
+            .collect()
     }
 
     #[test]
     fn bodies_in_all_forms() {
         let two = vec![Ok("a".to_owned()), Ok("b".to_owned())];
-        assert_eq!(texts("[{\"text\": \"a\"}, {\"caption\": \"b\"}]", "application/json"), two);
-        assert_eq!(texts("{\"text\": \"a\"}\n\n{\"text\": \"b\"}\n", "application/x-ndjson"), two);
+        assert_eq!(
+            texts(
+                "[{\"text\": \"a\"}, {\"caption\": \"b\"}]",
+                "application/json"
+            ),
+            two
+        );
+        assert_eq!(
+            texts(
+                "{\"text\": \"a\"}\n\n{\"text\": \"b\"}\n",
+                "application/x-ndjson"
+            ),
+            two
+        );
         assert_eq!(texts("{\"text\": \"a\"}\n{\"text\": \"b\"}", ""), two);
         assert_eq!(texts("{\n\"text\": \"a\"\n}", ""), two[..1]);
         assert!(parse(b"{\"text\"", "application/json").is_err());
@@ -195,23 +246,49 @@ mod tests {
 
     #[test]
     fn a_bad_item_has_its_own_error() {
-        let list = texts("[{\"text\": \"a\"}, {\"txt\": \"b\"}, 7]", "application/json");
+        let list = texts(
+            "[{\"text\": \"a\"}, {\"txt\": \"b\"}, 7]",
+            "application/json",
+        );
         assert!(list[0].is_ok());
-        assert!(list[1].as_ref().unwrap_err().contains("unknown field `txt`"));
+        assert!(
+            list[1]
+                .as_ref()
+                .unwrap_err()
+                .contains("unknown field `txt`")
+        );
         assert!(list[2].is_err());
-        let lines = texts("{\"text\": \"a\"}\n{\"text\": 5}\n{\"te", "application/x-ndjson");
-        assert!(lines[1].as_ref().unwrap_err().starts_with("line 2 of the body: JSON at `text`"), "{lines:?}");
+        let lines = texts(
+            "{\"text\": \"a\"}\n{\"text\": 5}\n{\"te",
+            "application/x-ndjson",
+        );
+        assert!(
+            lines[1]
+                .as_ref()
+                .unwrap_err()
+                .starts_with("line 2 of the body: JSON at `text`"),
+            "{lines:?}"
+        );
         assert!(lines[2].as_ref().unwrap_err().contains("cut off"));
     }
 
     #[test]
     fn equal_content_has_equal_ids() {
-        let item = |text: &str| Item { text: Some(text.into()), ..Item::default() };
+        let item = |text: &str| Item {
+            text: Some(text.into()),
+            ..Item::default()
+        };
         assert_eq!(item("a").id_or_derived(), item("a").id_or_derived());
         assert_ne!(item("a").id_or_derived(), item("b").id_or_derived());
         // A released derivation never changes: loading again must add nothing.
-        assert_eq!(item("a").id_or_derived().to_string(), "191b7db1-cdbb-5c96-9fa2-6d97447a93c3");
-        let given = Item { id: Some(PointId::Num(5)), ..item("a") };
+        assert_eq!(
+            item("a").id_or_derived().to_string(),
+            "191b7db1-cdbb-5c96-9fa2-6d97447a93c3"
+        );
+        let given = Item {
+            id: Some(PointId::Num(5)),
+            ..item("a")
+        };
         assert_eq!(given.id_or_derived(), PointId::Num(5));
     }
 

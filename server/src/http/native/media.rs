@@ -37,9 +37,13 @@ fn read(app: &App, collection: &str, id: &str, kind: Option<Kind>) -> ApiResult<
         Some(Kind::Image) => &[MediaKind::Image],
         None => &[MediaKind::Image, MediaKind::Text],
     };
-    let found = wanted.iter().find_map(|kind| media.iter().find(|medium| medium.kind == *kind));
+    let found = wanted
+        .iter()
+        .find_map(|kind| media.iter().find(|medium| medium.kind == *kind));
     found.cloned().ok_or_else(|| {
-        ApiError::not_found(format!("Collection `{collection}` keeps no such media of point {point}"))
+        ApiError::not_found(format!(
+            "Collection `{collection}` keeps no such media of point {point}"
+        ))
     })
 }
 
@@ -55,7 +59,12 @@ pub(super) async fn media(
         let tag = format!("\"{:032x}\"", xxh3_128(&medium.bytes));
         let content_type = safe_type(&medium);
         if matches(&headers, &tag) {
-            return Ok(respond(StatusCode::NOT_MODIFIED, content_type, &tag, Vec::new()));
+            return Ok(respond(
+                StatusCode::NOT_MODIFIED,
+                content_type,
+                &tag,
+                Vec::new(),
+            ));
         }
         Ok(with_range(&headers, content_type, &tag, &medium.bytes))
     })
@@ -66,17 +75,20 @@ pub(super) async fn media(
 fn safe_type(medium: &Media) -> &'static str {
     match medium.kind {
         MediaKind::Text => "text/plain; charset=utf-8",
-        MediaKind::Image => {
-            embed::image::sniff(&medium.bytes).map_or("application/octet-stream", |format| format.media_type())
-        }
+        MediaKind::Image => embed::image::sniff(&medium.bytes)
+            .map_or("application/octet-stream", |format| format.media_type()),
     }
 }
 
 /// Whether the client has these bytes already.
 fn matches(headers: &HeaderMap, tag: &str) -> bool {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     known.is_some_and(|known| {
-        known.split(',').any(|one| matches!(one.trim().trim_start_matches("W/"), t if t == tag || t == "*"))
+        known
+            .split(',')
+            .any(|one| matches!(one.trim().trim_start_matches("W/"), t if t == tag || t == "*"))
     })
 }
 
@@ -86,13 +98,18 @@ fn respond(status: StatusCode, content_type: &'static str, tag: &str, bytes: Vec
     let fixed: [(HeaderName, &'static str); 5] = [
         (header::CONTENT_TYPE, content_type),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; sandbox",
+        ),
         // A point may change: ask again, but do not send again.
         (header::CACHE_CONTROL, "private, no-cache"),
         (header::ACCEPT_RANGES, "bytes"),
     ];
     for (name, value) in fixed {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     if let Ok(tag) = HeaderValue::from_str(tag) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -101,14 +118,29 @@ fn respond(status: StatusCode, content_type: &'static str, tag: &str, bytes: Vec
 }
 
 /// Answers one range if one is asked for; several, or a range of other bytes than these, are answered with everything.
-fn with_range(headers: &HeaderMap, content_type: &'static str, tag: &str, bytes: &[u8]) -> Response {
-    let same = headers.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == tag.as_bytes());
-    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok()).filter(|_| same);
+fn with_range(
+    headers: &HeaderMap,
+    content_type: &'static str,
+    tag: &str,
+    bytes: &[u8],
+) -> Response {
+    let same = headers
+        .get(header::IF_RANGE)
+        .is_none_or(|value| value.as_bytes() == tag.as_bytes());
+    let asked = headers
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok())
+        .filter(|_| same);
     let total = bytes.len();
     match asked.and_then(|text| parse_range(text, total)) {
         None => respond(StatusCode::OK, content_type, tag, bytes.to_vec()),
         Some(None) => {
-            let mut response = respond(StatusCode::RANGE_NOT_SATISFIABLE, content_type, tag, Vec::new());
+            let mut response = respond(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                content_type,
+                tag,
+                Vec::new(),
+            );
             set_content_range(&mut response, &format!("bytes */{total}"));
             response
         }
@@ -134,7 +166,9 @@ fn parse_range(text: &str, total: usize) -> Option<Option<(usize, usize)>> {
     let range = match (first, last) {
         ("", count) => {
             let count: usize = count.parse().ok()?;
-            last_byte.filter(|_| count > 0).map(|end| (total.saturating_sub(count), end))
+            last_byte
+                .filter(|_| count > 0)
+                .map(|end| (total.saturating_sub(count), end))
         }
         (first, "") => Some((first.parse().ok()?, usize::MAX)),
         (first, last) => Some((first.parse().ok()?, last.parse().ok()?)),
@@ -168,22 +202,44 @@ pub(super) async fn thumbnail(
         )));
     }
     blocking(move || {
-        if !app.node()?.collection(&collection)?.config().media.thumbnails {
-            return Err(ApiError::not_found(format!("Collection `{collection}` serves no thumbnails")));
+        if !app
+            .node()?
+            .collection(&collection)?
+            .config()
+            .media
+            .thumbnails
+        {
+            return Err(ApiError::not_found(format!(
+                "Collection `{collection}` serves no thumbnails"
+            )));
         }
         let medium = read(&app, &collection, &id, Some(Kind::Image))?;
         let hash = xxh3_128(&medium.bytes);
         let tag = format!("\"{hash:032x}-{size}\"");
         let format = ThumbnailFormat::default();
         if matches(&headers, &tag) {
-            return Ok(respond(StatusCode::NOT_MODIFIED, format.media_type(), &tag, Vec::new()));
+            return Ok(respond(
+                StatusCode::NOT_MODIFIED,
+                format.media_type(),
+                &tag,
+                Vec::new(),
+            ));
         }
-        let limits = DecodeLimits { pixels_max: app.options.limits.image_pixels, ..DecodeLimits::default() };
+        let limits = DecodeLimits {
+            pixels_max: app.options.limits.image_pixels,
+            ..DecodeLimits::default()
+        };
         let bytes = app.thumbnails.get_or_make((hash, size), || {
-            let picture = decode(&medium.bytes, &limits).map_err(|error| ApiError::unprocessable(error.to_string()))?;
+            let picture = decode(&medium.bytes, &limits)
+                .map_err(|error| ApiError::unprocessable(error.to_string()))?;
             Ok::<_, ApiError>(embed::image::thumbnail(&picture.rgb, size, format))
         })?;
-        Ok(respond(StatusCode::OK, format.media_type(), &tag, bytes.to_vec()))
+        Ok(respond(
+            StatusCode::OK,
+            format.media_type(),
+            &tag,
+            bytes.to_vec(),
+        ))
     })
     .await
 }
@@ -212,7 +268,9 @@ mod tests {
 
     #[test]
     fn tags() {
-        let headers = |value: &'static str| HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(value))]);
+        let headers = |value: &'static str| {
+            HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static(value))])
+        };
         assert!(matches(&headers("\"a\""), "\"a\""));
         assert!(matches(&headers("\"x\", W/\"a\""), "\"a\""));
         assert!(matches(&headers("*"), "\"a\""));

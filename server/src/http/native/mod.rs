@@ -32,7 +32,16 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/collections/{collection}/documents", post(documents::post))
         .route("/collections/{collection}/images", post(images::post))
-        .route("/collections/{collection}/search", get(search::get).post(search::post))
-        .route("/collections/{collection}/points/{id}/media", get(media::media))
-        .route("/collections/{collection}/points/{id}/thumbnail", get(media::thumbnail))
+        .route(
+            "/collections/{collection}/search",
+            get(search::get).post(search::post),
+        )
+        .route(
+            "/collections/{collection}/points/{id}/media",
+            get(media::media),
+        )
+        .route(
+            "/collections/{collection}/points/{id}/thumbnail",
+            get(media::thumbnail),
+        )
 }

@@ -32,7 +32,11 @@ impl Thumbnails {
     /// # Errors
     ///
     /// That of `make`.
-    pub fn get_or_make<E>(&self, key: Key, make: impl FnOnce() -> Result<Vec<u8>, E>) -> Result<Arc<[u8]>, E> {
+    pub fn get_or_make<E>(
+        &self,
+        key: Key,
+        make: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Arc<[u8]>, E> {
         if let Some(bytes) = self.kept.lock().touch(key) {
             return Ok(bytes);
         }
@@ -75,7 +79,11 @@ mod tests {
     #[test]
     fn the_least_used_goes_first() {
         let thumbnails = Thumbnails::default();
-        let make = |n: u128| thumbnails.get_or_make((n, 0), || Ok::<_, ()>(vec![0; BYTES_MAX / 4])).unwrap();
+        let make = |n: u128| {
+            thumbnails
+                .get_or_make((n, 0), || Ok::<_, ()>(vec![0; BYTES_MAX / 4]))
+                .unwrap()
+        };
         (0..4).for_each(|n| drop(make(n)));
         make(0);
         make(4);
@@ -91,7 +99,9 @@ mod tests {
     fn errors_and_giants_are_not_kept() {
         let thumbnails = Thumbnails::default();
         assert_eq!(thumbnails.get_or_make((1, 0), || Err("no")), Err("no"));
-        thumbnails.get_or_make((2, 0), || Ok::<_, ()>(vec![0; BYTES_MAX + 1])).unwrap();
+        thumbnails
+            .get_or_make((2, 0), || Ok::<_, ()>(vec![0; BYTES_MAX + 1]))
+            .unwrap();
         assert_eq!(thumbnails.kept.lock().bytes, 0);
     }
 }

@@ -63,13 +63,20 @@ pub async fn store(app: App, name: String, items: Vec<ApiResult<Item>>) -> ApiRe
     check_count(items.len(), app.options.limits.batch_points)?;
     let targets = Targets::of(&app, &collection.config());
     let (prepared, jobs) = blocking(move || Ok(prepare(items, &targets))).await?;
-    let embedded = app.inference.embed(&collection, jobs, Purpose::Document).await;
+    let embedded = app
+        .inference
+        .embed(&collection, jobs, Purpose::Document)
+        .await;
     answer(move || {
         let (mut outcome, points) = finish(&collection, prepared, embedded);
         if !points.is_empty() {
             outcome.operation_id = Some(node.upsert(&name, points)?.operation_id);
         }
-        if outcome.ok == 0 { Err(all_refused(&outcome)) } else { Ok(outcome) }
+        if outcome.ok == 0 {
+            Err(all_refused(&outcome))
+        } else {
+            Ok(outcome)
+        }
     })
     .await
 }
@@ -97,7 +104,10 @@ impl Targets {
 
 fn prepare(items: Vec<ApiResult<Item>>, targets: &Targets) -> (Vec<ApiResult<Prepared>>, Vec<Job>) {
     let mut jobs = Vec::new();
-    let prepared = items.into_iter().map(|item| prepare_one(item?, targets, &mut jobs)).collect();
+    let prepared = items
+        .into_iter()
+        .map(|item| prepare_one(item?, targets, &mut jobs))
+        .collect();
     (prepared, jobs)
 }
 
@@ -110,7 +120,12 @@ fn prepare_one(item: Item, targets: &Targets, jobs: &mut Vec<Job>) -> ApiResult<
         (words.map(Medium::Text), &targets.text, "text", words_needed),
         (item.image.map(Medium::Image), &targets.image, "image", true),
     ];
-    let mut prepared = Prepared { id, media: Vec::new(), payload: item.payload, vectors: Vec::new() };
+    let mut prepared = Prepared {
+        id,
+        media: Vec::new(),
+        payload: item.payload,
+        vectors: Vec::new(),
+    };
     for (medium, vectors, kind, needed) in media {
         let Some(medium) = medium else { continue };
         let names: Vec<&String> = Targets::names(vectors).collect();
@@ -131,10 +146,15 @@ fn prepare_one(item: Item, targets: &Targets, jobs: &mut Vec<Job>) -> ApiResult<
         prepared.media.push(medium);
     }
     if prepared.media.is_empty() {
-        return Err(ApiError::unprocessable("the item has neither text nor image: give one"));
+        return Err(ApiError::unprocessable(
+            "the item has neither text nor image: give one",
+        ));
     }
     if let Some(file_name) = item.file_name {
-        prepared.payload.entry(FILE_NAME_FIELD).or_insert_with(|| Value::String(file_name));
+        prepared
+            .payload
+            .entry(FILE_NAME_FIELD)
+            .or_insert_with(|| Value::String(file_name));
     }
     if !targets.keep_media {
         prepared.media.clear();
@@ -149,11 +169,19 @@ fn finish(
     embedded: Embedded,
 ) -> (UploadOut, Vec<Point>) {
     let mut vectors = embedded.vectors.into_iter();
-    let mut outcome = UploadOut { ok: 0, failed: 0, operation_id: None, items: Vec::new() };
+    let mut outcome = UploadOut {
+        ok: 0,
+        failed: 0,
+        operation_id: None,
+        items: Vec::new(),
+    };
     let mut points = Vec::new();
     for (index, item) in prepared.into_iter().enumerate() {
         let (id, point) = match item {
-            Ok(item) => (Some(item.id.clone()), assemble(collection, item, &mut vectors)),
+            Ok(item) => (
+                Some(item.id.clone()),
+                assemble(collection, item, &mut vectors),
+            ),
             Err(error) => (None, Err(error)),
         };
         let error = match point {
@@ -168,7 +196,12 @@ fn finish(
             }
         };
         let status = if error.is_some() { "error" } else { "ok" };
-        outcome.items.push(ItemOut { index, id: id.map(Id), status, error });
+        outcome.items.push(ItemOut {
+            index,
+            id: id.map(Id),
+            status,
+            error,
+        });
     }
     (outcome, points)
 }
@@ -180,7 +213,12 @@ fn assemble(
 ) -> ApiResult<Point> {
     // All of its vectors are taken from the line, even if the first is an error.
     let embedded: Vec<_> = vectors.by_ref().take(item.vectors.len()).collect();
-    let mut point = Point { id: item.id, vectors: Default::default(), payload: item.payload, media: Vec::new() };
+    let mut point = Point {
+        id: item.id,
+        vectors: Default::default(),
+        payload: item.payload,
+        media: Vec::new(),
+    };
     for (name, vector) in item.vectors.into_iter().zip(embedded) {
         point.vectors.insert(name, vector?);
     }
@@ -192,10 +230,17 @@ fn assemble(
 }
 
 fn all_refused(outcome: &UploadOut) -> ApiError {
-    let first = outcome.items.iter().find_map(|item| item.error.as_deref()).unwrap_or_default();
+    let first = outcome
+        .items
+        .iter()
+        .find_map(|item| item.error.as_deref())
+        .unwrap_or_default();
     let message = match outcome.failed {
         1 => first.to_owned(),
-        failed => format!("none of {failed} items could be stored; the first: {}", quote(first)),
+        failed => format!(
+            "none of {failed} items could be stored; the first: {}",
+            quote(first)
+        ),
     };
     let mut error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
     error.result = serde_json::to_value(outcome).ok();

@@ -1,0 +1,119 @@
+//! Workloads on the whole system: every published number comes from one command of this program.
+//!
+//! ```text
+//! cargo run --release -p benches                 how fast, at what recall: the canonical workload, about a minute
+//! cargo run --release -p benches -- kdtree       k-d tree against bare kiddo, equal to brute force, through a node
+//! cargo run --release -p benches -- mnist        exact search of 60,000 x 784, one and two threads
+//! cargo run --release -p benches -- scifact      text: words, meaning and their fusions, over HTTP
+//! cargo run --release -p benches -- pictures     pictures: nearest neighbour by class, words, load rate, over HTTP
+//! cargo run --release -p benches -- idle         memory and CPU of a server at rest, time to the first answer
+//! ```
+//!
+//! A report is a table, or with `--json` one document, and carries settings, seed, data checksum, commit, CPU and
+//! threads. Real data is read from `../shared/data` beside the workspace, or from the folder `VECINO_DATA`; where it is
+//! absent, the command says so and ends well.
+//!
+//! Exit codes: 0 done or skipped, 1 failed, 2 wrong usage, 3 measured, but a goal was missed.
+
+mod canonical;
+mod data;
+mod environment;
+mod idle;
+mod kdtree;
+mod measure;
+mod mnist;
+mod node;
+mod pictures;
+mod ranking;
+mod report;
+mod scifact;
+mod target;
+mod upload;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use serde_json::json;
+
+use data::Absent;
+use report::Report;
+
+/// Measures Vecino. Without a command: how fast, at what recall, on one canonical workload.
+#[derive(Parser, Debug)]
+#[command(name = "benches", version)]
+struct Arguments {
+    /// Print one JSON document.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Fixes what is drawn at random.
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// The k-d tree against bare kiddo, against brute force, and through a node.
+    Kdtree(kdtree::KdtreeArgs),
+    /// Exact search of MNIST through a node.
+    Mnist(mnist::MnistArgs),
+    /// Text retrieval on SciFact over HTTP.
+    Scifact(scifact::ScifactArgs),
+    /// Picture retrieval on grocery and caltech51 over HTTP.
+    Pictures(pictures::PicturesArgs),
+    /// A server at rest, and how soon it answers.
+    Idle(idle::IdleArgs),
+}
+
+const EXIT_MISSED: u8 = 3;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let measured = run(&arguments);
+    match measured {
+        Ok(report) => {
+            report.print(arguments.json);
+            ExitCode::from(if report.all_met() { 0 } else { EXIT_MISSED })
+        }
+        Err(error) => match error.downcast_ref::<Absent>() {
+            Some(absent) if arguments.json => {
+                println!("{:#}", json!({ "skipped": absent.to_string() }));
+                ExitCode::SUCCESS
+            }
+            Some(absent) => {
+                println!("skipped: {absent}");
+                ExitCode::SUCCESS
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Report> {
+    let seed = arguments.seed;
+    match &arguments.command {
+        None => canonical::run(seed),
+        Some(Command::Kdtree(args)) => kdtree::run(args, seed),
+        Some(Command::Mnist(args)) => mnist::run(args),
+        Some(Command::Scifact(args)) => scifact::run(args),
+        Some(Command::Pictures(args)) => pictures::run(args),
+        Some(Command::Idle(args)) => idle::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

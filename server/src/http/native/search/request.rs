@@ -1,0 +1,168 @@
+//! What a search asks for: the query string, the JSON body, and what both mean.
+
+use std::sync::Arc;
+
+use cluster::engine::PointId;
+use cluster::engine::filter::Filter;
+use cluster::engine::query::{SearchParams, Selection};
+use serde::Deserialize;
+
+use crate::App;
+use crate::http::{ApiError, ApiResult, from_json};
+use crate::wire::filter::FilterWire;
+use crate::wire::id::{Id, from_path};
+use crate::wire::inference::image_bytes;
+use crate::wire::params::ParamsWire;
+use crate::wire::query::LIMIT_DEFAULT;
+use crate::wire::selection::WithPayload;
+
+/// Which lists a text is looked up in.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    /// By meaning only.
+    Dense,
+    /// By words only.
+    Sparse,
+    /// Both, fused.
+    #[default]
+    Hybrid,
+}
+
+/// The query string of GET, or beside a picture of POST.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http::native) struct SearchQuery {
+    text: Option<String>,
+    like: Option<String>,
+    #[serde(alias = "limit")]
+    k: Option<usize>,
+    offset: Option<usize>,
+    mode: Option<Mode>,
+    filter: Option<String>,
+    explain: Option<String>,
+    exact: Option<String>,
+    target_recall: Option<f32>,
+    with_payload: Option<String>,
+}
+
+/// The JSON body of POST.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SearchBody {
+    text: Option<String>,
+    image: Option<String>,
+    like: Option<Id>,
+    #[serde(alias = "limit")]
+    k: Option<usize>,
+    offset: Option<usize>,
+    mode: Option<Mode>,
+    filter: Option<FilterWire>,
+    explain: Option<bool>,
+    params: Option<ParamsWire>,
+    with_payload: Option<WithPayload>,
+}
+
+/// A search, whatever way it was sent.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    pub(super) text: Option<Arc<str>>,
+    pub(super) image: Option<Arc<[u8]>>,
+    pub(super) like: Option<PointId>,
+    pub(super) k: usize,
+    pub(super) offset: usize,
+    pub(super) mode: Mode,
+    pub(super) filter: Option<Filter>,
+    pub(super) explain: bool,
+    pub(super) params: SearchParams,
+    pub(super) with_payload: Selection,
+}
+
+impl SearchQuery {
+    /// What it means.
+    ///
+    /// # Errors
+    ///
+    /// 400 or 422 for what cannot be read.
+    pub(super) fn search(self, app: &App) -> ApiResult<Search> {
+        let filter = self
+            .filter
+            .map(|json| from_json::<FilterWire>(json.as_bytes()))
+            .transpose()?;
+        let with_payload = flag("with_payload", self.with_payload)?.unwrap_or(true);
+        // A target is met by every structure of this version: they all answer exactly.
+        let params = SearchParams {
+            exact: flag("exact", self.exact)?.unwrap_or_default(),
+            ..SearchParams::default()
+        };
+        if self
+            .target_recall
+            .is_some_and(|target| !(target > 0.0 && target <= 1.0))
+        {
+            return Err(ApiError::bad_request(
+                "target_recall is out of range: give more than 0 and at most 1",
+            ));
+        }
+        Ok(Search {
+            text: self.text.map(Into::into),
+            image: None,
+            like: self.like.map(|id| from_path(&id)).transpose()?,
+            k: self.k.unwrap_or(LIMIT_DEFAULT),
+            offset: self.offset.unwrap_or_default(),
+            mode: self.mode.unwrap_or_default(),
+            filter: filter
+                .map(|filter| filter.filter(app.options.limits.filter_depth))
+                .transpose()?,
+            explain: flag("explain", self.explain)?.unwrap_or_default(),
+            params,
+            with_payload: if with_payload {
+                Selection::All
+            } else {
+                Selection::None
+            },
+        })
+    }
+}
+
+/// `?explain`, `?explain=1` and `?explain=true` are the same.
+fn flag(name: &str, value: Option<String>) -> ApiResult<Option<bool>> {
+    match value.as_deref() {
+        None => Ok(None),
+        Some("" | "1" | "true" | "yes") => Ok(Some(true)),
+        Some("0" | "false" | "no") => Ok(Some(false)),
+        Some(_) => Err(ApiError::bad_request(format!(
+            "{name}: write true or false"
+        ))),
+    }
+}
+
+impl SearchBody {
+    /// What it means.
+    ///
+    /// # Errors
+    ///
+    /// 400 or 422 for what cannot be read.
+    pub(super) fn search(self, app: &App) -> ApiResult<Search> {
+        let params = self
+            .params
+            .map_or(Ok(SearchParams::default()), ParamsWire::params)?;
+        let image = self.image.map(|text| image_bytes(&text)).transpose()?;
+        Ok(Search {
+            text: self.text.map(Into::into),
+            image: image.map(Into::into),
+            like: self.like.map(|id| id.0),
+            k: self.k.unwrap_or(LIMIT_DEFAULT),
+            offset: self.offset.unwrap_or_default(),
+            mode: self.mode.unwrap_or_default(),
+            filter: self
+                .filter
+                .map(|filter| filter.filter(app.options.limits.filter_depth))
+                .transpose()?,
+            explain: self.explain.unwrap_or(params.explain),
+            params,
+            with_payload: self
+                .with_payload
+                .map_or(Ok(Selection::All), WithPayload::selection)?,
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Settings of the dialect that are kept for its clients and mean nothing here.
+
+use cluster::engine::CollectionConfig;
+use serde_json::{Map, Value};
+
+use super::unknown_vector;
+use crate::http::{ApiError, ApiResult};
+
+/// Settings of the dialect that mean nothing here and are given back to clients that ask.
+const ECHOED: [&str; 11] = [
+    "hnsw_config",
+    "wal_config",
+    "optimizers_config",
+    "quantization_config",
+    "strict_mode_config",
+    "on_disk_payload",
+    "shard_number",
+    "replication_factor",
+    "write_consistency_factor",
+    "read_fan_out_factor",
+    "metadata",
+];
+/// Settings that older or newer clients send and that are not even given back.
+const IGNORED: [&str; 4] = ["payload", "id_tracker", "sharding_method", "timeout"];
+/// Where the echoed settings of single vectors are kept among the others.
+pub(super) const ECHOED_VECTORS: &str = "vectors";
+/// The same for sparse vectors.
+pub(super) const ECHOED_SPARSE: &str = "sparse_vectors";
+
+/// Keeps what is known, refuses what is not.
+pub(super) fn echoed(others: Map<String, Value>) -> ApiResult<Map<String, Value>> {
+    let mut echo = Map::new();
+    for (key, value) in without_nulls(others) {
+        match key.as_str() {
+            key if ECHOED.contains(&key) => {
+                echo.insert(key.to_owned(), value);
+            }
+            "sharding_method" if value != "auto" => {
+                return Err(ApiError::unsupported(
+                    "`sharding_method` other than \"auto\"",
+                ));
+            }
+            key if IGNORED.contains(&key) => {}
+            "init_from" => return Err(ApiError::unsupported("`init_from`")),
+            key => {
+                return Err(ApiError::bad_request(format!(
+                    "unknown setting `{}`: known are vectors, sparse_vectors, embedders, media, {}",
+                    crate::http::quote(key),
+                    ECHOED.join(", ")
+                )));
+            }
+        }
+    }
+    Ok(echo)
+}
+
+/// Removes nulls, at every level of objects: old clients refuse them inside a collection's config.
+pub(super) fn without_nulls(map: Map<String, Value>) -> Map<String, Value> {
+    let kept = map.into_iter().filter(|(_, value)| !value.is_null());
+    kept.map(|(key, value)| match value {
+        Value::Object(inner) => (key, Value::Object(without_nulls(inner))),
+        value => (key, value),
+    })
+    .collect()
+}
+
+/// Merges the body of `PATCH /collections/{c}` into the echoed settings.
+///
+/// # Errors
+///
+/// 400 for unknown settings and unknown vectors.
+pub fn update(config: &mut CollectionConfig, mut body: Map<String, Value>) -> ApiResult<()> {
+    let params = body.remove("params");
+    let mut nested = Map::new();
+    for key in [ECHOED_VECTORS, ECHOED_SPARSE] {
+        let Some(Value::Object(diff)) = body.remove(key) else {
+            continue;
+        };
+        for name in diff.keys() {
+            if !config.vectors.contains_key(name) && !config.sparse_vectors.contains_key(name) {
+                return Err(unknown_vector(config, name));
+            }
+        }
+        nested.insert(key.to_owned(), Value::Object(without_nulls(diff)));
+    }
+    if let Some(Value::Object(params)) = params {
+        body.extend(params);
+    }
+    let mut change = echoed(body)?;
+    change.extend(nested);
+    merge(&mut config.dialect, change);
+    Ok(())
+}
+
+/// Lays `change` over `into`, object by object.
+pub(super) fn merge(into: &mut Map<String, Value>, change: Map<String, Value>) {
+    for (key, value) in change {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
