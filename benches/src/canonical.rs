@@ -24,7 +24,12 @@ const THREADS: [usize; 2] = [1, 2];
 pub fn run(seed: u64) -> Result<Report> {
     let mut report = Report::new("canonical", json!({ "k": K, "seed": seed }));
     let workloads = [
-        ("manifold", Shape::Manifold { latent: 24 }, 128, Metric::Cosine),
+        (
+            "manifold",
+            Shape::Manifold { latent: 24 },
+            128,
+            Metric::Cosine,
+        ),
         ("uniform", Shape::Uniform, 3, Metric::L2),
     ];
     for (name, shape, dim, metric) in workloads {

@@ -79,12 +79,7 @@ fn add(hasher: &mut Xxh3, path: &Path) -> Result<()> {
         .with_context(context)?;
     entries.sort();
     for entry in entries {
-        hasher.update(
-            entry
-                .file_name()
-                .unwrap_or_default()
-                .as_encoded_bytes(),
-        );
+        hasher.update(entry.file_name().unwrap_or_default().as_encoded_bytes());
         add(hasher, &entry)?;
     }
     Ok(())

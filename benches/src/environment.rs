@@ -55,7 +55,15 @@ fn memory_bytes() -> Option<u64> {
 /// The first value of a field in a file of `name: value` lines.
 pub fn proc_field(path: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
-    let value = |line: &str| Some(line.strip_prefix(name)?.trim_start().strip_prefix(':')?.trim().to_owned());
+    let value = |line: &str| {
+        Some(
+            line.strip_prefix(name)?
+                .trim_start()
+                .strip_prefix(':')?
+                .trim()
+                .to_owned(),
+        )
+    };
     text.lines().find_map(value)
 }
 

@@ -70,7 +70,11 @@ pub fn run(args: &IdleArgs) -> Result<Report> {
     server.first_answer(Method::GET, "/collections", None)?;
     let loaded = load_sample(&server.client)?;
     report.dataset(json!({ "name": "sample", "rows": loaded.stored, "seed": SEED }));
-    report.goal("the sample is stored", loaded.to_text(), loaded.stored > 0 && loaded.skipped == 0);
+    report.goal(
+        "the sample is stored",
+        loaded.to_text(),
+        loaded.stored > 0 && loaded.skipped == 0,
+    );
     let after_load = server.rest(args.seconds)?;
     server.stop()?;
 
@@ -88,13 +92,29 @@ pub fn run(args: &IdleArgs) -> Result<Report> {
     let after_restart = server.rest(args.seconds)?;
     server.stop()?;
 
-    rests(&mut report, args.seconds, [("the sample loaded by it", after_load), ("started on the sample", after_restart)]);
+    rests(
+        &mut report,
+        args.seconds,
+        [
+            ("the sample loaded by it", after_load),
+            ("started on the sample", after_restart),
+        ],
+    );
     starts(&mut report, empty_ms, restart_ms);
     Ok(report)
 }
 
 fn rests(report: &mut Report, seconds: u64, rests: [(&str, Rest); 2]) {
-    let columns = &["server", "RSS_MB", "of_it_anonymous_MB", "of_it_file_MB", "peak_MB", "CPU_%", "CPU_ms", "threads"];
+    let columns = &[
+        "server",
+        "RSS_MB",
+        "of_it_anonymous_MB",
+        "of_it_file_MB",
+        "peak_MB",
+        "CPU_%",
+        "CPU_ms",
+        "threads",
+    ];
     let mut table = Table::new(format!("at rest, {seconds} s watched"), columns);
     for (name, rest) in rests {
         table.push(vec![
@@ -108,9 +128,17 @@ fn rests(report: &mut Report, seconds: u64, rests: [(&str, Rest); 2]) {
             rest.threads.into(),
         ]);
         let got = format!("{:.1} MB", rest.rss / 1e6);
-        report.goal(format!("{name}: RSS < {} MB", RSS_MAX / 1e6), got, rest.rss < RSS_MAX);
+        report.goal(
+            format!("{name}: RSS < {} MB", RSS_MAX / 1e6),
+            got,
+            rest.rss < RSS_MAX,
+        );
         let got = format!("{:.3} % over {:.1} s", rest.cpu_percent(), rest.seconds);
-        report.goal(format!("{name}: 0 % CPU"), got, rest.cpu_percent() < CPU_PERCENT_MAX);
+        report.goal(
+            format!("{name}: 0 % CPU"),
+            got,
+            rest.cpu_percent() < CPU_PERCENT_MAX,
+        );
     }
     report.table(table);
 }
@@ -119,7 +147,10 @@ fn starts(report: &mut Report, mut empty_ms: Vec<f64>, mut restart_ms: Vec<f64>)
     let columns = &["start", "starts", "median_ms", "fastest_ms", "slowest_ms"];
     let mut table = Table::new("from the start of the process to its first answer", columns);
     let goal = format!("empty folder to first answer < {FIRST_MS_MAX} ms");
-    for (name, times) in [("empty folder, list of collections", &mut empty_ms), ("the sample, a search of it", &mut restart_ms)] {
+    for (name, times) in [
+        ("empty folder, list of collections", &mut empty_ms),
+        ("the sample, a search of it", &mut restart_ms),
+    ] {
         times.sort_by(f64::total_cmp);
         let (fastest, slowest) = (times[0], times[times.len() - 1]);
         table.push(vec![
@@ -155,8 +186,16 @@ fn program(given: Option<&Path>) -> Result<PathBuf> {
 fn load_sample(client: &Client) -> Result<Uploaded> {
     client.send(Method::PUT, COLLECTION, None)?;
     let rows = sample(SEED).map(|picture| {
-        let fields = [("label", picture.label), ("group", picture.group), ("color", picture.color), ("file", &picture.name)];
-        let payload: Map<String, Value> = fields.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let fields = [
+            ("label", picture.label),
+            ("group", picture.group),
+            ("color", picture.color),
+            ("file", &picture.name),
+        ];
+        let payload: Map<String, Value> = fields
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.into()))
+            .collect();
         Ok(Row {
             source: picture.name,
             id: None,
@@ -210,9 +249,14 @@ impl Serving {
         let mut said = String::new();
         let url = loop {
             let mut line = String::new();
-            let bytes = words.read_line(&mut line).context("read what the server says")?;
+            let bytes = words
+                .read_line(&mut line)
+                .context("read what the server says")?;
             said += &line;
-            if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://")) {
+            if let Some(url) = line
+                .split_whitespace()
+                .find(|word| word.starts_with("http://"))
+            {
                 break url.trim_end_matches(['.', ',']).to_owned();
             }
             if bytes == 0 {
@@ -239,7 +283,10 @@ impl Serving {
             }
             if self.started.elapsed() > ANSWER_MAX {
                 let (status, body) = answer?;
-                anyhow::bail!("{path} answers {status}: {}", String::from_utf8_lossy(&body));
+                anyhow::bail!(
+                    "{path} answers {status}: {}",
+                    String::from_utf8_lossy(&body)
+                );
             }
             std::thread::sleep(ASK_EVERY);
         }
@@ -254,7 +301,8 @@ impl Serving {
         let (after, watched) = (cpu_times(&proc)?, started.elapsed());
         let status = format!("{proc}/status");
         let bytes = |name: &str| {
-            let bytes = proc_bytes(&status, name).with_context(|| format!("{status} has no {name}"))?;
+            let bytes =
+                proc_bytes(&status, name).with_context(|| format!("{status} has no {name}"))?;
             anyhow::Ok(bytes as f64)
         };
         Ok(Rest {
@@ -271,7 +319,8 @@ impl Serving {
     /// Asks it to end in order, and waits for that.
     fn stop(mut self) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.context("the server has no process id")?, Signal::TERM).context("stop the server")?;
+        kill_process(pid.context("the server has no process id")?, Signal::TERM)
+            .context("stop the server")?;
         let status = self.child.wait().context("wait for the server's end")?;
         ensure!(status.success(), "the server ended with {status}");
         Ok(())
@@ -291,17 +340,22 @@ type CpuTimes = HashMap<PathBuf, f64>;
 
 fn cpu_times(proc: &str) -> Result<CpuTimes> {
     let folder = format!("{proc}/task");
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("read {folder}; this needs Linux"))?;
+    let entries =
+        std::fs::read_dir(&folder).with_context(|| format!("read {folder}; this needs Linux"))?;
     let time = |path: PathBuf| {
         // A thread may end between the two.
         let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
         Some((path, text.split_whitespace().next()?.parse().ok()?))
     };
-    Ok(entries.filter_map(|entry| time(entry.ok()?.path())).collect())
+    Ok(entries
+        .filter_map(|entry| time(entry.ok()?.path()))
+        .collect())
 }
 
 /// Seconds that threads have used between two looks, those that began in between included.
 fn cpu_seconds(before: &CpuTimes, after: &CpuTimes) -> f64 {
-    let used = after.iter().map(|(thread, time)| time - before.get(thread).unwrap_or(&0.0));
+    let used = after
+        .iter()
+        .map(|(thread, time)| time - before.get(thread).unwrap_or(&0.0));
     used.sum::<f64>() / 1e9
 }

@@ -63,10 +63,30 @@ pub fn run(args: &KdtreeArgs, seed: u64) -> Result<Report> {
     let pairs = args.pairs as usize;
 
     let mut against = Table::new(
-        format!("k-d tree through `dyn VectorIndex` against bare kiddo, one thread, {pairs} interleaved pairs"),
-        &["rows_of", "rows", "dim", "queries", "ours_QPS", "kiddo_QPS", "ours/kiddo", "from", "to", "exact"],
+        format!(
+            "k-d tree through `dyn VectorIndex` against bare kiddo, one thread, {pairs} interleaved pairs"
+        ),
+        &[
+            "rows_of",
+            "rows",
+            "dim",
+            "queries",
+            "ours_QPS",
+            "kiddo_QPS",
+            "ours/kiddo",
+            "from",
+            "to",
+            "exact",
+        ],
     );
-    let ratio = compare::<3>("colors", &colours, &queries, pairs, &mut against, &mut report)?;
+    let ratio = compare::<3>(
+        "colors",
+        &colours,
+        &queries,
+        pairs,
+        &mut against,
+        &mut report,
+    )?;
     goal(&mut report, "colors, index level", ratio);
     for dim in 2..=8 {
         let set = Synthetic::new(Shape::Uniform, dim, seed);
@@ -97,9 +117,16 @@ fn colour_queries(count: usize, seed: u64) -> Array2<f32> {
 }
 
 fn goal(report: &mut Report, what: &str, ratio: Ratio) {
-    let Ratio { median, interval: [low, high] } = ratio;
+    let Ratio {
+        median,
+        interval: [low, high],
+    } = ratio;
     let got = format!("{median:.3} [{low:.3}, {high:.3}]");
-    report.goal(format!("{what}: ours/kiddo >= {RATIO_MIN}"), got, median >= RATIO_MIN);
+    report.goal(
+        format!("{what}: ours/kiddo >= {RATIO_MIN}"),
+        got,
+        median >= RATIO_MIN,
+    );
 }
 
 /// The tree of `index` against bare kiddo, and its answers against brute force.
@@ -111,8 +138,16 @@ fn compare<const DIM: usize>(
     table: &mut Table,
     report: &mut Report,
 ) -> Result<Ratio> {
-    let values = base.as_standard_layout().into_owned().into_raw_vec_and_offset().0;
-    let asked = queries.as_standard_layout().into_owned().into_raw_vec_and_offset().0;
+    let values = base
+        .as_standard_layout()
+        .into_owned()
+        .into_raw_vec_and_offset()
+        .0;
+    let asked = queries
+        .as_standard_layout()
+        .into_owned()
+        .into_raw_vec_and_offset()
+        .0;
     let (points, _) = asked.as_chunks::<DIM>();
     let bare = bare::<DIM>(&values)?;
     let kind = index::choose(None, Metric::L2, DIM, base.nrows())?;
@@ -132,12 +167,26 @@ fn compare<const DIM: usize>(
     let exact = Exact::find(base, queries, Metric::L2, K)?;
     let answers: Vec<Vec<u32>> = points
         .iter()
-        .map(|point| Ok(search(&*ours, point)?.into_iter().map(|(offset, _)| offset).collect()))
+        .map(|point| {
+            Ok(search(&*ours, point)?
+                .into_iter()
+                .map(|(offset, _)| offset)
+                .collect())
+        })
         .collect::<Result<_>>()?;
     let recall = exact.recall(&answers);
-    let what = format!("{name}, {DIM} dimensions: {kind}, offsets and distances equal brute force, recall@{K} = 1");
-    let got = format!("{kind}, {equal} of {} queries, recall {recall:.4}", points.len());
-    report.goal(what, got, kind == IndexKind::KdTree && equal == points.len() && recall == 1.0);
+    let what = format!(
+        "{name}, {DIM} dimensions: {kind}, offsets and distances equal brute force, recall@{K} = 1"
+    );
+    let got = format!(
+        "{kind}, {equal} of {} queries, recall {recall:.4}",
+        points.len()
+    );
+    report.goal(
+        what,
+        got,
+        kind == IndexKind::KdTree && equal == points.len() && recall == 1.0,
+    );
     table.push(vec![
         name.into(),
         base.nrows().into(),
@@ -158,9 +207,17 @@ fn bare<const DIM: usize>(values: &[f32]) -> Result<ImmutableKdTree<f32, DIM>> {
     ImmutableKdTree::new_from_slice(points).map_err(|error| anyhow::anyhow!("build kiddo: {error}"))
 }
 
-fn search_bare<const DIM: usize>(tree: &ImmutableKdTree<f32, DIM>, points: &[[f32; DIM]], k: NonZeroUsize) {
+fn search_bare<const DIM: usize>(
+    tree: &ImmutableKdTree<f32, DIM>,
+    points: &[[f32; DIM]],
+    k: NonZeroUsize,
+) {
     for point in points {
-        black_box(tree.query(black_box(point)).nearest_n::<SquaredEuclidean<f32>>(k).execute());
+        black_box(
+            tree.query(black_box(point))
+                .nearest_n::<SquaredEuclidean<f32>>(k)
+                .execute(),
+        );
     }
 }
 
@@ -174,7 +231,10 @@ fn search_all<const DIM: usize>(index: &dyn VectorIndex, points: &[[f32; DIM]]) 
 
 fn search(index: &dyn VectorIndex, query: &[f32]) -> Result<Vec<(u32, f32)>> {
     let found = index.search(query, &SearchParams::new(K), &mut Stats::default())?;
-    Ok(found.into_iter().map(|neighbor| (neighbor.offset, neighbor.distance)).collect())
+    Ok(found
+        .into_iter()
+        .map(|neighbor| (neighbor.offset, neighbor.distance))
+        .collect())
 }
 
 /// How many queries get the offsets and the bits of the distances that comparing with every row gives.
@@ -192,17 +252,35 @@ fn equal_to_brute_force(index: &dyn VectorIndex, values: &[f32], queries: &[f32]
 }
 
 /// The same colours in a node: `explain`, distances, and what the way through the engine costs.
-fn through_node(colours: &Array2<f32>, queries: &Array2<f32>, pairs: usize, report: &mut Report) -> Result<()> {
+fn through_node(
+    colours: &Array2<f32>,
+    queries: &Array2<f32>,
+    pairs: usize,
+    report: &mut Report,
+) -> Result<()> {
     let exact = Exact::find(colours, queries, Metric::L2, K)?;
     let loaded = Loaded::new(colours, Metric::L2)?;
     let measured = loaded.measure(&exact, K, &[1, 2])?;
     report.table(loaded.table("colors through a node", &exact, &measured));
 
-    let asked: Vec<[f32; 3]> = queries.rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect();
+    let asked: Vec<[f32; 3]> = queries
+        .rows()
+        .into_iter()
+        .map(|row| [row[0], row[1], row[2]])
+        .collect();
     let explain = loaded.explain(&asked[0], K)?;
-    let searched: Vec<&str> = explain.segments.iter().filter(|segment| segment.rows > 0).map(|segment| segment.index).collect();
+    let searched: Vec<&str> = explain
+        .segments
+        .iter()
+        .filter(|segment| segment.rows > 0)
+        .map(|segment| segment.index)
+        .collect();
     let by_tree = !searched.is_empty() && searched.iter().all(|&index| index == "kdtree");
-    report.goal("colors through a node: explain says kdtree", searched.join(", "), by_tree);
+    report.goal(
+        "colors through a node: explain says kdtree",
+        searched.join(", "),
+        by_tree,
+    );
 
     let (mut equal, mut recalled) = (0, Vec::with_capacity(asked.len()));
     for (query_idx, query) in asked.iter().enumerate() {
@@ -218,9 +296,17 @@ fn through_node(colours: &Array2<f32>, queries: &Array2<f32>, pairs: usize, repo
     }
     let recall = exact.recall(&recalled);
     let got = format!("{equal} of {}, recall@{K} {recall:.4}", asked.len());
-    report.goal("colors through a node: distances equal brute force", got, equal == asked.len() && recall == 1.0);
+    report.goal(
+        "colors through a node: distances equal brute force",
+        got,
+        equal == asked.len() && recall == 1.0,
+    );
 
-    let values = colours.as_standard_layout().into_owned().into_raw_vec_and_offset().0;
+    let values = colours
+        .as_standard_layout()
+        .into_owned()
+        .into_raw_vec_and_offset()
+        .0;
     let bare = bare::<3>(&values)?;
     let k = NonZeroUsize::new(K).context("k is 0")?;
     let through = |items: Range<usize>| {
@@ -228,8 +314,13 @@ fn through_node(colours: &Array2<f32>, queries: &Array2<f32>, pairs: usize, repo
             let _ = black_box(loaded.search(black_box(query), K));
         }
     };
-    let measured = measure::pairs(pairs, asked.len(), CHUNK, through, |items| search_bare(&bare, &asked[items], k));
-    let Ratio { median, interval: [low, high] } = measured.ratio();
+    let measured = measure::pairs(pairs, asked.len(), CHUNK, through, |items| {
+        search_bare(&bare, &asked[items], k)
+    });
+    let Ratio {
+        median,
+        interval: [low, high],
+    } = measured.ratio();
     report.remark(format!("through a node, a query runs at {median:.3} [{low:.3}, {high:.3}] of the speed of bare kiddo, one thread"));
     Ok(())
 }

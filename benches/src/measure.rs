@@ -74,13 +74,17 @@ pub fn speed<T: Send>(
     let parts = std::thread::scope(|scope| {
         let asking: Vec<_> = (0..threads).map(|_| scope.spawn(ask)).collect();
         let ended = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|_| Err(anyhow!("a thread of the benchmark panicked")))
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("a thread of the benchmark panicked")))
         };
         asking.into_iter().map(ended).collect::<Result<Vec<_>>>()
     })?;
     let started = parts.iter().map(|(_, _, [started, _])| *started).min();
     let ended = parts.iter().map(|(_, _, [_, ended])| *ended).max();
-    let seconds = ended.zip(started).map_or(0.0, |(ended, started)| (ended - started).as_secs_f64());
+    let seconds = ended
+        .zip(started)
+        .map_or(0.0, |(ended, started)| (ended - started).as_secs_f64());
     let (mut nanoseconds, mut answers) = (Vec::new(), Vec::new());
     for (times, some, _) in parts {
         nanoseconds.extend(times);
@@ -93,13 +97,18 @@ pub fn speed<T: Send>(
         qps: nanoseconds.len() as f64 / seconds.max(1e-9),
         percentiles_us: [0.50, 0.95, 0.99].map(|share| percentile_us(&nanoseconds, share)),
     };
-    Ok((speed, answers.into_iter().map(|(_, answer)| answer).collect()))
+    Ok((
+        speed,
+        answers.into_iter().map(|(_, answer)| answer).collect(),
+    ))
 }
 
 /// The smallest time that a share of all times does not exceed.
 fn percentile_us(sorted_ns: &[u64], share: f64) -> f64 {
     let rank = (share * sorted_ns.len() as f64).ceil() as usize;
-    sorted_ns.get(rank.saturating_sub(1)).map_or(0.0, |&ns| ns as f64 / 1000.0)
+    sorted_ns
+        .get(rank.saturating_sub(1))
+        .map_or(0.0, |&ns| ns as f64 / 1000.0)
 }
 
 /// Two sides that did the same work in turns.
@@ -163,7 +172,11 @@ impl Pairs {
 
     /// How much faster the first side was.
     pub fn ratio(&self) -> Ratio {
-        let mut ratios: Vec<f64> = self.seconds.iter().map(|[first, second]| second / first).collect();
+        let mut ratios: Vec<f64> = self
+            .seconds
+            .iter()
+            .map(|[first, second]| second / first)
+            .collect();
         ratios.sort_by(f64::total_cmp);
         let outside = median_interval_rank(ratios.len());
         Ratio {
@@ -206,7 +219,13 @@ mod tests {
         let (speed, answers) = speed(100, 2, |query_idx| Ok(query_idx * 2)).unwrap();
         assert_eq!(answers, (0..100).map(|i| i * 2).collect::<Vec<_>>());
         assert!(speed.qps > 50.0);
-        let failing = |query_idx| if query_idx == 70 { Err(anyhow!("no")) } else { Ok(()) };
+        let failing = |query_idx| {
+            if query_idx == 70 {
+                Err(anyhow!("no"))
+            } else {
+                Ok(())
+            }
+        };
         assert!(super::speed(100, 2, failing).is_err());
     }
 
@@ -240,8 +259,17 @@ mod tests {
     #[test]
     fn both_sides_do_all_the_work() {
         let (mut first, mut second) = (vec![0; 25], vec![0; 25]);
-        let measured = pairs(3, 25, 10, |items| items.for_each(|i| first[i] += 1), |items| items.for_each(|i| second[i] += 1));
+        let measured = pairs(
+            3,
+            25,
+            10,
+            |items| items.for_each(|i| first[i] += 1),
+            |items| items.for_each(|i| second[i] += 1),
+        );
         assert_eq!(measured.seconds.len(), 3);
-        assert!(first.iter().chain(&second).all(|&count| count == 4), "{first:?} {second:?}");
+        assert!(
+            first.iter().chain(&second).all(|&count| count == 4),
+            "{first:?} {second:?}"
+        );
     }
 }

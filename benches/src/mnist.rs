@@ -30,7 +30,10 @@ pub struct MnistArgs {
 ///
 /// The data is absent or damaged; the node refuses.
 pub fn run(args: &MnistArgs) -> Result<Report> {
-    ensure!(!args.threads.contains(&0), "--threads: 0 threads ask nothing");
+    ensure!(
+        !args.threads.contains(&0),
+        "--threads: 0 threads ask nothing"
+    );
     let base_path = data::find("mnist/train-images-idx3-ubyte.gz")?;
     let queries_path = data::find("mnist/t10k-images-idx3-ubyte.gz")?;
     let options = OpenOptions::default();
@@ -40,7 +43,11 @@ pub fn run(args: &MnistArgs) -> Result<Report> {
     let settings = json!({ "k": K, "queries": queries.nrows(), "metric": "l2" });
     let mut report = Report::new("mnist", settings);
     report.dataset(data::describe("mnist base", &base_path, base.nrows())?);
-    report.dataset(data::describe("mnist queries", &queries_path, queries.nrows())?);
+    report.dataset(data::describe(
+        "mnist queries",
+        &queries_path,
+        queries.nrows(),
+    )?);
     let exact = Exact::find(&base, &queries, Metric::L2, K)?;
     let loaded = Loaded::new(&base, Metric::L2)?;
     let measured = loaded.measure(&exact, K, &args.threads)?;

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use cluster::engine::query::{
-    Explain, Query, QueryKind, QueryVector, ScoredPoint, SearchParams,
-};
+use cluster::engine::query::{Explain, Query, QueryKind, QueryVector, ScoredPoint, SearchParams};
 use cluster::engine::{
     Collection, CollectionConfig, Metric, Payload, Point, PointId, Vector, VectorConfig,
 };
@@ -76,8 +74,10 @@ impl<'a> Exact<'a> {
                 let row = self.base.row(offset as usize).to_vec();
                 self.truth.metric.distance(&query, &row)
             };
-            let found: Vec<(u32, f32)> =
-                answer.iter().map(|&offset| (offset, distance(offset))).collect();
+            let found: Vec<(u32, f32)> = answer
+                .iter()
+                .map(|&offset| (offset, distance(offset)))
+                .collect();
             let exact: Vec<(u32, f32)> = self.truth.of_query(query_idx).collect();
             recall_at_k(&found, &exact)
         };
@@ -86,7 +86,10 @@ impl<'a> Exact<'a> {
 
     /// The exact distances of one query, nearest first.
     pub fn distances(&self, query_idx: usize) -> Vec<f32> {
-        self.truth.of_query(query_idx).map(|(_, distance)| distance).collect()
+        self.truth
+            .of_query(query_idx)
+            .map(|(_, distance)| distance)
+            .collect()
     }
 }
 
@@ -141,7 +144,10 @@ impl Loaded {
             if !info.building && info.indexed_rows == base.nrows() {
                 break;
             }
-            ensure!(written.elapsed() < BUILD_MAX, "segments are not built after {BUILD_MAX:?}");
+            ensure!(
+                written.elapsed() < BUILD_MAX,
+                "segments are not built after {BUILD_MAX:?}"
+            );
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(Self {
@@ -158,10 +164,13 @@ impl Loaded {
     /// What searches, segment by segment: `kdtree over 50000 rows`.
     pub fn structures(&self) -> String {
         let segments = self.collection.info().segments;
-        let structures = segments.iter().filter(|segment| segment.live > 0).map(|segment| {
-            let structure = segment.structures.get("").copied().unwrap_or("none");
-            format!("{structure} over {} rows", segment.live)
-        });
+        let structures = segments
+            .iter()
+            .filter(|segment| segment.live > 0)
+            .map(|segment| {
+                let structure = segment.structures.get("").copied().unwrap_or("none");
+                format!("{structure} over {} rows", segment.live)
+            });
         structures.collect::<Vec<_>>().join(", ")
     }
 
@@ -196,12 +205,24 @@ impl Loaded {
     /// # Errors
     ///
     /// A query is refused.
-    pub fn measure(&self, exact: &Exact<'_>, k: usize, threads: &[usize]) -> Result<Vec<(Speed, f64)>> {
-        let queries: Vec<Vec<f32>> = exact.queries.rows().into_iter().map(|row| row.to_vec()).collect();
+    pub fn measure(
+        &self,
+        exact: &Exact<'_>,
+        k: usize,
+        threads: &[usize],
+    ) -> Result<Vec<(Speed, f64)>> {
+        let queries: Vec<Vec<f32>> = exact
+            .queries
+            .rows()
+            .into_iter()
+            .map(|row| row.to_vec())
+            .collect();
         let measure = |&threads: &usize| {
-            let (speed, answers) =
-                speed(queries.len(), threads, |query_idx| self.search(&queries[query_idx], k))?;
-            let offsets: Result<Vec<Vec<u32>>> = answers.iter().map(|points| offsets(points)).collect();
+            let (speed, answers) = speed(queries.len(), threads, |query_idx| {
+                self.search(&queries[query_idx], k)
+            })?;
+            let offsets: Result<Vec<Vec<u32>>> =
+                answers.iter().map(|points| offsets(points)).collect();
             Ok((speed, exact.recall(&offsets?)))
         };
         threads.iter().map(measure).collect()

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use datasets::formats::{OpenOptions, open};
 use datasets::Row;
+use datasets::formats::{OpenOptions, open};
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
@@ -54,8 +54,19 @@ pub fn run(args: &PicturesArgs) -> Result<Report> {
     let target = Target::open(&args.target)?;
     let settings = json!({ "server": target.place(), "k": 1, "connections": CONNECTIONS, "threads": environment::threads() });
     let mut report = Report::new("pictures", settings);
-    let columns = &["set", "field", "asked", "classes", "1-NN_accuracy", "mean_of_classes", "p50_ms"];
-    let mut classes = Table::new("class of the nearest picture: test against train, by picture over HTTP", columns);
+    let columns = &[
+        "set",
+        "field",
+        "asked",
+        "classes",
+        "1-NN_accuracy",
+        "mean_of_classes",
+        "p50_ms",
+    ];
+    let mut classes = Table::new(
+        "class of the nearest picture: test against train, by picture over HTTP",
+        columns,
+    );
     let columns = &["set", "pictures", "skipped", "seconds", "pictures/s"];
     let mut loads = Table::new("load, end to end, into a new collection", columns);
     let mut absent = None;
@@ -79,7 +90,13 @@ pub fn run(args: &PicturesArgs) -> Result<Report> {
     }
 }
 
-fn measure(target: &Target, set: &str, report: &mut Report, loads: &mut Table, classes: &mut Table) -> Result<()> {
+fn measure(
+    target: &Target,
+    set: &str,
+    report: &mut Report,
+    loads: &mut Table,
+    classes: &mut Table,
+) -> Result<()> {
     let folder = data::find(set)?;
     let mut rows = 0;
     // Counted and checked first, so that loading is not the first to read the files either way.
@@ -98,7 +115,11 @@ fn measure(target: &Target, set: &str, report: &mut Report, loads: &mut Table, c
         Cell::Number(loaded.seconds, 2),
         Cell::Number(loaded.rate(), 1),
     ]);
-    report.goal(format!("{set}: all pictures stored"), loaded.to_text(), loaded.stored == rows && loaded.skipped == 0);
+    report.goal(
+        format!("{set}: all pictures stored"),
+        loaded.to_text(),
+        loaded.stored == rows && loaded.skipped == 0,
+    );
     if set == "grocery" {
         grocery(&collection, &loaded, report)?;
     }
@@ -109,16 +130,26 @@ fn measure(target: &Target, set: &str, report: &mut Report, loads: &mut Table, c
     let path = collection.path(&format!("/search?k=1&filter={TRAIN_ONLY}"));
     for picture in &asking {
         let started = std::time::Instant::now();
-        let answer = collection.client().send(Method::POST, &path, Some(("image/jpeg", &picture.bytes)))?;
+        let answer =
+            collection
+                .client()
+                .send(Method::POST, &path, Some(("image/jpeg", &picture.bytes)))?;
         milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
         nearest.push(answer["points"][0]["payload"].clone());
     }
     milliseconds.sort_by(f64::total_cmp);
     for field in ["label", "coarse"] {
-        if asking.iter().any(|picture| !picture.payload.contains_key(field)) {
+        if asking
+            .iter()
+            .any(|picture| !picture.payload.contains_key(field))
+        {
             continue;
         }
-        let Accuracy { of_all, of_classes, count } = accuracy(&asking, &nearest, field);
+        let Accuracy {
+            of_all,
+            of_classes,
+            count,
+        } = accuracy(&asking, &nearest, field);
         classes.push(vec![
             set.into(),
             field.into(),
@@ -134,19 +165,29 @@ fn measure(target: &Target, set: &str, report: &mut Report, loads: &mut Table, c
 
 /// The pictures of the split `test`.
 fn asking(folder: &std::path::Path) -> Result<Vec<Asking>> {
-    let is_test = |row: &Row| row.payload.get("split").is_some_and(|split| split == "test");
+    let is_test = |row: &Row| {
+        row.payload
+            .get("split")
+            .is_some_and(|split| split == "test")
+    };
     let mut asking = Vec::new();
     for row in open(folder, &OpenOptions::default())? {
         let row = row?;
         if let (true, Some(image)) = (is_test(&row), &row.image) {
-            let bytes = image.read(PICTURE_BYTES_MAX).with_context(|| format!("read {}", row.source))?;
+            let bytes = image
+                .read(PICTURE_BYTES_MAX)
+                .with_context(|| format!("read {}", row.source))?;
             asking.push(Asking {
                 bytes,
                 payload: row.payload,
             });
         }
     }
-    anyhow::ensure!(!asking.is_empty(), "{} has no pictures of the split test", folder.display());
+    anyhow::ensure!(
+        !asking.is_empty(),
+        "{} has no pictures of the split test",
+        folder.display()
+    );
     Ok(asking)
 }
 
@@ -168,7 +209,10 @@ fn accuracy(asking: &[Asking], nearest: &[Value], field: &str) -> Accuracy {
         *asked += 1;
     }
     let right: usize = by_class.values().map(|[right, _]| right).sum();
-    let shares: f64 = by_class.values().map(|&[right, asked]| right as f64 / asked as f64).sum();
+    let shares: f64 = by_class
+        .values()
+        .map(|&[right, asked]| right as f64 / asked as f64)
+        .sum();
     Accuracy {
         of_all: right as f64 / asking.len() as f64,
         of_classes: shares / by_class.len() as f64,
@@ -177,20 +221,50 @@ fn accuracy(asking: &[Asking], nearest: &[Value], field: &str) -> Accuracy {
 }
 
 /// The goals that are told of this set: load rate, and apples found by words.
-fn grocery(collection: &TemporaryCollection<'_>, loaded: &Uploaded, report: &mut Report) -> Result<()> {
-    report.goal(format!("grocery: {GROCERY_PICTURES} pictures"), loaded.stored.to_string(), loaded.stored == GROCERY_PICTURES);
+fn grocery(
+    collection: &TemporaryCollection<'_>,
+    loaded: &Uploaded,
+    report: &mut Report,
+) -> Result<()> {
+    report.goal(
+        format!("grocery: {GROCERY_PICTURES} pictures"),
+        loaded.stored.to_string(),
+        loaded.stored == GROCERY_PICTURES,
+    );
     let got = format!("{:.1} on {} threads", loaded.rate(), environment::threads());
-    report.goal(format!("grocery: >= {RATE_MIN} pictures/s"), got, loaded.rate() >= RATE_MIN);
+    report.goal(
+        format!("grocery: >= {RATE_MIN} pictures/s"),
+        got,
+        loaded.rate() >= RATE_MIN,
+    );
 
-    let answer = collection.client().post(&collection.path("/search"), &json!({ "text": TEXT, "k": TEXT_K }))?;
-    let points = answer["points"].as_array().context("the answer has no points")?;
-    let field = |point: &Value, name: &str| point["payload"][name].as_str().unwrap_or("?").to_owned();
-    let apples = points.iter().filter(|point| field(point, "coarse") == "Apple").count();
+    let answer = collection.client().post(
+        &collection.path("/search"),
+        &json!({ "text": TEXT, "k": TEXT_K }),
+    )?;
+    let points = answer["points"]
+        .as_array()
+        .context("the answer has no points")?;
+    let field =
+        |point: &Value, name: &str| point["payload"][name].as_str().unwrap_or("?").to_owned();
+    let apples = points
+        .iter()
+        .filter(|point| field(point, "coarse") == "Apple")
+        .count();
     let mut labels: BTreeMap<String, usize> = BTreeMap::new();
-    points.iter().for_each(|point| *labels.entry(field(point, "label")).or_default() += 1);
-    let labels: Vec<String> = labels.iter().map(|(label, count)| format!("{count} {label}")).collect();
+    points
+        .iter()
+        .for_each(|point| *labels.entry(field(point, "label")).or_default() += 1);
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(label, count)| format!("{count} {label}"))
+        .collect();
     let got = format!("{apples} ({})", labels.join(", "));
-    report.goal(format!("grocery: \"{TEXT}\": >= {APPLES_MIN} of {TEXT_K} are apples"), got, apples >= APPLES_MIN);
+    report.goal(
+        format!("grocery: \"{TEXT}\": >= {APPLES_MIN} of {TEXT_K} are apples"),
+        got,
+        apples >= APPLES_MIN,
+    );
     Ok(())
 }
 
@@ -208,7 +282,11 @@ mod tests {
             })
             .collect();
         let nearest = ["a", "a", "b", "a"].map(|label| json!({ "label": label }));
-        let Accuracy { of_all, of_classes, count } = accuracy(&asking, &nearest, "label");
+        let Accuracy {
+            of_all,
+            of_classes,
+            count,
+        } = accuracy(&asking, &nearest, "label");
         assert_eq!((of_all, count), (0.5, 2));
         assert!((of_classes - 1.0 / 3.0).abs() < 1e-12);
     }

@@ -11,7 +11,13 @@ pub type Judgements = HashMap<usize, f64>;
 pub fn ndcg(ranking: &[usize], relevant: &Judgements, k: usize) -> f64 {
     let discounted = |(rank, gain): (usize, f64)| gain / ((rank + 2) as f64).log2();
     let gain = |document: &usize| relevant.get(document).copied().unwrap_or(0.0);
-    let got: f64 = ranking.iter().take(k).map(gain).enumerate().map(discounted).sum();
+    let got: f64 = ranking
+        .iter()
+        .take(k)
+        .map(gain)
+        .enumerate()
+        .map(discounted)
+        .sum();
     let mut best: Vec<f64> = relevant.values().copied().collect();
     best.sort_by(|a, b| b.total_cmp(a));
     let ideal: f64 = best.into_iter().take(k).enumerate().map(discounted).sum();
@@ -23,7 +29,11 @@ pub fn recall(ranking: &[usize], relevant: &Judgements, k: usize) -> f64 {
     let wanted = relevant.values().filter(|&&grade| grade > 0.0).count();
     let is_relevant = |document: &&usize| relevant.get(document).is_some_and(|&grade| grade > 0.0);
     let found = ranking.iter().take(k).filter(is_relevant).count();
-    if wanted > 0 { found as f64 / wanted as f64 } else { 0.0 }
+    if wanted > 0 {
+        found as f64 / wanted as f64
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]
@@ -34,8 +44,15 @@ mod tests {
     fn by_hand() {
         let relevant: Judgements = [(3, 1.0), (5, 1.0)].into();
         let check = |ranking: &[usize], expected_ndcg: f64, expected_recall: f64| {
-            assert!((ndcg(ranking, &relevant, 3) - expected_ndcg).abs() < 1e-6, "{ranking:?}");
-            assert_eq!(recall(ranking, &relevant, 3), expected_recall, "{ranking:?}");
+            assert!(
+                (ndcg(ranking, &relevant, 3) - expected_ndcg).abs() < 1e-6,
+                "{ranking:?}"
+            );
+            assert_eq!(
+                recall(ranking, &relevant, 3),
+                expected_recall,
+                "{ranking:?}"
+            );
         };
         check(&[3, 5, 1], 1.0, 1.0);
         check(&[5, 3], 1.0, 1.0);

@@ -122,7 +122,10 @@ impl Table {
             .collect();
         let width = |column: usize| {
             let widths = cells.iter().map(|row| row[column].chars().count());
-            widths.max().unwrap_or(0).max(self.columns[column].chars().count())
+            widths
+                .max()
+                .unwrap_or(0)
+                .max(self.columns[column].chars().count())
         };
         let right = |column: usize| self.rows.iter().all(|row| row[column].is_number());
         let line = |cells: &mut dyn Iterator<Item = &str>| {
@@ -246,20 +249,27 @@ fn words(object: &Value) -> String {
     let word = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => {
-            let values: Vec<String> = values.iter().map(|value| value.to_string().replace('"', "")).collect();
+            let values: Vec<String> = values
+                .iter()
+                .map(|value| value.to_string().replace('"', ""))
+                .collect();
             values.join(" ")
         }
         other => other.to_string(),
     };
     let pairs = object.as_object().into_iter().flatten();
-    let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key} {}", word(value))).collect();
+    let pairs: Vec<String> = pairs
+        .map(|(key, value)| format!("{key} {}", word(value)))
+        .collect();
     pairs.join(", ")
 }
 
 /// A number with commas between thousands.
 fn grouped(number: f64, digits: usize) -> String {
     let plain = format!("{number:.digits$}");
-    let (sign, plain) = plain.strip_prefix('-').map_or(("", plain.as_str()), |rest| ("-", rest));
+    let (sign, plain) = plain
+        .strip_prefix('-')
+        .map_or(("", plain.as_str()), |rest| ("-", rest));
     let (whole, rest) = plain.split_at(plain.find('.').unwrap_or(plain.len()));
     let mut text = String::from(sign);
     for (at, digit) in whole.chars().enumerate() {
@@ -293,7 +303,10 @@ mod tests {
         let mut table = Table::new("things", &["name", "count"]);
         table.push(vec!["apple".into(), 1200.into()]);
         table.push(vec!["fig".into(), Cell::Empty]);
-        assert_eq!(table.to_text(), "things\n  name   count\n  apple  1,200\n  fig\n");
+        assert_eq!(
+            table.to_text(),
+            "things\n  name   count\n  apple  1,200\n  fig\n"
+        );
         let expected = json!({"title": "things", "rows": [{"name": "apple", "count": 1200}, {"name": "fig", "count": null}]});
         assert_eq!(table.to_json(), expected);
     }

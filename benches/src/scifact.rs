@@ -96,7 +96,10 @@ pub fn run(args: &ScifactArgs) -> Result<Report> {
     report.dataset(data::describe("scifact", &folder, judged.documents.len())?);
 
     let collection = target.collection("scifact")?;
-    let loaded = upload(&collection, judged.documents.iter().map(|text| Ok(document(text))))?;
+    let loaded = upload(
+        &collection,
+        judged.documents.iter().map(|text| Ok(document(text))),
+    )?;
     report.remark(format!(
         "{} documents loaded in {:.1} s, {:.0} a second; {} queries, one connection",
         loaded.stored,
@@ -108,10 +111,23 @@ pub fn run(args: &ScifactArgs) -> Result<Report> {
     report.goal("every document stored", loaded.to_text(), complete);
 
     let ways = ways(args);
-    let qualities: Vec<Quality> = ways.iter().map(|way| ask_all(&collection, &judged, way)).collect::<Result<_>>()?;
+    let qualities: Vec<Quality> = ways
+        .iter()
+        .map(|way| ask_all(&collection, &judged, way))
+        .collect::<Result<_>>()?;
     let (sparse, dense, hybrid) = (&qualities[0], &qualities[1], &qualities[2]);
-    let title = format!("SciFact, {} queries, over HTTP: {} documents", args.split.name(), judged.documents.len());
-    let columns = &["way", "nDCG@10", "recall@100", "mean_ms", "beats_both_parts"];
+    let title = format!(
+        "SciFact, {} queries, over HTTP: {} documents",
+        args.split.name(),
+        judged.documents.len()
+    );
+    let columns = &[
+        "way",
+        "nDCG@10",
+        "recall@100",
+        "mean_ms",
+        "beats_both_parts",
+    ];
     let mut table = Table::new(title, columns);
     for (way_idx, (way, quality)) in ways.iter().zip(&qualities).enumerate() {
         let beats = match quality.ndcg > sparse.ndcg.max(dense.ndcg) {
@@ -130,10 +146,22 @@ pub fn run(args: &ScifactArgs) -> Result<Report> {
     report.table(table);
     if let Split::Test = args.split {
         let of = |quality: &Quality| format!("{:.4}", quality.ndcg);
-        report.goal(format!("BM25 alone: nDCG@10 >= {SPARSE_MIN}"), of(sparse), sparse.ndcg >= SPARSE_MIN);
-        report.goal(format!("text alone: nDCG@10 >= {DENSE_MIN}"), of(dense), dense.ndcg >= DENSE_MIN);
+        report.goal(
+            format!("BM25 alone: nDCG@10 >= {SPARSE_MIN}"),
+            of(sparse),
+            sparse.ndcg >= SPARSE_MIN,
+        );
+        report.goal(
+            format!("text alone: nDCG@10 >= {DENSE_MIN}"),
+            of(dense),
+            dense.ndcg >= DENSE_MIN,
+        );
         let best = sparse.ndcg.max(dense.ndcg);
-        report.goal("hybrid beats both its parts", format!("{} over {best:.4}", of(hybrid)), hybrid.ndcg > best);
+        report.goal(
+            "hybrid beats both its parts",
+            format!("{} over {best:.4}", of(hybrid)),
+            hybrid.ndcg > best,
+        );
     }
     Ok(report)
 }
@@ -154,13 +182,16 @@ fn ways(args: &ScifactArgs) -> Vec<Way> {
     let search = |name: &str, mode: &'static str| Way {
         name: name.to_owned(),
         path: "/search",
-        body: Box::new(move |text| json!({ "text": text, "k": DEPTH, "mode": mode, "with_payload": false })),
+        body: Box::new(
+            move |text| json!({ "text": text, "k": DEPTH, "mode": mode, "with_payload": false }),
+        ),
     };
     let fusion = |name: String, rule: Value| Way {
         name,
         path: "/points/query",
         body: Box::new(move |text| {
-            let list = |using: &str| json!({ "query": { "text": text }, "using": using, "limit": DEPTH });
+            let list =
+                |using: &str| json!({ "query": { "text": text }, "using": using, "limit": DEPTH });
             json!({ "prefetch": [list("text"), list("bm25")], "query": rule, "limit": DEPTH })
         }),
     };
@@ -199,7 +230,9 @@ fn ask_all(collection: &TemporaryCollection<'_>, judged: &Judged, way: &Way) -> 
 }
 
 fn ranking(answer: &Value) -> Result<Vec<usize>> {
-    let points = answer["points"].as_array().context("the answer has no points")?;
+    let points = answer["points"]
+        .as_array()
+        .context("the answer has no points")?;
     let id = |point: &Value| {
         let number = point["id"].as_u64().context("an id is no number")?;
         Ok(usize::try_from(number)?)
@@ -210,27 +243,46 @@ fn ranking(answer: &Value) -> Result<Vec<usize>> {
 /// Reads the layout of BEIR: documents as title and text, and the queries of a split that have judgements.
 fn read(folder: &Path, split: Split) -> Result<Judged> {
     let corpus = texts(&folder.join("corpus.jsonl"))?;
-    let place: HashMap<&str, usize> = corpus.iter().enumerate().map(|(place, (id, _))| (id.as_str(), place)).collect();
-    let queries: HashMap<String, String> = texts(&folder.join("queries.jsonl"))?.into_iter().collect();
+    let place: HashMap<&str, usize> = corpus
+        .iter()
+        .enumerate()
+        .map(|(place, (id, _))| (id.as_str(), place))
+        .collect();
+    let queries: HashMap<String, String> =
+        texts(&folder.join("queries.jsonl"))?.into_iter().collect();
     let path = folder.join(format!("qrels/{}.tsv", split.name()));
-    let lines = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let lines =
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let mut judged: Vec<(String, Judgements)> = Vec::new();
     let mut query_places: HashMap<&str, usize> = HashMap::new();
     for (line_idx, line) in lines.lines().enumerate().skip(1) {
-        let context = || format!("{} line {}: no query, document and grade", path.display(), line_idx + 1);
+        let context = || {
+            format!(
+                "{} line {}: no query, document and grade",
+                path.display(),
+                line_idx + 1
+            )
+        };
         let fields: Vec<&str> = line.trim().split('\t').collect();
-        let &[query, document, grade] = fields.as_slice() else { return Err(anyhow::anyhow!(context())) };
+        let &[query, document, grade] = fields.as_slice() else {
+            return Err(anyhow::anyhow!(context()));
+        };
         let document = *place.get(document).with_context(context)?;
         let text = queries.get(query).with_context(context)?;
         let query_idx = *query_places.entry(query).or_insert_with(|| {
             judged.push((text.clone(), Judgements::new()));
             judged.len() - 1
         });
-        judged[query_idx].1.insert(document, grade.parse().with_context(context)?);
+        judged[query_idx]
+            .1
+            .insert(document, grade.parse().with_context(context)?);
     }
     ensure!(!judged.is_empty(), "{} holds no judgements", path.display());
     let documents = corpus.into_iter().map(|(_, text)| text).collect();
-    Ok(Judged { documents, queries: judged })
+    Ok(Judged {
+        documents,
+        queries: judged,
+    })
 }
 
 /// Id and `title text` of every row of a JSONL file, in its order.

@@ -70,12 +70,7 @@ impl Target {
         })
     }
 
-    /// The client.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// `this process`, or its address.
+    /// Where the server is, for the report.
     pub fn place(&self) -> &str {
         match self.own {
             Some(_) => "a server in this process",
@@ -90,7 +85,8 @@ impl Target {
     /// The server refuses.
     pub fn collection(&self, name: &str) -> Result<TemporaryCollection<'_>> {
         let name = format!("benches-{name}-{}", std::process::id());
-        self.client.send(Method::PUT, &format!("/collections/{name}"), None)?;
+        self.client
+            .send(Method::PUT, &format!("/collections/{name}"), None)?;
         Ok(TemporaryCollection {
             client: &self.client,
             name,
@@ -185,21 +181,34 @@ impl Client {
     /// # Errors
     ///
     /// No answer comes.
-    pub fn once(&self, method: Method, path: &str, body: Option<(&str, &[u8])>) -> Result<(u16, Vec<u8>)> {
+    pub fn once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &[u8])>,
+    ) -> Result<(u16, Vec<u8>)> {
         let place = || format!("{method} {}{path}", self.base);
-        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.base));
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(format!("{}{path}", self.base));
         if let Some(key) = &self.api_key {
             request = request.header("api-key", key);
         }
         let answer = match body {
             Some((content_type, body)) => {
-                let request = request.header(header::CONTENT_TYPE, content_type).body(body);
+                let request = request
+                    .header(header::CONTENT_TYPE, content_type)
+                    .body(body);
                 self.agent.run(request.with_context(place)?)
             }
             None => self.agent.run(request.body(()).with_context(place)?),
         };
         let mut answer = answer.with_context(place)?;
-        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_vec();
         Ok((answer.status().as_u16(), body.with_context(place)?))
     }
 
@@ -212,7 +221,8 @@ impl Client {
         let (status, bytes) = self.once(method, path, body)?;
         let text = || String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned();
         ensure!(status == 200, "{path} answers {status}: {}", text());
-        let mut answer: Value = serde_json::from_slice(&bytes).with_context(|| format!("{path} answers no JSON: {}", text()))?;
+        let mut answer: Value = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{path} answers no JSON: {}", text()))?;
         match answer.get_mut("result") {
             Some(result) => Ok(result.take()),
             None => bail!("{path} answers no result: {}", text()),
@@ -225,6 +235,10 @@ impl Client {
     ///
     /// As [`Self::send`].
     pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.send(Method::POST, path, Some(("application/json", body.to_string().as_bytes())))
+        self.send(
+            Method::POST,
+            path,
+            Some(("application/json", body.to_string().as_bytes())),
+        )
     }
 }

@@ -46,7 +46,12 @@ impl Uploaded {
     /// `729 stored, 0 skipped`, and why.
     pub fn to_text(&self) -> String {
         let reason = self.reason.as_ref().map(|reason| format!(" ({reason})"));
-        format!("{} stored, {} skipped{}", self.stored, self.skipped, reason.unwrap_or_default())
+        format!(
+            "{} stored, {} skipped{}",
+            self.stored,
+            self.skipped,
+            reason.unwrap_or_default()
+        )
     }
 
     fn skip(&mut self, reason: String) {
@@ -99,8 +104,14 @@ pub fn upload_to(
 ) -> Result<Uploaded> {
     let started = Instant::now();
     let mut rows = rows.enumerate().peekable();
-    let pictures = rows.peek().is_some_and(|(_, row)| row.as_ref().is_ok_and(|row| row.image.is_some()));
-    let (route, items_max) = if pictures { ("/images", PICTURES_MAX) } else { ("/documents", TEXTS_MAX) };
+    let pictures = rows
+        .peek()
+        .is_some_and(|(_, row)| row.as_ref().is_ok_and(|row| row.image.is_some()));
+    let (route, items_max) = if pictures {
+        ("/images", PICTURES_MAX)
+    } else {
+        ("/documents", TEXTS_MAX)
+    };
     let path = format!("{path}{route}");
     let mut uploaded = Uploaded::default();
     // One request waits while the others are under way: the reader works on the next meanwhile.
@@ -113,7 +124,9 @@ pub fn upload_to(
         for (id, row) in rows {
             match row.and_then(|row| line(id, row)) {
                 Ok(line) => {
-                    if batch.is_full(&line, items_max) && sender.send(std::mem::take(&mut batch)).is_err() {
+                    if batch.is_full(&line, items_max)
+                        && sender.send(std::mem::take(&mut batch)).is_err()
+                    {
                         break;
                     }
                     batch.push(&line);
@@ -127,7 +140,9 @@ pub fn upload_to(
         }
         drop(sender);
         for worker in workers {
-            let part = worker.join().unwrap_or_else(|_| Err(anyhow!("a connection's thread panicked")))?;
+            let part = worker
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("a connection's thread panicked")))?;
             uploaded.stored += part.stored;
             uploaded.skipped += part.skipped;
             uploaded.reason = uploaded.reason.take().or(part.reason);
@@ -142,7 +157,10 @@ pub fn upload_to(
 fn send_all(client: &Client, path: &str, batches: &Mutex<Receiver<Batch>>) -> Result<Uploaded> {
     let mut uploaded = Uploaded::default();
     loop {
-        let next = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let next = batches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
         let Ok(batch) = next else { return Ok(uploaded) };
         let body = Some(("application/x-ndjson", batch.body.as_slice()));
         let answer = client.send(Method::POST, path, body).inspect_err(|_| {
@@ -150,8 +168,15 @@ fn send_all(client: &Client, path: &str, batches: &Mutex<Receiver<Batch>>) -> Re
             let batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
             while batches.recv().is_ok() {}
         })?;
-        let items = answer["items"].as_array().context("an upload answers no items")?;
-        ensure!(items.len() == batch.items, "{} items were sent, {} answered", batch.items, items.len());
+        let items = answer["items"]
+            .as_array()
+            .context("an upload answers no items")?;
+        ensure!(
+            items.len() == batch.items,
+            "{} items were sent, {} answered",
+            batch.items,
+            items.len()
+        );
         for item in items {
             match item["error"].as_str() {
                 Some(error) => uploaded.skip(error.to_owned()),
@@ -168,7 +193,9 @@ fn line(id: usize, row: Row) -> Result<Vec<u8>> {
         object["text"] = text.into();
     }
     if let Some(image) = row.image {
-        let bytes = image.read(PICTURE_BYTES_MAX).with_context(|| format!("read {}", row.source))?;
+        let bytes = image
+            .read(PICTURE_BYTES_MAX)
+            .with_context(|| format!("read {}", row.source))?;
         object["image"] = STANDARD.encode(bytes).into();
     }
     Ok(serde_json::to_vec(&object)?)

@@ -1,7 +1,7 @@
 //! What the k-d tree of this crate adds to the one of `kiddo`, and from how many rows on it beats a scan.
 //!
 //! The two sides of a comparison run in turns, in blocks of equal queries that take well below a millisecond, and a ratio
-//! is the median over many pairs with the range of the middle half. Machines drift and other programs interrupt, but
+//! is the median over many pairs with the range of its middle half. Machines drift and other programs interrupt, but
 //! neighbours in time mostly see the same machine. QPS are those of the median block.
 
 use std::hint::black_box;

@@ -96,7 +96,8 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
 
 fn admit(app: &App, request: &Request) -> Result<(), ApiError> {
     let headers = request.headers();
-    let free = FREE_PATHS.contains(&request.uri().path()) && request.method() == Method::GET;
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let free = reads && FREE_PATHS.contains(&request.uri().path());
     if !free && !app.auth.admits(headers) {
         return Err(ApiError::unauthorized(
             "an API key is needed: send it as header `api-key: KEY` or `Authorization: Bearer KEY`",

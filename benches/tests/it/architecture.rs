@@ -54,27 +54,49 @@ fn metadata() -> Metadata {
 }
 
 fn package<'a>(metadata: &'a Metadata, name: &str) -> &'a Package {
-    let found = metadata.packages.iter().find(|package| package.name.as_str() == name);
+    let found = metadata
+        .packages
+        .iter()
+        .find(|package| package.name.as_str() == name);
     found.unwrap_or_else(|| panic!("there is no crate {name}"))
 }
 
 /// Dependencies of any kind on crates of the workspace, tests' included.
 fn arrows(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
-    let ours: BTreeSet<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
+    let ours: BTreeSet<&str> = metadata
+        .packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
     let of = |package: &Package| {
-        let names = package.dependencies.iter().map(|dependency| dependency.name.clone());
+        let names = package
+            .dependencies
+            .iter()
+            .map(|dependency| dependency.name.clone());
         names.filter(|name| ours.contains(name.as_str())).collect()
     };
-    metadata.packages.iter().map(|package| (package.name.to_string(), of(package))).collect()
+    metadata
+        .packages
+        .iter()
+        .map(|package| (package.name.to_string(), of(package)))
+        .collect()
 }
 
 #[test]
 fn arrows_go_one_way() {
     let mut arrows = arrows(&metadata());
-    assert!(arrows.remove("benches").is_some(), "benches is in the workspace");
+    assert!(
+        arrows.remove("benches").is_some(),
+        "benches is in the workspace"
+    );
     let expected: BTreeMap<String, BTreeSet<String>> = ARROWS
         .iter()
-        .map(|(name, targets)| ((*name).to_owned(), targets.iter().map(|name| (*name).to_owned()).collect()))
+        .map(|(name, targets)| {
+            (
+                (*name).to_owned(),
+                targets.iter().map(|name| (*name).to_owned()).collect(),
+            )
+        })
         .collect();
     assert_eq!(arrows, expected);
 }
@@ -83,7 +105,10 @@ fn arrows_go_one_way() {
 fn nothing_depends_on_server_or_benches() {
     for (name, targets) in arrows(&metadata()) {
         assert!(!targets.contains("benches"), "{name} depends on benches");
-        assert!(name == "benches" || !targets.contains("server"), "{name} depends on server");
+        assert!(
+            name == "benches" || !targets.contains("server"),
+            "{name} depends on server"
+        );
     }
 }
 
@@ -93,18 +118,35 @@ fn required_packages_are_in_use_where_they_belong() {
     for (name, required) in REQUIRED {
         let package = package(&metadata, name);
         let is_it = |dependency: &&cargo_metadata::Dependency| {
-            dependency.kind == DependencyKind::Normal && dependency.name.replace('-', "_") == required
+            dependency.kind == DependencyKind::Normal
+                && dependency.name.replace('-', "_") == required
         };
-        assert!(package.dependencies.iter().any(|dependency| is_it(&dependency)), "{name} does not depend on {required}");
-        let folder = package.manifest_path.parent().expect("a manifest lies in a folder").join("src");
-        assert!(names(folder.as_std_path(), required), "the sources of {name} never name {required}");
+        assert!(
+            package
+                .dependencies
+                .iter()
+                .any(|dependency| is_it(&dependency)),
+            "{name} does not depend on {required}"
+        );
+        let folder = package
+            .manifest_path
+            .parent()
+            .expect("a manifest lies in a folder")
+            .join("src");
+        assert!(
+            names(folder.as_std_path(), required),
+            "the sources of {name} never name {required}"
+        );
     }
 }
 
 #[test]
 fn packages_stay_in_the_crates_that_hide_them() {
     for package in &metadata().packages {
-        let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+        let normal = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal);
         for dependency in normal.filter(|_| package.name.as_str() != "benches") {
             let kept = KEPT_IN.iter().find(|(name, _)| *name == dependency.name);
             let allowed = kept.is_none_or(|(_, crates)| crates.contains(&package.name.as_str()));
@@ -115,26 +157,37 @@ fn packages_stay_in_the_crates_that_hide_them() {
 
 /// Whether some source in the folder uses the package: a path begins with its name, outside comments.
 fn names(folder: &Path, package: &str) -> bool {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("read {}: {error}", folder.display()));
-    entries.map(|entry| entry.expect("an entry of the folder").path()).any(|path| {
-        if path.is_dir() {
-            return names(&path, package);
-        }
-        let is_source = path.extension().is_some_and(|extension| extension == "rs");
-        is_source && uses(&fs::read_to_string(&path).expect("a source is text"), package)
-    })
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("read {}: {error}", folder.display()));
+    entries
+        .map(|entry| entry.expect("an entry of the folder").path())
+        .any(|path| {
+            if path.is_dir() {
+                return names(&path, package);
+            }
+            let is_source = path.extension().is_some_and(|extension| extension == "rs");
+            is_source
+                && uses(
+                    &fs::read_to_string(&path).expect("a source is text"),
+                    package,
+                )
+        })
 }
 
 fn uses(source: &str, package: &str) -> bool {
     let start = format!("{package}::");
-    source.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
-        line.match_indices(&start).any(|(at, _)| {
-            // `image::` within `embed::image::` or `my_image::` is something else; `::image::` at a start is not.
-            let before = line[..at].trim_end_matches("::");
-            let path = before.len() < at && before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '>');
-            !path && !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+    source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .any(|line| {
+            line.match_indices(&start).any(|(at, _)| {
+                // `image::` within `embed::image::` or `my_image::` is something else; `::image::` at a start is not.
+                let before = line[..at].trim_end_matches("::");
+                let path = before.len() < at
+                    && before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '>');
+                !path && !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+            })
         })
-    })
 }
 
 #[test]

@@ -11,6 +11,7 @@ async function call(path, options = {}) {
   const answer = await fetch(path, { ...options, headers });
   if (answer.status === 401) {
     await askForKey();
+    if (!state.key) throw new Error("this server wants its API key: reload the page to give it");
     return call(path, options);
   }
   if (!answer.ok) {

@@ -43,8 +43,10 @@ pub(super) async fn post(
     app.node()?.collection(&name)?;
     let reader = Arc::clone(&app);
     let search = blocking(move || {
-        let picture =
-            body.media_type().starts_with("image/") || embed::image::sniff(&body.bytes).is_some();
+        let media_type = body.media_type();
+        let picture = media_type.starts_with("image/")
+            || media_type == "application/octet-stream"
+            || embed::image::sniff(&body.bytes).is_some();
         if picture {
             return Ok(Search {
                 image: Some(body.bytes.as_ref().into()),
