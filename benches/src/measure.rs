@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::report::Cell;
 
@@ -114,7 +115,7 @@ fn percentile_us(sorted_ns: &[u64], share: f64) -> f64 {
 /// Two sides that did the same work in turns.
 #[derive(Clone, Debug)]
 pub struct Pairs {
-    /// Seconds of either side for all the work, a pair per item.
+    /// CPU seconds of either side for all the work, one item per pair.
     seconds: Vec<[f64; 2]>,
     work: usize,
 }
@@ -129,7 +130,8 @@ pub struct Ratio {
 }
 
 /// Lets both sides do items `0..work`, `pairs` times. They take turns within a pair too, `chunk` items each, the one
-/// that begins changing: so a machine that drifts or is interrupted hits both alike.
+/// that begins changing: so a machine that drifts hits both alike. Time is CPU time of this thread, on which both sides
+/// do all their work: what other programs take in between belongs to neither.
 pub fn pairs(
     pairs: usize,
     work: usize,
@@ -143,12 +145,12 @@ pub fn pairs(
             let items = start..(start + chunk.max(1)).min(work);
             let begins = (turn + chunk_idx) % 2;
             for side in [begins, 1 - begins] {
-                let started = Instant::now();
+                let started = thread_cpu_seconds();
                 match side {
                     0 => first(items.clone()),
                     _ => second(items.clone()),
                 }
-                seconds[side] += started.elapsed().as_secs_f64();
+                seconds[side] += thread_cpu_seconds() - started;
             }
         }
         seconds
@@ -158,6 +160,11 @@ pub fn pairs(
         seconds: (0..pairs).map(&mut one_pair).collect(),
         work,
     }
+}
+
+fn thread_cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 impl Pairs {

@@ -69,13 +69,13 @@ pub fn run(args: &PicturesArgs) -> Result<Report> {
     );
     let columns = &["set", "pictures", "skipped", "seconds", "pictures/s"];
     let mut loads = Table::new("load, end to end, into a new collection", columns);
-    let mut absent = None;
+    let mut absent: Option<anyhow::Error> = None;
     for set in &args.sets {
         match measure(&target, set, &mut report, &mut loads, &mut classes) {
             Ok(()) => {}
             Err(error) if error.is::<Absent>() => {
                 report.remark(format!("skipped: {error}"));
-                absent = Some(error);
+                absent.get_or_insert(error);
             }
             Err(error) => return Err(error.context(format!("measure {set}"))),
         }

@@ -34,17 +34,26 @@ impl LocalGroup {
             .name("committer".into())
             .spawn(move || run(&engine, &receiver))
             .expect("the operating system starts a thread");
-        Self { sender: Some(sender), committer: Some(committer) }
+        Self {
+            sender: Some(sender),
+            committer: Some(committer),
+        }
     }
 }
 
 impl Proposer for LocalGroup {
     fn propose(&self, shares: Vec<Share>, done: Box<dyn FnOnce(Result<Committed>) + Send>) {
         let proposal = Proposal { shares, done };
-        let sender = self.sender.as_ref().expect("the committer runs until this is dropped");
+        let sender = self
+            .sender
+            .as_ref()
+            .expect("the committer runs until this is dropped");
         if let Err(unsent) = sender.send(proposal) {
             // The committer has panicked: a bug, and nothing can be written any more.
-            (unsent.0.done)(Err(Error::new(ErrorKind::Unavailable, "the committer has stopped; restart the server")));
+            (unsent.0.done)(Err(Error::new(
+                ErrorKind::Unavailable,
+                "the committer has stopped; restart the server",
+            )));
         }
     }
 }
@@ -73,7 +82,11 @@ fn run(engine: &Engine, receiver: &Receiver<Proposal>) {
 }
 
 fn count(proposal: &Proposal) -> usize {
-    proposal.shares.iter().map(|share| share.operations.len()).sum()
+    proposal
+        .shares
+        .iter()
+        .map(|share| share.operations.len())
+        .sum()
 }
 
 fn commit(engine: &Engine, proposals: Vec<Proposal>) {
@@ -82,12 +95,23 @@ fn commit(engine: &Engine, proposals: Vec<Proposal>) {
     let mut waiting = Vec::with_capacity(proposals.len());
     for proposal in proposals {
         for share in proposal.shares {
-            by_partition.entry(share.partition).or_default().extend(share.operations);
+            by_partition
+                .entry(share.partition)
+                .or_default()
+                .extend(share.operations);
         }
         waiting.push(proposal.done);
     }
-    let shares = by_partition.into_iter().map(|(partition, operations)| Share { partition, operations }).collect();
-    let outcome = engine.append(shares).and_then(|entries| engine.apply(entries));
+    let shares = by_partition
+        .into_iter()
+        .map(|(partition, operations)| Share {
+            partition,
+            operations,
+        })
+        .collect();
+    let outcome = engine
+        .append(shares)
+        .and_then(|entries| engine.apply(entries));
     let operation_id = engine.sequence();
     for done in waiting {
         done(match &outcome {

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use engine::filter::Filter;
 use engine::{
-    Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error, Operation, Partition, Point, PointId,
-    Result, Share, StorageStats,
+    Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error, Operation, Partition,
+    Point, PointId, Result, Share, StorageStats,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -60,7 +60,12 @@ impl Node {
         });
         let loader = Some(loader.map_err(|error| Error::io(&error, dir))?);
         let proposer = Box::new(LocalGroup::start(engine.clone()));
-        Ok(Self { proposer, loader, engine, ready })
+        Ok(Self {
+            proposer,
+            loader,
+            engine,
+            ready,
+        })
     }
 
     /// Whether every collection is loaded.
@@ -104,7 +109,11 @@ impl Node {
     /// # Errors
     ///
     /// As [`Engine::update_collection`].
-    pub fn update_collection(&self, name: &str, change: impl FnOnce(&mut CollectionConfig)) -> Result<()> {
+    pub fn update_collection(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CollectionConfig),
+    ) -> Result<()> {
         self.engine.update_collection(name, change)
     }
 
@@ -127,13 +136,24 @@ impl Node {
         let count = points.len();
         for (at, point) in points.iter_mut().enumerate() {
             collection.check(point).map_err(|error| {
-                let message = format!("item {} of {count} (id {}): {}", at + 1, point.id, error.message());
+                let message = format!(
+                    "item {} of {count} (id {}): {}",
+                    at + 1,
+                    point.id,
+                    error.message()
+                );
                 Error::new(error.kind(), message)
             })?;
         }
         let id = collection.id();
         let operations = points.into_iter().map(|point| {
-            (partition_of(id, &point.id), Operation::Upsert { collection: id, point })
+            (
+                partition_of(id, &point.id),
+                Operation::Upsert {
+                    collection: id,
+                    point,
+                },
+            )
         });
         self.write(operations, count)
     }
@@ -145,7 +165,11 @@ impl Node {
     /// As [`Self::collection`]; `StorageFull`.
     pub fn delete(&self, collection: &str, ids: &[PointId]) -> Result<Receipt> {
         let collection = self.collection(collection)?;
-        let present: Vec<PointId> = ids.iter().filter(|id| collection.contains(id)).cloned().collect();
+        let present: Vec<PointId> = ids
+            .iter()
+            .filter(|id| collection.contains(id))
+            .cloned()
+            .collect();
         self.delete_present(collection.id(), present)
     }
 
@@ -156,28 +180,55 @@ impl Node {
     /// As [`Self::delete`], and for a filter that cannot be evaluated.
     pub fn delete_by_filter(&self, collection: &str, filter: &Filter) -> Result<Receipt> {
         let collection = self.collection(collection)?;
-        let none = (engine::query::Selection::None, engine::query::VectorSelection::None);
+        let none = (
+            engine::query::Selection::None,
+            engine::query::VectorSelection::None,
+        );
         let page = collection.scroll(Some(filter), None, usize::MAX, &none.0, &none.1)?;
-        self.delete_present(collection.id(), page.points.into_iter().map(|record| record.id).collect())
+        self.delete_present(
+            collection.id(),
+            page.points.into_iter().map(|record| record.id).collect(),
+        )
     }
 
     fn delete_present(&self, collection: CollectionId, ids: Vec<PointId>) -> Result<Receipt> {
         let count = ids.len();
-        let operations = ids.into_iter().map(|id| (partition_of(collection, &id), Operation::Delete { collection, id }));
+        let operations = ids.into_iter().map(|id| {
+            (
+                partition_of(collection, &id),
+                Operation::Delete { collection, id },
+            )
+        });
         self.write(operations, count)
     }
 
-    fn write(&self, operations: impl Iterator<Item = (Partition, Operation)>, points: usize) -> Result<Receipt> {
+    fn write(
+        &self,
+        operations: impl Iterator<Item = (Partition, Operation)>,
+        points: usize,
+    ) -> Result<Receipt> {
         let mut shares: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
         for (partition, operation) in operations {
             shares.entry(partition).or_default().push(operation);
         }
         if shares.is_empty() {
-            return Ok(Receipt { operation_id: self.engine.sequence(), points: 0 });
+            return Ok(Receipt {
+                operation_id: self.engine.sequence(),
+                points: 0,
+            });
         }
-        let shares = shares.into_iter().map(|(partition, operations)| Share { partition, operations }).collect();
+        let shares = shares
+            .into_iter()
+            .map(|(partition, operations)| Share {
+                partition,
+                operations,
+            })
+            .collect();
         let committed = self.proposer.propose_and_wait(shares)?;
-        Ok(Receipt { operation_id: committed.operation_id, points })
+        Ok(Receipt {
+            operation_id: committed.operation_id,
+            points,
+        })
     }
 
     /// Bytes on disk and in memory.

@@ -36,7 +36,9 @@ impl Ring {
     pub fn new(nodes: impl IntoIterator<Item = NodeId>) -> Self {
         let mut places: Vec<(u64, NodeId)> = nodes
             .into_iter()
-            .flat_map(|node| (0..VIRTUAL_NODES).map(move |replica| (node_hash(node, replica), node)))
+            .flat_map(|node| {
+                (0..VIRTUAL_NODES).map(move |replica| (node_hash(node, replica), node))
+            })
             .collect();
         places.sort_unstable();
         places.dedup();
@@ -82,18 +84,28 @@ mod tests {
     }
 
     fn firsts(ring: &Ring) -> Vec<NodeId> {
-        Partition::all().map(|partition| ring.preference(partition, 1)[0]).collect()
+        Partition::all()
+            .map(|partition| ring.preference(partition, 1)[0])
+            .collect()
     }
 
     #[test]
     fn golden_partitions_do_not_change() {
         let check = |collection, id: PointId, expected| {
-            assert_eq!(partition_of(CollectionId(collection), &id), Partition(expected), "{collection} {id}");
+            assert_eq!(
+                partition_of(CollectionId(collection), &id),
+                Partition(expected),
+                "{collection} {id}"
+            );
         };
         check(1, PointId::Num(0), GOLDEN[0]);
         check(1, PointId::Num(1), GOLDEN[1]);
         check(2, PointId::Num(1), GOLDEN[2]);
-        check(1, "f39c70e6-2018-4bc6-9fa7-481538298572".parse().unwrap(), GOLDEN[3]);
+        check(
+            1,
+            "f39c70e6-2018-4bc6-9fa7-481538298572".parse().unwrap(),
+            GOLDEN[3],
+        );
         check(1, "a.jpg".parse().unwrap(), GOLDEN[4]);
     }
 
@@ -102,9 +114,15 @@ mod tests {
     #[test]
     fn golden_preferences_do_not_change() {
         let ring = Ring::new(nodes(5));
-        let first: Vec<u64> = (0..4).map(|p| ring.preference(Partition(p), 1)[0].0).collect();
+        let first: Vec<u64> = (0..4)
+            .map(|p| ring.preference(Partition(p), 1)[0].0)
+            .collect();
         assert_eq!(first, [5, 4, 5, 4]);
-        let all: Vec<u64> = ring.preference(Partition(7), 9).into_iter().map(|node| node.0).collect();
+        let all: Vec<u64> = ring
+            .preference(Partition(7), 9)
+            .into_iter()
+            .map(|node| node.0)
+            .collect();
         assert_eq!(all, [1, 2, 3, 4, 5]);
     }
 
@@ -121,7 +139,10 @@ mod tests {
             assert_eq!(unique.len(), 3);
         }
         assert!(Ring::default().preference(Partition(0), 3).is_empty());
-        assert_eq!(Ring::new([NodeId(9)]).preference(Partition(0), 3), [NodeId(9)]);
+        assert_eq!(
+            Ring::new([NodeId(9)]).preference(Partition(0), 3),
+            [NodeId(9)]
+        );
     }
 
     #[test]
@@ -139,6 +160,9 @@ mod tests {
         for id in 0..32_000 {
             counts[usize::from(partition_of(CollectionId(1), &PointId::Num(id)).0)] += 1;
         }
-        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (850..1150).contains(count)),
+            "{counts:?}"
+        );
     }
 }

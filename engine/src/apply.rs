@@ -23,7 +23,12 @@ pub(crate) fn put_entries(
         let mut touched: BTreeMap<CollectionId, ChangeRecord> = BTreeMap::new();
         for change in &entry.changes {
             let (collection, id, row) = match change {
-                Change::Upsert { collection, id, row, .. } => (*collection, id, Some(row)),
+                Change::Upsert {
+                    collection,
+                    id,
+                    row,
+                    ..
+                } => (*collection, id, Some(row)),
                 Change::Delete { collection, id } => (*collection, id, None),
             };
             if !exists(collection) {
@@ -36,13 +41,19 @@ pub(crate) fn put_entries(
                 None => read_row(store, entry.partition, collection, id)?,
             };
             if let Some(old) = old {
-                garbage.values.extend(old.owned().map(|value| (collection.0, value)));
+                garbage
+                    .values
+                    .extend(old.owned().map(|value| (collection.0, value)));
             }
             match row {
                 Some(row) => batch.put(Family::Points, &key, &codec::encode(row)),
                 None => batch.delete(Family::Points, &key),
             }
-            touched.entry(collection).or_default().ids.push((id.encode(), row.is_some()));
+            touched
+                .entry(collection)
+                .or_default()
+                .ids
+                .push((id.encode(), row.is_some()));
             pending.insert(key, row.cloned());
         }
         for (collection, record) in touched {
@@ -53,17 +64,33 @@ pub(crate) fn put_entries(
             );
         }
         if !garbage.values.is_empty() {
-            batch.put(Family::State, &key::garbage(entry.partition, entry.index), &codec::encode(&garbage));
+            batch.put(
+                Family::State,
+                &key::garbage(entry.partition, entry.index),
+                &codec::encode(&garbage),
+            );
         }
     }
     Ok(())
 }
 
 /// Removes the values that an entry brought for a collection that is gone.
-fn drop_values(batch: &mut Batch<'_>, entry: &Entry, collection: CollectionId, row: Option<&PointRow>) {
+fn drop_values(
+    batch: &mut Batch<'_>,
+    entry: &Entry,
+    collection: CollectionId,
+    row: Option<&PointRow>,
+) {
     for value in row.into_iter().flat_map(PointRow::owned) {
-        let family = if value.media { Family::Media } else { Family::Vectors };
-        batch.delete(family, &key::value(entry.partition, collection, value.index, value.ordinal));
+        let family = if value.media {
+            Family::Media
+        } else {
+            Family::Vectors
+        };
+        batch.delete(
+            family,
+            &key::value(entry.partition, collection, value.index, value.ordinal),
+        );
     }
 }
 

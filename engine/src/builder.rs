@@ -22,7 +22,10 @@ impl Builder {
             .name("segment-builder".into())
             .spawn(move || run(&receiver))
             .expect("the operating system starts a thread");
-        Self { sender: Some(sender), thread: Some(thread) }
+        Self {
+            sender: Some(sender),
+            thread: Some(thread),
+        }
     }
 
     /// Tells it that the collection's rows have changed.
@@ -63,11 +66,18 @@ fn run(receiver: &Receiver<Weak<Collection>>) {
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let now = Instant::now();
-        let due: Vec<CollectionId> =
-            waiting.iter().filter(|(_, (_, due))| *due <= now).map(|(id, _)| *id).collect();
+        let due: Vec<CollectionId> = waiting
+            .iter()
+            .filter(|(_, (_, due))| *due <= now)
+            .map(|(id, _)| *id)
+            .collect();
         for id in due {
-            let Some((collection, _)) = waiting.remove(&id) else { continue };
-            let Some(strong) = collection.upgrade() else { continue };
+            let Some((collection, _)) = waiting.remove(&id) else {
+                continue;
+            };
+            let Some(strong) = collection.upgrade() else {
+                continue;
+            };
             if let Some(wait) = step(&strong) {
                 note(&mut waiting, &collection, wait);
             }
@@ -75,7 +85,11 @@ fn run(receiver: &Receiver<Weak<Collection>>) {
     }
 }
 
-fn note(waiting: &mut HashMap<CollectionId, (Weak<Collection>, Instant)>, collection: &Weak<Collection>, wait: Duration) {
+fn note(
+    waiting: &mut HashMap<CollectionId, (Weak<Collection>, Instant)>,
+    collection: &Weak<Collection>,
+    wait: Duration,
+) {
     if let Some(strong) = collection.upgrade() {
         waiting.insert(strong.id(), (collection.clone(), Instant::now() + wait));
     }

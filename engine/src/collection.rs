@@ -66,7 +66,11 @@ pub(crate) struct Growing {
 
 impl Growing {
     fn new(uid: u64, config: &CollectionConfig) -> Self {
-        Self { segment: Segment::growing(uid, config), live: Vec::new(), live_count: 0 }
+        Self {
+            segment: Segment::growing(uid, config),
+            live: Vec::new(),
+            live_count: 0,
+        }
     }
 
     /// The live rows as a set; `None` if all are.
@@ -75,7 +79,10 @@ impl Growing {
     }
 
     fn live_bits(&self) -> BitSet {
-        let live = (0..).zip(&self.live).filter(|(_, live)| **live).map(|(offset, _)| offset);
+        let live = (0..)
+            .zip(&self.live)
+            .filter(|(_, live)| **live)
+            .map(|(offset, _)| offset);
         BitSet::from_offsets(self.live.len(), live)
     }
 }
@@ -112,7 +119,13 @@ pub struct SegmentInfo {
 
 impl Collection {
     /// An empty collection.
-    pub(crate) fn new(id: CollectionId, name: String, config: CollectionConfig, store: Arc<Store>, env: Env) -> Self {
+    pub(crate) fn new(
+        id: CollectionId,
+        name: String,
+        config: CollectionConfig,
+        store: Arc<Store>,
+        env: Env,
+    ) -> Self {
         let growing = Growing::new(0, &config);
         let state = State {
             ids: HashMap::new(),
@@ -122,7 +135,14 @@ impl Collection {
             last_write: Instant::now(),
             building: false,
         };
-        Self { id, name, store, env, config: ArcSwap::from_pointee(config), state: RwLock::new(state) }
+        Self {
+            id,
+            name,
+            store,
+            env,
+            config: ArcSwap::from_pointee(config),
+            state: RwLock::new(state),
+        }
     }
 
     /// A collection with the rows that the store has.
@@ -141,13 +161,18 @@ impl Collection {
         let mut rows: Vec<(PointId, PointRow)> = Vec::with_capacity(LOAD_ROWS);
         for partition in Partition::all() {
             let prefix = key::collection_prefix(partition, id);
-            collection.store.scan(Family::Points, &prefix, &[], |key, value| {
-                rows.push((PointId::decode(&key[key::POINT_PREFIX_BYTES..])?, codec::decode(value, "point row")?));
-                if rows.len() == LOAD_ROWS {
-                    collection.load_rows(partition, &mut rows)?;
-                }
-                Ok(Visit::Next)
-            })?;
+            collection
+                .store
+                .scan(Family::Points, &prefix, &[], |key, value| {
+                    rows.push((
+                        PointId::decode(&key[key::POINT_PREFIX_BYTES..])?,
+                        codec::decode(value, "point row")?,
+                    ));
+                    if rows.len() == LOAD_ROWS {
+                        collection.load_rows(partition, &mut rows)?;
+                    }
+                    Ok(Visit::Next)
+                })?;
             collection.load_rows(partition, &mut rows)?;
         }
         Ok(collection)
@@ -158,8 +183,9 @@ impl Collection {
         let config = self.config();
         let mut state = self.state.write();
         for ((id, row), vectors) in rows.drain(..).zip(vectors) {
-            check_vectors(&config, &vectors)
-                .map_err(|error| Error::corrupted(format!("point {id} of collection {}: {error}", self.name)))?;
+            check_vectors(&config, &vectors).map_err(|error| {
+                Error::corrupted(format!("point {id} of collection {}: {error}", self.name))
+            })?;
             state.upsert(id, row.version, partition, &vectors);
         }
         Ok(())
@@ -176,16 +202,31 @@ impl Collection {
         let mut owners: Vec<(usize, &str)> = Vec::new();
         let mut count = 0;
         for row in rows {
-            for reference in row.vectors.iter().filter(|reference| wanted(&reference.name)) {
-                keys.push(key::value(partition, self.id, reference.index, reference.ordinal));
+            for reference in row
+                .vectors
+                .iter()
+                .filter(|reference| wanted(&reference.name))
+            {
+                keys.push(key::value(
+                    partition,
+                    self.id,
+                    reference.index,
+                    reference.ordinal,
+                ));
                 owners.push((count, &reference.name));
             }
             count += 1;
         }
         let mut vectors = vec![BTreeMap::new(); count];
-        for ((row, name), value) in owners.into_iter().zip(self.store.get_many(Family::Vectors, &keys)?) {
+        for ((row, name), value) in owners
+            .into_iter()
+            .zip(self.store.get_many(Family::Vectors, &keys)?)
+        {
             let bytes = value.ok_or_else(|| {
-                Error::corrupted(format!("collection {}: a vector \"{name}\" is missing from the store", self.name))
+                Error::corrupted(format!(
+                    "collection {}: a vector \"{name}\" is missing from the store",
+                    self.name
+                ))
             })?;
             vectors[row].insert(name.to_owned(), decode_vector(&bytes)?);
         }
@@ -237,11 +278,19 @@ impl Collection {
     pub fn info(&self) -> CollectionInfo {
         let state = self.state.read();
         let growing = &state.growing;
-        let mut segments: Vec<SegmentInfo> =
-            state.frozen.iter().map(|frozen| segment_info(&frozen.segment, frozen.live_count)).collect();
+        let mut segments: Vec<SegmentInfo> = state
+            .frozen
+            .iter()
+            .map(|frozen| segment_info(&frozen.segment, frozen.live_count))
+            .collect();
         segments.push(segment_info(&growing.segment, growing.live_count));
         let mut vectors = BTreeMap::new();
-        for segment in state.frozen.iter().map(|frozen| &*frozen.segment).chain([&growing.segment]) {
+        for segment in state
+            .frozen
+            .iter()
+            .map(|frozen| &*frozen.segment)
+            .chain([&growing.segment])
+        {
             for (name, column) in &segment.dense {
                 *vectors.entry(name.clone()).or_default() += column.rows();
             }
@@ -249,7 +298,10 @@ impl Collection {
                 *vectors.entry(name.clone()).or_default() += column.rows();
             }
         }
-        let sealed = state.frozen.iter().filter(|frozen| frozen.segment.is_sealed());
+        let sealed = state
+            .frozen
+            .iter()
+            .filter(|frozen| frozen.segment.is_sealed());
         CollectionInfo {
             points: state.ids.len(),
             vectors,
@@ -282,9 +334,14 @@ impl Collection {
     ///
     /// `NotFound` without the point.
     pub fn media(&self, id: &PointId) -> Result<Vec<Media>> {
-        let missing = || Error::not_found(format!("collection {}: there is no point {id}", self.name));
-        let (_, partition) = self.locate(std::slice::from_ref(id)).pop().ok_or_else(missing)?;
-        let row = crate::apply::read_row(&self.store, partition, self.id, id)?.ok_or_else(missing)?;
+        let missing =
+            || Error::not_found(format!("collection {}: there is no point {id}", self.name));
+        let (_, partition) = self
+            .locate(std::slice::from_ref(id))
+            .pop()
+            .ok_or_else(missing)?;
+        let row =
+            crate::apply::read_row(&self.store, partition, self.id, id)?.ok_or_else(missing)?;
         let keys: Vec<Vec<u8>> = row
             .media
             .iter()
@@ -294,9 +351,15 @@ impl Collection {
             .iter()
             .zip(self.store.get_many(Family::Media, &keys)?)
             .map(|(reference, bytes)| {
-                let bytes = bytes.ok_or_else(|| Error::corrupted(format!("point {id}: its media are missing")))?;
+                let bytes = bytes.ok_or_else(|| {
+                    Error::corrupted(format!("point {id}: its media are missing"))
+                })?;
                 let content_type = reference.content_type.clone();
-                Ok(Media { kind: reference.kind()?, content_type, bytes: bytes.into() })
+                Ok(Media {
+                    kind: reference.kind()?,
+                    content_type,
+                    bytes: bytes.into(),
+                })
             })
             .collect()
     }
@@ -308,7 +371,10 @@ impl Collection {
     /// `InvalidInput` if there is no dense vector of this name.
     pub fn vector_rows(&self, name: &str) -> Result<Vec<(PointId, Vec<f32>)>> {
         if !self.config.load().vectors.contains_key(name) {
-            return Err(Error::invalid(format!("collection {}: there is no dense vector \"{name}\"", self.name)));
+            return Err(Error::invalid(format!(
+                "collection {}: there is no dense vector \"{name}\"",
+                self.name
+            )));
         }
         let state = self.state.read();
         let rows = state.ids.iter().filter_map(|(id, location)| {
@@ -323,15 +389,21 @@ impl Collection {
         let mut state = self.state.write();
         for (partition, change) in changes {
             match change {
-                Change::Upsert { id, row, vectors, .. } => {
-                    let vectors = vectors.expect("entries read back from the log are applied before collections load");
+                Change::Upsert {
+                    id, row, vectors, ..
+                } => {
+                    let vectors = vectors.expect(
+                        "entries read back from the log are applied before collections load",
+                    );
                     state.upsert(id, row.version, partition, &vectors);
                 }
                 Change::Delete { id, .. } => state.remove(&id),
             }
         }
         state.last_write = Instant::now();
-        if state.growing_size().rows >= policy::SEAL_ROWS || state.growing_size().bytes >= policy::SEAL_BYTES {
+        if state.growing_size().rows >= policy::SEAL_ROWS
+            || state.growing_size().bytes >= policy::SEAL_BYTES
+        {
             state.freeze(&self.config.load());
         }
     }
@@ -339,7 +411,9 @@ impl Collection {
     /// Seals and merges once if something is due. Searches and writes go on meanwhile.
     pub(crate) fn build_step(&self) -> Result<bool> {
         let config = self.config();
-        let Some((uid, sources)) = self.begin_build(&config) else { return Ok(false) };
+        let Some((uid, sources)) = self.begin_build(&config) else {
+            return Ok(false);
+        };
         let merged = merge(uid, &config, &sources);
         let mut state = self.state.write();
         state.building = false;
@@ -365,12 +439,18 @@ impl Collection {
             .iter()
             .map(|&at| {
                 let frozen = &state.frozen[at];
-                Source { segment: frozen.segment.clone(), live: frozen.live.clone() }
+                Source {
+                    segment: frozen.segment.clone(),
+                    live: frozen.live.clone(),
+                }
             })
             .collect();
         if plan.seal {
             let frozen = state.freeze(config);
-            sources.push(Source { segment: frozen.segment.clone(), live: frozen.live.clone() });
+            sources.push(Source {
+                segment: frozen.segment.clone(),
+                live: frozen.live.clone(),
+            });
         }
         state.building = true;
         Some((state.take_uid(), sources))
@@ -389,26 +469,47 @@ impl State {
             return &self.growing.segment;
         }
         let frozen = self.frozen.iter().find(|frozen| frozen.segment.uid == uid);
-        &frozen.expect("the table of ids names segments that are there").segment
+        &frozen
+            .expect("the table of ids names segments that are there")
+            .segment
     }
 
-    fn upsert(&mut self, id: PointId, version: u64, partition: Partition, vectors: &BTreeMap<String, Vector>) {
+    fn upsert(
+        &mut self,
+        id: PointId,
+        version: u64,
+        partition: Partition,
+        vectors: &BTreeMap<String, Vector>,
+    ) {
         self.remove(&id);
         let growing = &mut self.growing;
-        let offset = growing.segment.push(id.clone(), version, partition, vectors);
+        let offset = growing
+            .segment
+            .push(id.clone(), version, partition, vectors);
         growing.live.push(true);
         growing.live_count += 1;
-        self.ids.insert(id, Location { uid: growing.segment.uid, offset });
+        self.ids.insert(
+            id,
+            Location {
+                uid: growing.segment.uid,
+                offset,
+            },
+        );
     }
 
     fn remove(&mut self, id: &PointId) {
-        let Some(location) = self.ids.remove(id) else { return };
+        let Some(location) = self.ids.remove(id) else {
+            return;
+        };
         if location.uid == self.growing.segment.uid {
             self.growing.live[location.offset as usize] = false;
             self.growing.live_count -= 1;
             return;
         }
-        let frozen = self.frozen.iter_mut().find(|frozen| frozen.segment.uid == location.uid);
+        let frozen = self
+            .frozen
+            .iter_mut()
+            .find(|frozen| frozen.segment.uid == location.uid);
         let frozen = frozen.expect("the table of ids names segments that are there");
         Arc::make_mut(&mut frozen.live).remove(location.offset);
         frozen.live_count -= 1;
@@ -416,7 +517,11 @@ impl State {
 
     fn growing_size(&self) -> GrowingSize {
         let segment = &self.growing.segment;
-        GrowingSize { rows: segment.len(), bytes: segment.bytes(), idle: self.last_write.elapsed() }
+        GrowingSize {
+            rows: segment.len(),
+            bytes: segment.bytes(),
+            idle: self.last_write.elapsed(),
+        }
     }
 
     fn take_uid(&mut self) -> u64 {
@@ -430,7 +535,11 @@ impl State {
         let uid = self.take_uid();
         let full = std::mem::replace(&mut self.growing, Growing::new(uid, config));
         let live = Arc::new(full.live_bits());
-        self.frozen.push(Frozen { segment: Arc::new(full.segment), live, live_count: full.live_count });
+        self.frozen.push(Frozen {
+            segment: Arc::new(full.segment),
+            live,
+            live_count: full.live_count,
+        });
         self.frozen.last().expect("it was pushed just now")
     }
 
@@ -442,23 +551,41 @@ impl State {
             if let Some(location) = self.ids.get_mut(id)
                 && *location == (Location { uid, offset: old })
             {
-                *location = Location { uid: segment.uid, offset };
+                *location = Location {
+                    uid: segment.uid,
+                    offset,
+                };
                 live.insert(offset);
                 live_count += 1;
             }
         }
-        self.frozen.retain(|frozen| !sources.iter().any(|source| source.segment.uid == frozen.segment.uid));
+        self.frozen.retain(|frozen| {
+            !sources
+                .iter()
+                .any(|source| source.segment.uid == frozen.segment.uid)
+        });
         if live_count > 0 {
-            self.frozen.push(Frozen { segment: Arc::new(segment), live: Arc::new(live), live_count });
+            self.frozen.push(Frozen {
+                segment: Arc::new(segment),
+                live: Arc::new(live),
+                live_count,
+            });
         }
     }
 }
 
 fn segment_info(segment: &Segment, live: usize) -> SegmentInfo {
-    let dense = segment.dense.iter().map(|(name, column)| (name.clone(), column.structure()));
+    let dense = segment
+        .dense
+        .iter()
+        .map(|(name, column)| (name.clone(), column.structure()));
     let sparse = segment.sparse.keys().map(|name| (name.clone(), "sparse"));
     SegmentInfo {
-        state: if segment.is_sealed() { "sealed" } else { "growing" },
+        state: if segment.is_sealed() {
+            "sealed"
+        } else {
+            "growing"
+        },
         rows: segment.len(),
         live,
         structures: dense.chain(sparse).collect(),
@@ -470,7 +597,10 @@ fn check_vectors(config: &CollectionConfig, vectors: &BTreeMap<String, Vector>) 
     for (name, vector) in vectors {
         match vector {
             Vector::Dense(values) => {
-                let wanted = config.vectors.get(name).ok_or_else(|| unknown_vector(config, name, "dense"))?;
+                let wanted = config
+                    .vectors
+                    .get(name)
+                    .ok_or_else(|| unknown_vector(config, name, "dense"))?;
                 check_dense(name, values, wanted.dim)?;
             }
             Vector::Sparse(_) if config.sparse_vectors.contains_key(name) => {}
@@ -482,7 +612,11 @@ fn check_vectors(config: &CollectionConfig, vectors: &BTreeMap<String, Vector>) 
 
 /// Checks dim and finiteness.
 pub(crate) fn check_dense(name: &str, values: &[f32], dim: usize) -> Result<()> {
-    let which = if name.is_empty() { "Vector".to_owned() } else { format!("Vector \"{name}\"") };
+    let which = if name.is_empty() {
+        "Vector".to_owned()
+    } else {
+        format!("Vector \"{name}\"")
+    };
     if values.len() != dim {
         return Err(Error::invalid(format!(
             "{which} dimension error: expected dim: {dim}, got {}; give {dim} numbers",
@@ -500,12 +634,18 @@ pub(crate) fn check_dense(name: &str, values: &[f32], dim: usize) -> Result<()> 
 
 /// The error for a vector name that the collection does not have.
 pub(crate) fn unknown_vector(config: &CollectionConfig, name: &str, kind: &str) -> Error {
-    let known: Vec<String> =
-        config.vectors.keys().chain(config.sparse_vectors.keys()).map(|known| format!("\"{known}\"")).collect();
+    let known: Vec<String> = config
+        .vectors
+        .keys()
+        .chain(config.sparse_vectors.keys())
+        .map(|known| format!("\"{known}\""))
+        .collect();
     let hint = if known.is_empty() {
         "this collection has no vectors".to_owned()
     } else {
         format!("this collection has {}", known.join(", "))
     };
-    Error::invalid(format!("Wrong input: Not existing vector name error: there is no {kind} vector \"{name}\"; {hint}"))
+    Error::invalid(format!(
+        "Wrong input: Not existing vector name error: there is no {kind} vector \"{name}\"; {hint}"
+    ))
 }

@@ -90,7 +90,10 @@ pub struct MediaConfig {
 
 impl Default for MediaConfig {
     fn default() -> Self {
-        Self { keep: true, thumbnails: true }
+        Self {
+            keep: true,
+            thumbnails: true,
+        }
     }
 }
 
@@ -157,7 +160,10 @@ pub fn validate_collection_name(name: &str) -> Result<()> {
             name.len()
         )));
     }
-    if let Some(bad) = name.chars().find(|c| c.is_control() || matches!(c, '/' | '\\')) {
+    if let Some(bad) = name
+        .chars()
+        .find(|c| c.is_control() || matches!(c, '/' | '\\'))
+    {
         return Err(Error::invalid(format!(
             "collection name: the character {bad:?} is not allowed; leave out slashes and control characters"
         )));
@@ -176,7 +182,9 @@ mod metric_name {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metric, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -185,14 +193,19 @@ mod index_name {
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[allow(clippy::ref_option)]
-    pub fn serialize<S: Serializer>(kind: &Option<IndexKind>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(
+        kind: &Option<IndexKind>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match kind {
             Some(kind) => serializer.serialize_some(kind.name()),
             None => serializer.serialize_none(),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IndexKind>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<IndexKind>, D::Error> {
         Option::<String>::deserialize(deserializer)?
             .map(|name| name.parse().map_err(serde::de::Error::custom))
             .transpose()

@@ -95,7 +95,10 @@ impl Engine {
             broken: AtomicBool::new(false),
         };
         if !unapplied.is_empty() {
-            tracing::info!(entries = unapplied.len(), "replaying log entries that were durable but not applied");
+            tracing::info!(
+                entries = unapplied.len(),
+                "replaying log entries that were durable but not applied"
+            );
             engine.write_rows(&unapplied)?;
         }
         Ok(engine)
@@ -124,7 +127,13 @@ impl Engine {
             })
             .collect();
         for (name, id, config) in loading {
-            let loaded = Collection::load(id, name.clone(), config, self.store.clone(), self.env.clone());
+            let loaded = Collection::load(
+                id,
+                name.clone(),
+                config,
+                self.store.clone(),
+                self.env.clone(),
+            );
             let slot = match loaded {
                 Ok(collection) => {
                     let collection = Arc::new(collection);
@@ -146,7 +155,11 @@ impl Engine {
 
     /// Whether every collection is loaded or quarantined.
     pub fn is_loaded(&self) -> bool {
-        !self.collections.read().values().any(|slot| matches!(slot, Slot::Loading(..)))
+        !self
+            .collections
+            .read()
+            .values()
+            .any(|slot| matches!(slot, Slot::Loading(..)))
     }
 
     /// Names of all collections, ascending.
@@ -169,7 +182,9 @@ impl Engine {
             Some(Slot::Quarantined(_, reason)) => Err(Error::corrupted(format!(
                 "Collection `{name}` is quarantined, the others are served: {reason}; restore it from a snapshot or delete it"
             ))),
-            None => Err(Error::not_found(format!("Collection `{name}` doesn't exist!"))),
+            None => Err(Error::not_found(format!(
+                "Collection `{name}` doesn't exist!"
+            ))),
         }
     }
 
@@ -178,7 +193,11 @@ impl Engine {
     /// # Errors
     ///
     /// `Conflict` if there is one of this name, `InvalidInput` for settings that cannot be.
-    pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Arc<Collection>> {
+    pub fn create_collection(
+        &self,
+        name: &str,
+        config: CollectionConfig,
+    ) -> Result<Arc<Collection>> {
         validate_collection_name(name)?;
         config.validate()?;
         let _changing = self.changing.lock();
@@ -193,9 +212,19 @@ impl Engine {
             None => 1u32,
         };
         let mut batch = self.store.batch();
-        batch.put(Family::Meta, key::META_NEXT_COLLECTION, &codec::encode(&(next + 1)));
-        batch.put(Family::Meta, &key::meta_collection(name), &collection_record(CollectionId(next), &config)?);
-        self.store.write_synced(batch).context("create collection")?;
+        batch.put(
+            Family::Meta,
+            key::META_NEXT_COLLECTION,
+            &codec::encode(&(next + 1)),
+        );
+        batch.put(
+            Family::Meta,
+            &key::meta_collection(name),
+            &collection_record(CollectionId(next), &config)?,
+        );
+        self.store
+            .write_synced(batch)
+            .context("create collection")?;
         let collection = Collection::new(
             CollectionId(next),
             name.to_owned(),
@@ -204,7 +233,9 @@ impl Engine {
             self.env.clone(),
         );
         let collection = Arc::new(collection);
-        self.collections.write().insert(name.to_owned(), Slot::Ready(collection.clone()));
+        self.collections
+            .write()
+            .insert(name.to_owned(), Slot::Ready(collection.clone()));
         Ok(collection)
     }
 
@@ -213,7 +244,11 @@ impl Engine {
     /// # Errors
     ///
     /// `InvalidInput` if the change touches vectors or replaces an embedder that has been recorded.
-    pub fn update_collection(&self, name: &str, change: impl FnOnce(&mut CollectionConfig)) -> Result<()> {
+    pub fn update_collection(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CollectionConfig),
+    ) -> Result<()> {
         let _changing = self.changing.lock();
         let collection = self.collection(name)?;
         let old = collection.config();
@@ -234,8 +269,14 @@ impl Engine {
             }
         }
         let mut batch = self.store.batch();
-        batch.put(Family::Meta, &key::meta_collection(name), &collection_record(collection.id(), &config)?);
-        self.store.write_synced(batch).context("change collection")?;
+        batch.put(
+            Family::Meta,
+            &key::meta_collection(name),
+            &collection_record(collection.id(), &config)?,
+        );
+        self.store
+            .write_synced(batch)
+            .context("change collection")?;
         collection.set_config(config);
         Ok(())
     }
@@ -249,8 +290,15 @@ impl Engine {
         let _changing = self.changing.lock();
         // No entry of this collection is half applied while its rows go.
         let _applying = self.applying.lock();
-        let Some(id) = self.collections.read().get(name).map(Slot::id) else { return Ok(false) };
-        const FAMILIES: [Family; 4] = [Family::Points, Family::Vectors, Family::Media, Family::Changes];
+        let Some(id) = self.collections.read().get(name).map(Slot::id) else {
+            return Ok(false);
+        };
+        const FAMILIES: [Family; 4] = [
+            Family::Points,
+            Family::Vectors,
+            Family::Media,
+            Family::Changes,
+        ];
         let mut batch = self.store.batch();
         batch.delete(Family::Meta, &key::meta_collection(name));
         for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
@@ -259,7 +307,9 @@ impl Engine {
                 batch.delete_range(family, &prefix, &end);
             }
         }
-        self.store.write_synced_unreserved(batch).context("delete collection")?;
+        self.store
+            .write_synced_unreserved(batch)
+            .context("delete collection")?;
         self.collections.write().remove(name);
         for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
             for family in FAMILIES {
@@ -292,7 +342,8 @@ impl Engine {
     /// What RocksDB says. Nothing more is written then until a restart.
     pub fn apply(&self, entries: Vec<Entry>) -> Result<()> {
         let _applying = self.applying.lock();
-        self.write_rows(&entries).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
+        self.write_rows(&entries)
+            .inspect_err(|_| self.broken.store(true, Ordering::Release))?;
         let by_id: BTreeMap<CollectionId, Arc<Collection>> = self
             .collections
             .read()
@@ -305,8 +356,12 @@ impl Engine {
         let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
         for entry in entries {
             for change in entry.changes {
-                let (Change::Upsert { collection, .. } | Change::Delete { collection, .. }) = &change;
-                changes.entry(*collection).or_default().push((entry.partition, change));
+                let (Change::Upsert { collection, .. } | Change::Delete { collection, .. }) =
+                    &change;
+                changes
+                    .entry(*collection)
+                    .or_default()
+                    .push((entry.partition, change));
             }
         }
         for (id, changes) in changes {
@@ -336,36 +391,56 @@ impl Engine {
     /// Bytes on disk and in memory.
     pub fn storage_stats(&self) -> StorageStats {
         let memory = |slot: &Slot| match slot {
-            Slot::Ready(collection) => collection.info().segments.iter().map(|segment| segment.bytes).sum(),
+            Slot::Ready(collection) => collection
+                .info()
+                .segments
+                .iter()
+                .map(|segment| segment.bytes)
+                .sum(),
             Slot::Loading(..) | Slot::Quarantined(..) => 0,
         };
         let collections = self.collections.read();
         StorageStats {
             disk_bytes: self.store.disk_bytes(),
-            memory_bytes: collections.iter().map(|(name, slot)| (name.clone(), memory(slot))).collect(),
+            memory_bytes: collections
+                .iter()
+                .map(|(name, slot)| (name.clone(), memory(slot)))
+                .collect(),
         }
     }
 
     /// Reads every row and vector of every collection and compares them with what is in memory; answers what is wrong.
     pub fn check(&self) -> Vec<String> {
-        let slots: Vec<(String, Slot)> =
-            self.collections.read().iter().map(|(name, slot)| (name.clone(), slot.clone())).collect();
+        let slots: Vec<(String, Slot)> = self
+            .collections
+            .read()
+            .iter()
+            .map(|(name, slot)| (name.clone(), slot.clone()))
+            .collect();
         let mut problems = Vec::new();
         for (name, slot) in slots {
             match slot {
-                Slot::Quarantined(_, reason) => problems.push(format!("collection {name}: {reason}")),
+                Slot::Quarantined(_, reason) => {
+                    problems.push(format!("collection {name}: {reason}"))
+                }
                 Slot::Loading(..) => problems.push(format!("collection {name}: still loading")),
                 Slot::Ready(collection) => {
                     let config = (*collection.config()).clone();
-                    let read =
-                        Collection::load(collection.id(), name.clone(), config, self.store.clone(), self.env.clone());
+                    let read = Collection::load(
+                        collection.id(),
+                        name.clone(),
+                        config,
+                        self.store.clone(),
+                        self.env.clone(),
+                    );
                     match read {
                         Err(error) => problems.push(format!("collection {name}: {error}")),
-                        Ok(read) if read.info().points != collection.info().points => problems.push(format!(
-                            "collection {name}: {} points on disk, {} in memory",
-                            read.info().points,
-                            collection.info().points
-                        )),
+                        Ok(read) if read.info().points != collection.info().points => problems
+                            .push(format!(
+                                "collection {name}: {} points on disk, {} in memory",
+                                read.info().points,
+                                collection.info().points
+                            )),
                         Ok(_) => {}
                     }
                 }
@@ -402,6 +477,10 @@ fn read_collection(name: &str, value: &[u8]) -> Result<Slot> {
 }
 
 fn collection_record(id: CollectionId, config: &CollectionConfig) -> Result<Vec<u8>> {
-    let config_json = serde_json::to_vec(config).map_err(|error| Error::invalid(format!("settings: {error}")))?;
-    Ok(codec::encode(&CollectionRecord { id: id.0, config_json }))
+    let config_json =
+        serde_json::to_vec(config).map_err(|error| Error::invalid(format!("settings: {error}")))?;
+    Ok(codec::encode(&CollectionRecord {
+        id: id.0,
+        config_json,
+    }))
 }

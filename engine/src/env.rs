@@ -16,7 +16,9 @@ impl Env {
     /// The machine's clock and a seed of the operating system.
     pub fn system() -> Self {
         let now_ms = || {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         };
         Self::new(now_ms, RandomState::new().hash_one(0))
@@ -24,7 +26,10 @@ impl Env {
 
     /// A clock and a seed of the caller's.
     pub fn new(now_ms: impl Fn() -> u64 + Send + Sync + 'static, seed: u64) -> Self {
-        Self { now_ms: Arc::new(now_ms), random: Arc::new(AtomicU64::new(seed)) }
+        Self {
+            now_ms: Arc::new(now_ms),
+            random: Arc::new(AtomicU64::new(seed)),
+        }
     }
 
     /// Milliseconds since 1970.
@@ -34,7 +39,9 @@ impl Env {
 
     /// The next of a stream of random numbers (SplitMix64, Steele et al. 2014).
     pub fn random(&self) -> u64 {
-        let mut z = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let mut z = self
+            .random
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)

@@ -36,7 +36,11 @@ pub struct Error {
 impl Error {
     /// An error of `kind`; `message` says what, where and how to mend.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), context: Vec::new() }
+        Self {
+            kind,
+            message: message.into(),
+            context: Vec::new(),
+        }
     }
 
     /// Shorthand for [`ErrorKind::InvalidInput`].

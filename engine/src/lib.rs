@@ -50,7 +50,8 @@ mod storage;
 
 pub use collection::{Collection, CollectionInfo, SegmentInfo};
 pub use config::{
-    CollectionConfig, DIM_MAX, EmbedderConfig, MediaConfig, SparseVectorConfig, VectorConfig, validate_collection_name,
+    CollectionConfig, DIM_MAX, EmbedderConfig, MediaConfig, SparseVectorConfig, VectorConfig,
+    validate_collection_name,
 };
 pub use engine::{Engine, EngineOptions, StorageStats};
 pub use env::Env;

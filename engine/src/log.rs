@@ -8,7 +8,8 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::point::{Point, PointId, Vector};
 use crate::storage::record::{
-    GarbageList, LogEntry, LogOperation, MediaRef, PartitionState, PointRow, VectorRef, encode_vector,
+    GarbageList, LogEntry, LogOperation, MediaRef, PartitionState, PointRow, VectorRef,
+    encode_vector,
 };
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, PARTITIONS, Partition};
@@ -65,8 +66,16 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) enum Change {
     /// The row and, unless the entry was read back from disk, the vectors themselves.
-    Upsert { collection: CollectionId, id: PointId, row: PointRow, vectors: Option<BTreeMap<String, Vector>> },
-    Delete { collection: CollectionId, id: PointId },
+    Upsert {
+        collection: CollectionId,
+        id: PointId,
+        row: PointRow,
+        vectors: Option<BTreeMap<String, Vector>>,
+    },
+    Delete {
+        collection: CollectionId,
+        id: PointId,
+    },
 }
 
 /// How many applied entries a partition keeps before it purges half of them.
@@ -96,26 +105,41 @@ impl Log {
             }
             position.last = position.state.applied;
             let from = key::log(partition, position.state.applied + 1);
-            store.scan(Family::Log, &key::log_prefix(partition), &from, |key, value| {
-                let entry: LogEntry = codec::decode(value, "log entry")?;
-                entry.verify()?;
-                let index = key::last_index(key)?;
-                if index != position.last + 1 {
-                    return Err(Error::corrupted(format!(
-                        "log of partition {}: entry {index} follows {}",
-                        partition.0, position.last
-                    )));
-                }
-                position.last = index;
-                unapplied.push(read_entry(partition, index, entry)?);
-                Ok(Visit::Next)
-            })?;
+            store.scan(
+                Family::Log,
+                &key::log_prefix(partition),
+                &from,
+                |key, value| {
+                    let entry: LogEntry = codec::decode(value, "log entry")?;
+                    entry.verify()?;
+                    let index = key::last_index(key)?;
+                    if index != position.last + 1 {
+                        return Err(Error::corrupted(format!(
+                            "log of partition {}: entry {index} follows {}",
+                            partition.0, position.last
+                        )));
+                    }
+                    position.last = index;
+                    unapplied.push(read_entry(partition, index, entry)?);
+                    Ok(Visit::Next)
+                },
+            )?;
         }
-        Ok((Self { positions: Mutex::new(positions) }, unapplied))
+        Ok((
+            Self {
+                positions: Mutex::new(positions),
+            },
+            unapplied,
+        ))
     }
 
     /// Writes one entry per share, with their vectors and media, in one durable batch.
-    pub(crate) fn append(&self, store: &Store, env: &Env, shares: Vec<Share>) -> Result<Vec<Entry>> {
+    pub(crate) fn append(
+        &self,
+        store: &Store,
+        env: &Env,
+        shares: Vec<Share>,
+    ) -> Result<Vec<Entry>> {
         let mut positions = self.positions.lock();
         let mut lasts: Vec<u64> = positions.iter().map(|position| position.last).collect();
         let mut batch = store.batch();
@@ -156,7 +180,11 @@ impl Log {
             state.applied = entry.index;
         }
         for (partition, state) in states {
-            batch.put(Family::State, &key::state_applied(partition), &codec::encode(&state));
+            batch.put(
+                Family::State,
+                &key::state_applied(partition),
+                &codec::encode(&state),
+            );
         }
     }
 
@@ -179,7 +207,14 @@ impl Log {
                 continue;
             }
             let purged = state.applied - KEPT_ENTRIES / 2;
-            purge_partition(store, partition, PartitionState { applied: state.applied, purged })?;
+            purge_partition(
+                store,
+                partition,
+                PartitionState {
+                    applied: state.applied,
+                    purged,
+                },
+            )?;
             state.purged = purged;
         }
         Ok(())
@@ -188,20 +223,45 @@ impl Log {
 
 fn purge_partition(store: &Store, partition: Partition, state: PartitionState) -> Result<()> {
     let mut batch = store.batch();
-    batch.delete_range(Family::Log, &key::log_prefix(partition), &key::log(partition, state.purged + 1));
-    store.scan(Family::State, &key::garbage_prefix(partition), &[], |key, value| {
-        if key::last_index(key)? > state.purged {
-            return Ok(Visit::Stop);
-        }
-        let list: GarbageList = codec::decode(value, "garbage list")?;
-        for (collection, garbage) in list.values {
-            let family = if garbage.media { Family::Media } else { Family::Vectors };
-            batch.delete(family, &key::value(partition, CollectionId(collection), garbage.index, garbage.ordinal));
-        }
-        batch.delete(Family::State, key);
-        Ok(Visit::Next)
-    })?;
-    batch.put(Family::State, &key::state_applied(partition), &codec::encode(&state));
+    batch.delete_range(
+        Family::Log,
+        &key::log_prefix(partition),
+        &key::log(partition, state.purged + 1),
+    );
+    store.scan(
+        Family::State,
+        &key::garbage_prefix(partition),
+        &[],
+        |key, value| {
+            if key::last_index(key)? > state.purged {
+                return Ok(Visit::Stop);
+            }
+            let list: GarbageList = codec::decode(value, "garbage list")?;
+            for (collection, garbage) in list.values {
+                let family = if garbage.media {
+                    Family::Media
+                } else {
+                    Family::Vectors
+                };
+                batch.delete(
+                    family,
+                    &key::value(
+                        partition,
+                        CollectionId(collection),
+                        garbage.index,
+                        garbage.ordinal,
+                    ),
+                );
+            }
+            batch.delete(Family::State, key);
+            Ok(Visit::Next)
+        },
+    )?;
+    batch.put(
+        Family::State,
+        &key::state_applied(partition),
+        &codec::encode(&state),
+    );
     store.write(batch)
 }
 
@@ -213,10 +273,14 @@ fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) ->
     for operation in share.operations {
         match operation {
             Operation::Upsert { collection, point } => {
-                let mut row = PointRow { version: index, ..PointRow::default() };
+                let mut row = PointRow {
+                    version: index,
+                    ..PointRow::default()
+                };
                 if !point.payload.is_empty() {
-                    row.payload = serde_json::to_vec(&point.payload)
-                        .map_err(|error| Error::invalid(format!("payload of point {}: {error}", point.id)))?;
+                    row.payload = serde_json::to_vec(&point.payload).map_err(|error| {
+                        Error::invalid(format!("payload of point {}: {error}", point.id))
+                    })?;
                 }
                 for (name, vector) in &point.vectors {
                     batch.put(
@@ -224,12 +288,25 @@ fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) ->
                         &key::value(partition, collection, index, ordinal),
                         &encode_vector(vector),
                     );
-                    row.vectors.push(VectorRef { name: name.clone(), index, ordinal });
+                    row.vectors.push(VectorRef {
+                        name: name.clone(),
+                        index,
+                        ordinal,
+                    });
                     ordinal += 1;
                 }
                 for media in &point.media {
-                    batch.put(Family::Media, &key::value(partition, collection, index, ordinal), &media.bytes);
-                    row.media.push(MediaRef::new(media.kind, media.content_type.clone(), index, ordinal));
+                    batch.put(
+                        Family::Media,
+                        &key::value(partition, collection, index, ordinal),
+                        &media.bytes,
+                    );
+                    row.media.push(MediaRef::new(
+                        media.kind,
+                        media.content_type.clone(),
+                        index,
+                        ordinal,
+                    ));
                     ordinal += 1;
                 }
                 operations.push(LogOperation::Upsert {
@@ -237,16 +314,32 @@ fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) ->
                     id: point.id.encode(),
                     row: row.clone(),
                 });
-                changes.push(Change::Upsert { collection, id: point.id, row, vectors: Some(point.vectors) });
+                changes.push(Change::Upsert {
+                    collection,
+                    id: point.id,
+                    row,
+                    vectors: Some(point.vectors),
+                });
             }
             Operation::Delete { collection, id } => {
-                operations.push(LogOperation::Delete { collection: collection.0, id: id.encode() });
+                operations.push(LogOperation::Delete {
+                    collection: collection.0,
+                    id: id.encode(),
+                });
                 changes.push(Change::Delete { collection, id });
             }
         }
     }
-    batch.put(Family::Log, &key::log(partition, index), &codec::encode(&LogEntry::new(TERM, now_ms, operations)));
-    Ok(Entry { partition, index, changes })
+    batch.put(
+        Family::Log,
+        &key::log(partition, index),
+        &codec::encode(&LogEntry::new(TERM, now_ms, operations)),
+    );
+    Ok(Entry {
+        partition,
+        index,
+        changes,
+    })
 }
 
 fn read_entry(partition: Partition, index: u64, entry: LogEntry) -> Result<Entry> {
@@ -254,16 +347,25 @@ fn read_entry(partition: Partition, index: u64, entry: LogEntry) -> Result<Entry
         .operations
         .into_iter()
         .map(|operation| match operation {
-            LogOperation::Upsert { collection, id, row } => Ok(Change::Upsert {
+            LogOperation::Upsert {
+                collection,
+                id,
+                row,
+            } => Ok(Change::Upsert {
                 collection: CollectionId(collection),
                 id: PointId::decode(&id)?,
                 row,
                 vectors: None,
             }),
-            LogOperation::Delete { collection, id } => {
-                Ok(Change::Delete { collection: CollectionId(collection), id: PointId::decode(&id)? })
-            }
+            LogOperation::Delete { collection, id } => Ok(Change::Delete {
+                collection: CollectionId(collection),
+                id: PointId::decode(&id)?,
+            }),
         })
         .collect::<Result<_>>()?;
-    Ok(Entry { partition, index, changes })
+    Ok(Entry {
+        partition,
+        index,
+        changes,
+    })
 }

@@ -68,8 +68,12 @@ impl PointId {
         let bad = || Error::corrupted(format!("point id: {} bytes are no id", bytes.len()));
         let (&tag, rest) = bytes.split_first().ok_or_else(bad)?;
         match tag {
-            TAG_NUM => Ok(Self::Num(u64::from_be_bytes(rest.try_into().map_err(|_| bad())?))),
-            TAG_UUID => Ok(Self::Uuid(u128::from_be_bytes(rest.try_into().map_err(|_| bad())?))),
+            TAG_NUM => Ok(Self::Num(u64::from_be_bytes(
+                rest.try_into().map_err(|_| bad())?,
+            ))),
+            TAG_UUID => Ok(Self::Uuid(u128::from_be_bytes(
+                rest.try_into().map_err(|_| bad())?,
+            ))),
             TAG_STR => {
                 let text = std::str::from_utf8(rest).map_err(|_| bad())?;
                 Ok(Self::Str(text.into()))
@@ -95,7 +99,9 @@ impl FromStr for PointId {
     /// Reads a string id: a UUID in any of its forms, else a free string. A string of digits stays a string: numbers are numbers in JSON.
     fn from_str(text: &str) -> Result<Self> {
         if text.is_empty() {
-            return Err(Error::invalid("point id: the string is empty; give at least one byte"));
+            return Err(Error::invalid(
+                "point id: the string is empty; give at least one byte",
+            ));
         }
         if text.len() > STRING_ID_BYTES_MAX {
             return Err(Error::invalid(format!(
@@ -164,7 +170,10 @@ impl SparseVector {
 
     /// Index and value, ascending by index.
     pub fn iter(&self) -> impl Iterator<Item = (u32, f32)> + '_ {
-        self.indices.iter().copied().zip(self.values.iter().copied())
+        self.indices
+            .iter()
+            .copied()
+            .zip(self.values.iter().copied())
     }
 }
 
@@ -258,7 +267,11 @@ mod tests {
         assert_eq!(plain.to_string(), "f39c70e6-2018-4bc6-9fa7-481538298572");
         assert_eq!("17".parse::<PointId>().unwrap(), PointId::Str("17".into()));
         assert!("".parse::<PointId>().is_err());
-        assert!("x".repeat(STRING_ID_BYTES_MAX + 1).parse::<PointId>().is_err());
+        assert!(
+            "x".repeat(STRING_ID_BYTES_MAX + 1)
+                .parse::<PointId>()
+                .is_err()
+        );
     }
 
     #[test]

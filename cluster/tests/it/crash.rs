@@ -21,12 +21,18 @@ const BATCH: u64 = 25;
 /// Not a test by itself: the body of the child.
 #[test]
 fn child() {
-    let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
+    let Some(folder) = std::env::var_os(CHILD_FOLDER) else {
+        return;
+    };
     let node = open(Path::new(&folder));
     if node.collections().is_empty() {
-        node.create_collection("c", dense(8, Metric::L2, None)).unwrap();
+        node.create_collection("c", dense(8, Metric::L2, None))
+            .unwrap();
     }
-    let serial: u64 = std::env::var("VECINO_CRASH_SERIAL").unwrap().parse().unwrap();
+    let serial: u64 = std::env::var("VECINO_CRASH_SERIAL")
+        .unwrap()
+        .parse()
+        .unwrap();
     let mut random = Random(serial);
     let mut out = std::io::stdout();
     for serial in serial.. {
@@ -37,10 +43,17 @@ fn child() {
         // The intention goes first, so that an unacknowledged write may be seen or not.
         if serial % 4 == 0 {
             writeln!(out, "begin {serial} delete {told}").unwrap();
-            node.delete("c", &ids.iter().map(|id| PointId::Num(*id)).collect::<Vec<_>>()).unwrap();
+            node.delete(
+                "c",
+                &ids.iter().map(|id| PointId::Num(*id)).collect::<Vec<_>>(),
+            )
+            .unwrap();
         } else {
             writeln!(out, "begin {serial} write {told}").unwrap();
-            let points = ids.iter().map(|id| point(*id, &[serial as f32; 8], json!({"serial": serial}))).collect();
+            let points = ids
+                .iter()
+                .map(|id| point(*id, &[serial as f32; 8], json!({"serial": serial})))
+                .collect();
             node.upsert("c", points).unwrap();
         }
         writeln!(out, "done {serial}").unwrap();
@@ -81,7 +94,9 @@ fn twenty_kills_lose_nothing_that_was_acknowledged() {
             }
         }
         let living = |map: &BTreeMap<u64, Option<u64>>| -> BTreeMap<u64, u64> {
-            map.iter().filter_map(|(id, serial)| Some((*id, (*serial)?))).collect()
+            map.iter()
+                .filter_map(|(id, serial)| Some((*id, (*serial)?)))
+                .collect()
         };
         if held == living(&with_unsure) {
             expected = with_unsure;
@@ -107,16 +122,28 @@ fn run_child(dir: &Path, serial: u64, acknowledgements: u64) -> Vec<Told> {
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         // The harness writes the test's name in front of its first line.
-        let from = line.find("begin ").or_else(|| line.find("done ")).unwrap_or(line.len());
+        let from = line
+            .find("begin ")
+            .or_else(|| line.find("done "))
+            .unwrap_or(line.len());
         let words: Vec<&str> = line[from..].split(' ').collect();
         match words[..] {
             ["begin", serial, what, ids] => {
                 // A line that the kill has cut is no intention that we could know.
                 let ids = ids.split(',').filter_map(|id| id.parse().ok()).collect();
                 let serial = serial.parse().unwrap();
-                writes.push(Told { serial, delete: what == "delete", ids, done: false });
+                writes.push(Told {
+                    serial,
+                    delete: what == "delete",
+                    ids,
+                    done: false,
+                });
             }
-            ["done", serial] if writes.last().is_some_and(|write| write.serial.to_string() == serial) => {
+            ["done", serial]
+                if writes
+                    .last()
+                    .is_some_and(|write| write.serial.to_string() == serial) =>
+            {
                 writes.last_mut().unwrap().done = true;
                 acknowledged += 1;
                 if acknowledged == acknowledgements && !killed {
@@ -138,17 +165,37 @@ fn read_back(dir: &Path) -> BTreeMap<u64, u64> {
     let node = open(dir);
     assert_eq!(node.check(), Vec::<String>::new());
     let collection = node.collection("c").unwrap();
-    let memory: BTreeMap<PointId, Vec<f32>> = collection.vector_rows("").unwrap().into_iter().collect();
-    let page = collection.scroll(None, None, usize::MAX, &Selection::All, &VectorSelection::All).unwrap();
+    let memory: BTreeMap<PointId, Vec<f32>> =
+        collection.vector_rows("").unwrap().into_iter().collect();
+    let page = collection
+        .scroll(
+            None,
+            None,
+            usize::MAX,
+            &Selection::All,
+            &VectorSelection::All,
+        )
+        .unwrap();
     assert_eq!(page.points.len(), memory.len());
     page.points
         .into_iter()
         .map(|record| {
             let serial = record.payload.unwrap()["serial"].as_u64().unwrap();
             let stored = Vector::Dense(vec![serial as f32; 8]);
-            assert_eq!(record.vectors.unwrap()[""], stored, "payload and vector of {} differ", record.id);
-            assert_eq!(memory[&record.id], [serial as f32; 8], "memory and disk of {} differ", record.id);
-            let PointId::Num(id) = record.id else { panic!("ids are numbers") };
+            assert_eq!(
+                record.vectors.unwrap()[""],
+                stored,
+                "payload and vector of {} differ",
+                record.id
+            );
+            assert_eq!(
+                memory[&record.id], [serial as f32; 8],
+                "memory and disk of {} differ",
+                record.id
+            );
+            let PointId::Num(id) = record.id else {
+                panic!("ids are numbers")
+            };
             (id, serial)
         })
         .collect()

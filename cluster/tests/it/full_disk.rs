@@ -37,11 +37,20 @@ fn a_full_disk_refuses_writes_and_reads_go_on() {
     };
     let folder = disk.0.path().join("data");
     let node = open(&folder);
-    node.create_collection("c", dense(64, Metric::L2, None)).unwrap();
+    node.create_collection("c", dense(64, Metric::L2, None))
+        .unwrap();
     let filler = "x".repeat(20_000);
     let mut acknowledged = 0u64;
     let error = loop {
-        let points = (0..50).map(|at| point(acknowledged + at, &[at as f32; 64], json!({"filler": filler}))).collect();
+        let points = (0..50)
+            .map(|at| {
+                point(
+                    acknowledged + at,
+                    &[at as f32; 64],
+                    json!({"filler": filler}),
+                )
+            })
+            .collect();
         match node.upsert("c", points) {
             Ok(_) => acknowledged += 50,
             Err(error) => break error,
@@ -56,10 +65,14 @@ fn a_full_disk_refuses_writes_and_reads_go_on() {
     drop(collection);
     drop(node);
     let node = open(&folder);
-    assert_eq!(node.collection("c").unwrap().count(None).unwrap() as u64, acknowledged);
+    assert_eq!(
+        node.collection("c").unwrap().count(None).unwrap() as u64,
+        acknowledged
+    );
     // Deleting the collection makes room, and writes come back.
     assert!(node.drop_collection("c").unwrap());
-    node.create_collection("d", dense(1, Metric::L2, None)).unwrap();
+    node.create_collection("d", dense(1, Metric::L2, None))
+        .unwrap();
     node.upsert("d", vec![point(1, &[1.0], json!({}))]).unwrap();
     assert!(node.collection("d").unwrap().contains(&PointId::Num(1)));
 }

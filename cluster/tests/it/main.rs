@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cluster::engine::{
-    CollectionConfig, IndexKind, Metric, Payload, Point, PointId, SparseVector, SparseVectorConfig, Vector,
-    VectorConfig,
+    CollectionConfig, IndexKind, Metric, Payload, Point, PointId, SparseVector, SparseVectorConfig,
+    Vector, VectorConfig,
 };
 use cluster::{Node, NodeOptions};
 
@@ -25,14 +25,18 @@ fn open(dir: &Path) -> Node {
 /// One unnamed dense vector.
 fn dense(dim: usize, metric: Metric, index: Option<IndexKind>) -> CollectionConfig {
     let mut config = CollectionConfig::default();
-    config.vectors.insert(String::new(), VectorConfig { dim, metric, index });
+    config
+        .vectors
+        .insert(String::new(), VectorConfig { dim, metric, index });
     config
 }
 
 /// The unnamed dense vector and a sparse one named `words`, with IDF.
 fn hybrid(dim: usize) -> CollectionConfig {
     let mut config = dense(dim, Metric::Cosine, None);
-    config.sparse_vectors.insert("words".into(), SparseVectorConfig { idf: true });
+    config
+        .sparse_vectors
+        .insert("words".into(), SparseVectorConfig { idf: true });
     config
 }
 
@@ -82,7 +86,10 @@ impl Random {
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let since = std::time::Instant::now();
     while !holds() {
-        assert!(since.elapsed().as_secs() < 60, "{what} did not come about within a minute");
+        assert!(
+            since.elapsed().as_secs() < 60,
+            "{what} did not come about within a minute"
+        );
         std::thread::yield_now();
     }
 }

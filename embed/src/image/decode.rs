@@ -163,6 +163,10 @@ fn decode_known(
     limits: &DecodeLimits,
 ) -> Result<Picture, DecodeError> {
     let explain = |error| explain_failure(error, format, bytes.len());
+    // The PNG decoder takes memory for a row before it tells the size.
+    if let Some(size) = png_size(bytes).filter(|_| format == Format::Png) {
+        check_size(size, 1, format, limits)?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.of_decoder());
     let mut memory = image::Limits::default();
     memory.max_alloc = Some(limits.memory_bytes_max);
@@ -186,6 +190,15 @@ fn decode_known(
         format,
         stored_size,
     })
+}
+
+/// Width and height in the header chunk, which comes first.
+fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let side = |at: usize| {
+        let bytes = bytes.get(at..at + 4)?;
+        Some(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    };
+    (bytes.get(12..16)? == b"IHDR").then_some((side(16)?, side(20)?))
 }
 
 fn check_size(

@@ -157,6 +157,7 @@ impl Inverted {
     }
 
     /// The sum of the inverse document frequencies of a query's terms, those that occur nowhere included.
+    #[allow(dead_code, reason = "only the example asks for it")]
     pub fn idf_sum(&self, query: &SparseVector) -> f32 {
         query.indices.iter().map(|&index| self.idf(index)).sum()
     }

@@ -118,13 +118,13 @@ fn meanings_are_near() {
             .sum::<f32>()
     };
     assert!(
-        near(0, 1) > near(0, 2) + 0.2,
+        near(0, 1) > near(0, 2) + 0.1,
         "{} {}",
         near(0, 1),
         near(0, 2)
     );
     assert!(
-        near(2, 3) > near(1, 3) + 0.2,
+        near(2, 3) > near(1, 3) + 0.1,
         "{} {}",
         near(2, 3),
         near(1, 3)

@@ -11,7 +11,8 @@ use super::fusion::{FusionList, fuse};
 use super::list::ordered;
 use super::matching::matching;
 use super::{
-    Answer, Explain, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint, SegmentExplain,
+    Answer, Explain, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint,
+    SegmentExplain,
 };
 use crate::Partition;
 use crate::collection::{Collection, State, check_dense, unknown_vector};
@@ -39,8 +40,10 @@ impl Collection {
             let from = query.offset.min(candidates.len());
             candidates.drain(..from);
             candidates.truncate(query.limit);
-            let located: Vec<(PointId, Partition)> =
-                candidates.iter().filter_map(|candidate| locate(&state, &candidate.id)).collect();
+            let located: Vec<(PointId, Partition)> = candidates
+                .iter()
+                .filter_map(|candidate| locate(&state, &candidate.id))
+                .collect();
             (candidates, located)
         };
         trace.stage("search");
@@ -62,7 +65,10 @@ impl Collection {
             })
             .collect();
         trace.stage("fetch");
-        Ok(Answer { points, explain: trace.finish(query) })
+        Ok(Answer {
+            points,
+            explain: trace.finish(query),
+        })
     }
 }
 
@@ -85,7 +91,12 @@ struct Candidate {
 
 impl Candidate {
     fn new(id: PointId, score: f32) -> Self {
-        Self { id, score, order_value: None, parts: Vec::new() }
+        Self {
+            id,
+            score,
+            order_value: None,
+            parts: Vec::new(),
+        }
     }
 }
 
@@ -97,7 +108,9 @@ fn prepare<'q>(
     trace: &mut Trace,
 ) -> Result<Prepared<'q>> {
     if depth > PREFETCH_DEPTH_MAX {
-        return Err(Error::invalid(format!("prefetch: nested deeper than {PREFETCH_DEPTH_MAX}; flatten it")));
+        return Err(Error::invalid(format!(
+            "prefetch: nested deeper than {PREFETCH_DEPTH_MAX}; flatten it"
+        )));
     }
     if let QueryKind::Fusion(fusion) = &query.kind {
         fusion.validate(query.prefetch.len())?;
@@ -116,7 +129,9 @@ fn prepare<'q>(
         (None, parent) => parent.cloned(),
     };
     let ordered = match &query.kind {
-        QueryKind::OrderBy(order) => ordered(collection, order, query.filter.as_ref(), needed(query))?,
+        QueryKind::OrderBy(order) => {
+            ordered(collection, order, query.filter.as_ref(), needed(query))?
+        }
         _ => Vec::new(),
     };
     let prefetch = query
@@ -124,7 +139,12 @@ fn prepare<'q>(
         .iter()
         .map(|inner| prepare(collection, inner, allowed.as_ref(), depth + 1, trace))
         .collect::<Result<_>>()?;
-    Ok(Prepared { query, allowed, prefetch, ordered })
+    Ok(Prepared {
+        query,
+        allowed,
+        prefetch,
+        ordered,
+    })
 }
 
 /// How many candidates the page needs.
@@ -151,18 +171,29 @@ fn run(
     // Without a fusion, what was prefetched is all that may answer.
     let narrowed: Option<HashSet<PointId>> = (!prepared.prefetch.is_empty()).then(|| {
         let fetched = lists.into_iter().flatten().map(|candidate| candidate.id);
-        fetched.filter(|id| prepared.allowed.as_ref().is_none_or(|allowed| allowed.contains(id))).collect()
+        fetched
+            .filter(|id| {
+                prepared
+                    .allowed
+                    .as_ref()
+                    .is_none_or(|allowed| allowed.contains(id))
+            })
+            .collect()
     });
     let allowed = narrowed.as_ref().or(prepared.allowed.as_ref());
     let mut candidates = match &query.kind {
-        QueryKind::Nearest(vector) => run_nearest(collection, state, query, vector, allowed, k, trace)?,
-        QueryKind::Recommend { positive, negative } => {
-            run_recommend(collection, state, query, positive, negative, allowed, k, trace)?
+        QueryKind::Nearest(vector) => {
+            run_nearest(collection, state, query, vector, allowed, k, trace)?
         }
+        QueryKind::Recommend { positive, negative } => run_recommend(
+            collection, state, query, positive, negative, allowed, k, trace,
+        )?,
         QueryKind::OrderBy(_) => prepared
             .ordered
             .iter()
-            .filter(|(id, _)| allowed.is_none_or(|allowed| allowed.contains(id)) && state.ids.contains_key(id))
+            .filter(|(id, _)| {
+                allowed.is_none_or(|allowed| allowed.contains(id)) && state.ids.contains_key(id)
+            })
             .map(|(id, value)| Candidate {
                 order_value: Some(value.clone()),
                 ..Candidate::new(id.clone(), 0.0)
@@ -178,7 +209,13 @@ fn run(
     };
     if let Some(threshold) = query.score_threshold {
         let higher = higher_is_better(&collection.config(), &query.using);
-        candidates.retain(|c| if higher { c.score >= threshold } else { c.score <= threshold });
+        candidates.retain(|c| {
+            if higher {
+                c.score >= threshold
+            } else {
+                c.score <= threshold
+            }
+        });
     }
     candidates.truncate(k);
     Ok(candidates)
@@ -191,7 +228,9 @@ fn run_fusion(
     k: usize,
 ) -> Vec<Candidate> {
     let query = prepared.query;
-    let QueryKind::Fusion(fusion) = &query.kind else { return Vec::new() };
+    let QueryKind::Fusion(fusion) = &query.kind else {
+        return Vec::new();
+    };
     let config = collection.config();
     let higher = |inner: &Prepared<'_>| match inner.query.kind {
         QueryKind::Fusion(_) => true,
@@ -202,20 +241,31 @@ fn run_fusion(
         .iter()
         .zip(&lists)
         .map(|(inner, list)| FusionList {
-            scores: list.iter().map(|candidate| (candidate.id.clone(), candidate.score)).collect(),
+            scores: list
+                .iter()
+                .map(|candidate| (candidate.id.clone(), candidate.score))
+                .collect(),
             higher_is_better: higher(inner),
         })
         .collect();
     let mut fused: Vec<Candidate> = fuse(fusion, &fusion_lists)
         .into_iter()
-        .filter(|(_, score)| query.score_threshold.is_none_or(|threshold| *score >= threshold))
+        .filter(|(_, score)| {
+            query
+                .score_threshold
+                .is_none_or(|threshold| *score >= threshold)
+        })
         .take(k)
         .map(|(id, score)| Candidate::new(id, score))
         .collect();
     let mut parts: HashMap<&PointId, Vec<ScorePart>> = HashMap::new();
     for (inner, list) in prepared.prefetch.iter().zip(&lists) {
         for (rank, candidate) in list.iter().enumerate() {
-            let part = ScorePart { using: inner.query.using.clone(), rank, score: candidate.score };
+            let part = ScorePart {
+                using: inner.query.using.clone(),
+                rank,
+                score: candidate.score,
+            };
             parts.entry(&candidate.id).or_default().push(part);
         }
     }
@@ -256,7 +306,9 @@ fn run_nearest(
         QueryVector::Dense(_) | QueryVector::Sparse(_) => Vec::new(),
     };
     let vector = resolve(collection, state, query, vector)?;
-    search(collection, state, query, &vector, &without, allowed, k, trace)
+    search(
+        collection, state, query, &vector, &without, allowed, k, trace,
+    )
 }
 
 /// The average of the wanted minus that of the unwanted examples, as the dialect's `average_vector`: `2 * positive - negative`.
@@ -272,24 +324,38 @@ fn run_recommend(
     trace: &mut Trace,
 ) -> Result<Vec<Candidate>> {
     if positive.is_empty() {
-        return Err(Error::invalid("recommend: give at least one positive example"));
+        return Err(Error::invalid(
+            "recommend: give at least one positive example",
+        ));
     }
     let average = |examples: &[QueryVector]| -> Result<Option<Vec<f32>>> {
         let mut sum: Option<Vec<f32>> = None;
         for example in examples {
             let Vector::Dense(values) = resolve(collection, state, query, example)? else {
-                return Err(Error::invalid("recommend: examples of a sparse vector cannot be averaged; name a dense one in `using`"));
+                return Err(Error::invalid(
+                    "recommend: examples of a sparse vector cannot be averaged; name a dense one in `using`",
+                ));
             };
             match &mut sum {
                 None => sum = Some(values),
-                Some(sum) => sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
+                Some(sum) => sum
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, value)| *sum += value),
             }
         }
-        Ok(sum.map(|sum| sum.into_iter().map(|value| value / examples.len() as f32).collect()))
+        Ok(sum.map(|sum| {
+            sum.into_iter()
+                .map(|value| value / examples.len() as f32)
+                .collect()
+        }))
     };
     let mut wanted = average(positive)?.unwrap_or_default();
     if let Some(unwanted) = average(negative)? {
-        wanted.iter_mut().zip(unwanted).for_each(|(wanted, unwanted)| *wanted = 2.0 * *wanted - unwanted);
+        wanted
+            .iter_mut()
+            .zip(unwanted)
+            .for_each(|(wanted, unwanted)| *wanted = 2.0 * *wanted - unwanted);
     }
     let without: Vec<&PointId> = positive
         .iter()
@@ -300,14 +366,32 @@ fn run_recommend(
         })
         .collect();
     let wanted = checked(&collection.config(), &query.using, wanted)?;
-    search(collection, state, query, &Vector::Dense(wanted), &without, allowed, k, trace)
+    search(
+        collection,
+        state,
+        query,
+        &Vector::Dense(wanted),
+        &without,
+        allowed,
+        k,
+        trace,
+    )
 }
 
 /// The vector to search with, checked and of unit length where the metric wants it.
-fn resolve(collection: &Collection, state: &State, query: &Query, vector: &QueryVector) -> Result<Vector> {
+fn resolve(
+    collection: &Collection,
+    state: &State,
+    query: &Query,
+    vector: &QueryVector,
+) -> Result<Vector> {
     let config = collection.config();
     match vector {
-        QueryVector::Dense(values) => Ok(Vector::Dense(checked(&config, &query.using, values.clone())?)),
+        QueryVector::Dense(values) => Ok(Vector::Dense(checked(
+            &config,
+            &query.using,
+            values.clone(),
+        )?)),
         QueryVector::Sparse(sparse) if config.sparse_vectors.contains_key(&query.using) => {
             Ok(Vector::Sparse(sparse.clone()))
         }
@@ -315,17 +399,28 @@ fn resolve(collection: &Collection, state: &State, query: &Query, vector: &Query
         QueryVector::Point { id, using } => {
             let name = using.as_ref().unwrap_or(&query.using);
             let location = state.ids.get(id).ok_or_else(|| {
-                Error::not_found(format!("Not found: No point with id {id} found in collection {}", collection.name()))
+                Error::not_found(format!(
+                    "Not found: No point with id {id} found in collection {}",
+                    collection.name()
+                ))
             })?;
-            state.segment(location.uid).vector(name, location.offset).ok_or_else(|| {
-                Error::invalid(format!("point {id} has no vector \"{name}\"; name one that it has in `using`"))
-            })
+            state
+                .segment(location.uid)
+                .vector(name, location.offset)
+                .ok_or_else(|| {
+                    Error::invalid(format!(
+                        "point {id} has no vector \"{name}\"; name one that it has in `using`"
+                    ))
+                })
         }
     }
 }
 
 fn checked(config: &CollectionConfig, using: &str, mut values: Vec<f32>) -> Result<Vec<f32>> {
-    let wanted = config.vectors.get(using).ok_or_else(|| unknown_vector(config, using, "dense"))?;
+    let wanted = config
+        .vectors
+        .get(using)
+        .ok_or_else(|| unknown_vector(config, using, "dense"))?;
     check_dense(using, &values, wanted.dim)?;
     if wanted.metric.normalizes() {
         index::normalize(&mut values);
@@ -349,8 +444,10 @@ fn search(
     let weighted;
     let target = match vector {
         Vector::Dense(values) => {
-            let wanted =
-                config.vectors.get(&query.using).ok_or_else(|| unknown_vector(&config, &query.using, "dense"))?;
+            let wanted = config
+                .vectors
+                .get(&query.using)
+                .ok_or_else(|| unknown_vector(&config, &query.using, "dense"))?;
             check_dense(&query.using, values, wanted.dim)?;
             Target::Dense(values, wanted.metric)
         }
@@ -359,40 +456,63 @@ fn search(
                 .sparse_vectors
                 .get(&query.using)
                 .ok_or_else(|| unknown_vector(&config, &query.using, "sparse"))?;
-            weighted = if wanted.idf { with_idf(state, &query.using, sparse) } else { sparse.iter().collect() };
+            weighted = if wanted.idf {
+                with_idf(state, &query.using, sparse)
+            } else {
+                sparse.iter().collect()
+            };
             Target::Sparse(&weighted)
         }
     };
     let allowed_rows = allowed.map(|ids| rows_of(state, ids));
     let k_searched = k.saturating_add(without.len());
     let mut nearest: Vec<(Neighbor, &PointId)> = Vec::new();
-    let mut search_one = |segment: &Segment, live: Option<&BitSet>, live_count: usize| -> Result<()> {
-        let permitted = match &allowed_rows {
-            None => None,
-            Some(by_segment) => match by_segment.get(&segment.uid) {
-                None => return Ok(()),
-                Some(rows) => Some(rows),
-            },
+    let mut search_one =
+        |segment: &Segment, live: Option<&BitSet>, live_count: usize| -> Result<()> {
+            let permitted = match &allowed_rows {
+                None => None,
+                Some(by_segment) => match by_segment.get(&segment.uid) {
+                    None => return Ok(()),
+                    Some(rows) => Some(rows),
+                },
+            };
+            // The table of ids names live rows only, so permitted rows are live.
+            let rows = permitted.or(live).map_or(Rows::All, Rows::Only);
+            let began = Instant::now();
+            if let Some(found) = target.search(segment, query, k_searched, rows)? {
+                trace.segment(segment, query, live_count, &found, began);
+                nearest.extend(
+                    found
+                        .neighbors
+                        .iter()
+                        .map(|neighbor| (*neighbor, id_at(state, segment.uid, neighbor.offset))),
+                );
+            }
+            Ok(())
         };
-        // The table of ids names live rows only, so permitted rows are live.
-        let rows = permitted.or(live).map_or(Rows::All, Rows::Only);
-        let began = Instant::now();
-        if let Some(found) = target.search(segment, query, k_searched, rows)? {
-            trace.segment(segment, query, live_count, &found, began);
-            nearest.extend(found.neighbors.iter().map(|neighbor| (*neighbor, id_at(state, segment.uid, neighbor.offset))));
-        }
-        Ok(())
-    };
     for frozen in &state.frozen {
         let live = (frozen.live_count < frozen.segment.len()).then_some(&*frozen.live);
         search_one(&frozen.segment, live, frozen.live_count)?;
     }
     let growing = &state.growing;
-    search_one(&growing.segment, growing.live_set().as_ref(), growing.live_count)?;
+    search_one(
+        &growing.segment,
+        growing.live_set().as_ref(),
+        growing.live_count,
+    )?;
 
-    nearest.sort_unstable_by(|(a, a_id), (b, b_id)| a.distance.total_cmp(&b.distance).then_with(|| a_id.cmp(b_id)));
-    let candidates = nearest.into_iter().filter(|(_, id)| !without.contains(id)).take(k);
-    Ok(candidates.map(|(neighbor, id)| Candidate::new(id.clone(), target.score(neighbor.distance))).collect())
+    nearest.sort_unstable_by(|(a, a_id), (b, b_id)| {
+        a.distance
+            .total_cmp(&b.distance)
+            .then_with(|| a_id.cmp(b_id))
+    });
+    let candidates = nearest
+        .into_iter()
+        .filter(|(_, id)| !without.contains(id))
+        .take(k);
+    Ok(candidates
+        .map(|(neighbor, id)| Candidate::new(id.clone(), target.score(neighbor.distance)))
+        .collect())
 }
 
 /// What is searched for.
@@ -403,12 +523,18 @@ enum Target<'a> {
 
 impl Target<'_> {
     /// The nearest rows of a segment; `None` if it has no such vectors.
-    fn search(&self, segment: &Segment, query: &Query, k: usize, rows: Rows<'_>) -> Result<Option<Found>> {
+    fn search(
+        &self,
+        segment: &Segment,
+        query: &Query,
+        k: usize,
+        rows: Rows<'_>,
+    ) -> Result<Option<Found>> {
         match self {
             Self::Dense(values, _) => match segment.dense.get(&query.using) {
-                Some(column) if column.rows() > 0 => {
-                    column.search(values, k, rows, query.params.exact, query.params.index).map(Some)
-                }
+                Some(column) if column.rows() > 0 => column
+                    .search(values, k, rows, query.params.exact, query.params.index)
+                    .map(Some),
                 _ => Ok(None),
             },
             Self::Sparse(weights) => match segment.sparse.get(&query.using) {
@@ -444,7 +570,10 @@ fn with_idf(state: &State, using: &str, query: &SparseVector) -> Vec<(u32, f32)>
     query
         .iter()
         .map(|(token, weight)| {
-            let df: usize = columns.iter().map(|column| column.document_frequency(token)).sum();
+            let df: usize = columns
+                .iter()
+                .map(|column| column.document_frequency(token))
+                .sum();
             let idf = (1.0 + (n as f64 - df as f64 + 0.5) / (df as f64 + 0.5)).ln();
             (token, weight * idf as f32)
         })
@@ -455,21 +584,36 @@ fn with_idf(state: &State, using: &str, query: &SparseVector) -> Vec<(u32, f32)>
 fn rows_of(state: &State, ids: &HashSet<PointId>) -> HashMap<u64, BitSet> {
     let mut rows: HashMap<u64, BitSet> = HashMap::new();
     for location in ids.iter().filter_map(|id| state.ids.get(id)) {
-        let set = rows.entry(location.uid).or_insert_with(|| BitSet::new(state.segment(location.uid).len()));
+        let set = rows
+            .entry(location.uid)
+            .or_insert_with(|| BitSet::new(state.segment(location.uid).len()));
         set.insert(location.offset);
     }
     rows
 }
 
-fn living<'a>(state: &'a State, allowed: Option<&'a HashSet<PointId>>) -> Box<dyn Iterator<Item = PointId> + 'a> {
+fn living<'a>(
+    state: &'a State,
+    allowed: Option<&'a HashSet<PointId>>,
+) -> Box<dyn Iterator<Item = PointId> + 'a> {
     match allowed {
         None => Box::new(state.ids.keys().cloned()),
-        Some(allowed) => Box::new(allowed.iter().filter(|id| state.ids.contains_key(id)).cloned()),
+        Some(allowed) => Box::new(
+            allowed
+                .iter()
+                .filter(|id| state.ids.contains_key(id))
+                .cloned(),
+        ),
     }
 }
 
 /// `k` points chosen at random, in random order (reservoir sampling, Vitter 1985, algorithm R).
-fn sample(collection: &Collection, state: &State, allowed: Option<&HashSet<PointId>>, k: usize) -> Vec<Candidate> {
+fn sample(
+    collection: &Collection,
+    state: &State,
+    allowed: Option<&HashSet<PointId>>,
+    k: usize,
+) -> Vec<Candidate> {
     if k == 0 {
         return Vec::new();
     }
@@ -488,12 +632,18 @@ fn sample(collection: &Collection, state: &State, allowed: Option<&HashSet<Point
         let at = collection.env.random() % (last as u64 + 1);
         chosen.swap(last, at as usize);
     }
-    chosen.into_iter().map(|id| Candidate::new(id, 0.0)).collect()
+    chosen
+        .into_iter()
+        .map(|id| Candidate::new(id, 0.0))
+        .collect()
 }
 
 fn locate(state: &State, id: &PointId) -> Option<(PointId, Partition)> {
     let location = state.ids.get(id)?;
-    Some((id.clone(), state.segment(location.uid).partitions[location.offset as usize]))
+    Some((
+        id.clone(),
+        state.segment(location.uid).partitions[location.offset as usize],
+    ))
 }
 
 /// Gathers what `explain` answers; does nothing unless asked.
@@ -504,7 +654,10 @@ struct Trace {
 
 impl Trace {
     fn new(enabled: bool) -> Self {
-        Self { explain: enabled.then(Explain::default), since: Instant::now() }
+        Self {
+            explain: enabled.then(Explain::default),
+            since: Instant::now(),
+        }
     }
 
     fn stage(&mut self, name: &str) {
@@ -524,13 +677,26 @@ impl Trace {
         }
     }
 
-    fn segment(&mut self, segment: &Segment, query: &Query, rows: usize, found: &Found, began: Instant) {
-        let Some(explain) = &mut self.explain else { return };
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        query: &Query,
+        rows: usize,
+        found: &Found,
+        began: Instant,
+    ) {
+        let Some(explain) = &mut self.explain else {
+            return;
+        };
         explain.visited += found.stats.visited;
         explain.distance_calls += found.stats.distance_calls;
         explain.segments.push(SegmentExplain {
             using: query.using.clone(),
-            state: if segment.is_sealed() { "sealed" } else { "growing" },
+            state: if segment.is_sealed() {
+                "sealed"
+            } else {
+                "growing"
+            },
             rows,
             index: found.index,
             reason: found.reason.clone(),
@@ -554,14 +720,25 @@ fn micros(since: Instant) -> u64 {
 }
 
 fn plan_sentence(query: &Query) -> String {
-    let name = |using: &str| if using.is_empty() { "the vector".to_owned() } else { format!("\"{using}\"") };
+    let name = |using: &str| {
+        if using.is_empty() {
+            "the vector".to_owned()
+        } else {
+            format!("\"{using}\"")
+        }
+    };
     let own = match &query.kind {
         QueryKind::Id => "list by id".to_owned(),
         QueryKind::Nearest(QueryVector::Point { id, .. }) => {
-            format!("search {} of every segment for the vector of point {id}", name(&query.using))
+            format!(
+                "search {} of every segment for the vector of point {id}",
+                name(&query.using)
+            )
         }
         QueryKind::Nearest(_) => format!("search {} of every segment", name(&query.using)),
-        QueryKind::Recommend { .. } => format!("search {} for the average of examples", name(&query.using)),
+        QueryKind::Recommend { .. } => {
+            format!("search {} for the average of examples", name(&query.using))
+        }
         QueryKind::Fusion(fusion) => format!("fuse by {fusion:?}"),
         QueryKind::OrderBy(order) => format!("order by {}", order.key),
         QueryKind::Sample => "choose at random".to_owned(),

@@ -18,9 +18,17 @@ impl Collection {
     /// # Errors
     ///
     /// `Corrupted` if a row cannot be read.
-    pub fn retrieve(&self, ids: &[PointId], payload: &Selection, vectors: &VectorSelection) -> Result<Vec<Record>> {
+    pub fn retrieve(
+        &self,
+        ids: &[PointId],
+        payload: &Selection,
+        vectors: &VectorSelection,
+    ) -> Result<Vec<Record>> {
         let located = self.locate(ids);
-        Ok(fetch(self, &located, payload, vectors)?.into_iter().flatten().collect())
+        Ok(fetch(self, &located, payload, vectors)?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 }
 
@@ -31,8 +39,10 @@ pub(super) fn fetch(
     payload: &Selection,
     vectors: &VectorSelection,
 ) -> Result<Vec<Option<Record>>> {
-    let keys: Vec<Vec<u8>> =
-        located.iter().map(|(id, partition)| key::point(*partition, collection.id(), id)).collect();
+    let keys: Vec<Vec<u8>> = located
+        .iter()
+        .map(|(id, partition)| key::point(*partition, collection.id(), id))
+        .collect();
     let values = collection.store.get_many(Family::Points, &keys)?;
     located
         .iter()
@@ -50,7 +60,11 @@ pub(super) fn fetch(
         .collect()
 }
 
-pub(super) fn select_payload(id: &PointId, row: &PointRow, selection: &Selection) -> Result<Option<Payload>> {
+pub(super) fn select_payload(
+    id: &PointId,
+    row: &PointRow,
+    selection: &Selection,
+) -> Result<Option<Payload>> {
     if *selection == Selection::None {
         return Ok(None);
     }

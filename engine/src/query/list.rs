@@ -36,8 +36,16 @@ impl Collection {
         if let Some(filter) = filter {
             filter.validate()?;
             if let Some(required) = filter.required_ids() {
-                let required = required.into_iter().filter(|id| start.is_none_or(|start| *id >= start));
-                return self.scroll_ids(filter, required.cloned().collect(), limit, payload, vectors);
+                let required = required
+                    .into_iter()
+                    .filter(|id| start.is_none_or(|start| *id >= start));
+                return self.scroll_ids(
+                    filter,
+                    required.cloned().collect(),
+                    limit,
+                    payload,
+                    vectors,
+                );
             }
         }
         let mut page = ScrollPage::default();
@@ -60,7 +68,12 @@ impl Collection {
                     .and_then(|record| record.vectors),
             };
             let payload = select_payload(&id, &row, payload)?;
-            page.points.push(Record { id, version: row.version, payload, vectors });
+            page.points.push(Record {
+                id,
+                version: row.version,
+                payload,
+                vectors,
+            });
         }
         Ok(page)
     }
@@ -74,11 +87,19 @@ impl Collection {
         payload: &Selection,
         vectors: &VectorSelection,
     ) -> Result<ScrollPage> {
-        let Some(found) = matching(self, filter)? else { return Ok(ScrollPage::default()) };
-        let mut passing: Vec<PointId> = required.into_iter().filter(|id| found.ids.contains(id)).collect();
+        let Some(found) = matching(self, filter)? else {
+            return Ok(ScrollPage::default());
+        };
+        let mut passing: Vec<PointId> = required
+            .into_iter()
+            .filter(|id| found.ids.contains(id))
+            .collect();
         let next = passing.get(limit).cloned();
         passing.truncate(limit);
-        Ok(ScrollPage { points: self.retrieve(&passing, payload, vectors)?, next })
+        Ok(ScrollPage {
+            points: self.retrieve(&passing, payload, vectors)?,
+            next,
+        })
     }
 
     /// Points by a payload field, each with the value that ordered it. Points without such a value are left out; one with several is answered by
@@ -127,7 +148,11 @@ impl Collection {
 fn row_passes(filter: &Filter, id: &PointId, row: &PointRow) -> Result<bool> {
     let payload = select_payload(id, row, &Selection::All)?.unwrap_or_default();
     let has_vector = |name: &str| row.vectors.iter().any(|reference| reference.name == name);
-    Ok(filter.matches(&Subject { id, payload: &payload, has_vector: &has_vector }))
+    Ok(filter.matches(&Subject {
+        id,
+        payload: &payload,
+        has_vector: &has_vector,
+    }))
 }
 
 /// The first `limit` points in the order, with the values that ordered them.
@@ -147,13 +172,21 @@ pub(super) fn ordered(
             return;
         }
         if let Some((sort_key, value)) = first_value(order, payload) {
-            first.push(Ordered { sort_key, id, value });
+            first.push(Ordered {
+                sort_key,
+                id,
+                value,
+            });
             if first.len() > limit {
                 first.pop();
             }
         }
     })?;
-    Ok(first.into_sorted_vec().into_iter().map(|ordered| (ordered.id, ordered.value)).collect())
+    Ok(first
+        .into_sorted_vec()
+        .into_iter()
+        .map(|ordered| (ordered.id, ordered.value))
+        .collect())
 }
 
 /// The value of the payload that comes first in the order, with its sort key: ascending is first.
@@ -170,7 +203,10 @@ fn first_value(order: &OrderBy, payload: &Payload) -> Option<(f64, Value)> {
                 _ => return None,
             };
             let sort_key = sign * number;
-            order.start_from.is_none_or(|start| sort_key >= sign * start).then(|| (sort_key, value.clone()))
+            order
+                .start_from
+                .is_none_or(|start| sort_key >= sign * start)
+                .then(|| (sort_key, value.clone()))
         })
         .min_by(|a, b| a.0.total_cmp(&b.0))
 }
@@ -184,7 +220,9 @@ struct Ordered {
 
 impl Ord for Ordered {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.sort_key.total_cmp(&other.sort_key).then_with(|| self.id.cmp(&other.id))
+        self.sort_key
+            .total_cmp(&other.sort_key)
+            .then_with(|| self.id.cmp(&other.id))
     }
 }
 
@@ -210,14 +248,18 @@ struct RowsById<'a> {
 
 impl<'a> RowsById<'a> {
     fn new(collection: &'a Collection, start: Option<&PointId>) -> Result<Self> {
-        let mut rows = Self { cursors: Vec::new(), heads: BinaryHeap::new() };
+        let mut rows = Self {
+            cursors: Vec::new(),
+            heads: BinaryHeap::new(),
+        };
         for partition in Partition::all() {
             let prefix = key::collection_prefix(partition, collection.id());
             let from = match start {
                 Some(id) => key::point(partition, collection.id(), id),
                 None => prefix.clone(),
             };
-            rows.cursors.push(collection.store.cursor(Family::Points, &prefix, &from));
+            rows.cursors
+                .push(collection.store.cursor(Family::Points, &prefix, &from));
             rows.push_head(usize::from(partition.0))?;
         }
         Ok(rows)
@@ -225,13 +267,18 @@ impl<'a> RowsById<'a> {
 
     fn push_head(&mut self, at: usize) -> Result<()> {
         if let Some((key, _)) = self.cursors[at].item()? {
-            self.heads.push(Reverse((PointId::decode(&key[key::POINT_PREFIX_BYTES..])?, at)));
+            self.heads.push(Reverse((
+                PointId::decode(&key[key::POINT_PREFIX_BYTES..])?,
+                at,
+            )));
         }
         Ok(())
     }
 
     fn next(&mut self) -> Result<Option<(PointId, Partition, PointRow)>> {
-        let Some(Reverse((id, at))) = self.heads.pop() else { return Ok(None) };
+        let Some(Reverse((id, at))) = self.heads.pop() else {
+            return Ok(None);
+        };
         let cursor = &mut self.cursors[at];
         let row = match cursor.item()? {
             Some((_, value)) => codec::decode(value, "point row")?,

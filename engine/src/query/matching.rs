@@ -25,25 +25,43 @@ pub(super) fn matching(collection: &Collection, filter: &Filter) -> Result<Optio
         return Ok(None);
     }
     filter.validate()?;
-    let required: Option<Vec<PointId>> =
-        filter.required_ids().map(|ids| ids.into_iter().cloned().collect());
+    let required: Option<Vec<PointId>> = filter
+        .required_ids()
+        .map(|ids| ids.into_iter().cloned().collect());
     let (ids, way) = match (required, filter.needs_payload()) {
-        (required, false) => (by_ids_and_vectors(collection, filter, required), "by ids and vectors in memory"),
-        (Some(required), true) => (by_rows(collection, filter, &required)?, "by reading the rows of the ids that it names"),
-        (None, true) => (by_scan(collection, filter)?, "by reading every row: its fields have no index yet"),
+        (required, false) => (
+            by_ids_and_vectors(collection, filter, required),
+            "by ids and vectors in memory",
+        ),
+        (Some(required), true) => (
+            by_rows(collection, filter, &required)?,
+            "by reading the rows of the ids that it names",
+        ),
+        (None, true) => (
+            by_scan(collection, filter)?,
+            "by reading every row: its fields have no index yet",
+        ),
     };
     let how = format!("{} points pass; evaluated {way}", ids.len());
     Ok(Some(Matching { ids, how }))
 }
 
-fn by_ids_and_vectors(collection: &Collection, filter: &Filter, required: Option<Vec<PointId>>) -> HashSet<PointId> {
+fn by_ids_and_vectors(
+    collection: &Collection,
+    filter: &Filter,
+    required: Option<Vec<PointId>>,
+) -> HashSet<PointId> {
     let state = collection.state();
     let payload = Payload::new();
     let passes = |id: &PointId| {
         state.ids.get(id).is_some_and(|location| {
             let segment = state.segment(location.uid);
             let has_vector = |name: &str| segment.has_vector(name, location.offset);
-            filter.matches(&Subject { id, payload: &payload, has_vector: &has_vector })
+            filter.matches(&Subject {
+                id,
+                payload: &payload,
+                has_vector: &has_vector,
+            })
         })
     };
     match required {
@@ -52,10 +70,16 @@ fn by_ids_and_vectors(collection: &Collection, filter: &Filter, required: Option
     }
 }
 
-fn by_rows(collection: &Collection, filter: &Filter, required: &[PointId]) -> Result<HashSet<PointId>> {
+fn by_rows(
+    collection: &Collection,
+    filter: &Filter,
+    required: &[PointId],
+) -> Result<HashSet<PointId>> {
     let located = collection.locate(required);
-    let keys: Vec<Vec<u8>> =
-        located.iter().map(|(id, partition)| key::point(*partition, collection.id(), id)).collect();
+    let keys: Vec<Vec<u8>> = located
+        .iter()
+        .map(|(id, partition)| key::point(*partition, collection.id(), id))
+        .collect();
     let rows = collection.store.get_many(Family::Points, &keys)?;
     let mut ids = HashSet::new();
     for ((id, _), bytes) in located.into_iter().zip(rows) {
@@ -80,7 +104,11 @@ fn by_scan(collection: &Collection, filter: &Filter) -> Result<HashSet<PointId>>
 
 fn row_passes(filter: &Filter, id: &PointId, row: &PointRow, payload: &Payload) -> bool {
     let has_vector = |name: &str| row.vectors.iter().any(|reference| reference.name == name);
-    filter.matches(&Subject { id, payload, has_vector: &has_vector })
+    filter.matches(&Subject {
+        id,
+        payload,
+        has_vector: &has_vector,
+    })
 }
 
 /// Reads every row of the collection with its payload.
@@ -90,13 +118,15 @@ pub(super) fn for_each_row(
 ) -> Result<()> {
     for partition in Partition::all() {
         let prefix = key::collection_prefix(partition, collection.id());
-        collection.store.scan(Family::Points, &prefix, &[], |key, value| {
-            let id = PointId::decode(&key[key::POINT_PREFIX_BYTES..])?;
-            let row: PointRow = codec::decode(value, "point row")?;
-            let payload = parse_payload(&id, &row)?;
-            visit(id, &row, &payload);
-            Ok(Visit::Next)
-        })?;
+        collection
+            .store
+            .scan(Family::Points, &prefix, &[], |key, value| {
+                let id = PointId::decode(&key[key::POINT_PREFIX_BYTES..])?;
+                let row: PointRow = codec::decode(value, "point row")?;
+                let payload = parse_payload(&id, &row)?;
+                visit(id, &row, &payload);
+                Ok(Visit::Next)
+            })?;
     }
     Ok(())
 }
@@ -106,5 +136,6 @@ pub(super) fn parse_payload(id: &PointId, row: &PointRow) -> Result<Payload> {
     if row.payload.is_empty() {
         return Ok(Payload::new());
     }
-    serde_json::from_slice(&row.payload).map_err(|error| Error::corrupted(format!("payload of point {id}: {error}")))
+    serde_json::from_slice(&row.payload)
+        .map_err(|error| Error::corrupted(format!("payload of point {id}: {error}")))
 }

@@ -1,9 +1,9 @@
 //! Queries: the model, planning and execution over segments, fusion of several lists into one.
 
 mod execute;
-pub mod fusion;
 mod explain;
 mod fetch;
+pub mod fusion;
 mod list;
 mod matching;
 

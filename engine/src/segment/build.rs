@@ -16,14 +16,23 @@ pub(crate) struct Source {
 }
 
 /// A sealed segment of the sources' live rows, and for each of its rows where it came from: (segment uid, offset).
-pub(crate) fn merge(uid: u64, config: &CollectionConfig, sources: &[Source]) -> Result<(Segment, Vec<(u64, Offset)>)> {
+pub(crate) fn merge(
+    uid: u64,
+    config: &CollectionConfig,
+    sources: &[Source],
+) -> Result<(Segment, Vec<(u64, Offset)>)> {
     let mut merged = Segment::growing(uid, config);
     let mut origins = Vec::new();
     for source in sources {
         let segment = &source.segment;
         for offset in source.live.iter() {
             let at = offset as usize;
-            let new = merged.push(segment.ids[at].clone(), segment.versions[at], segment.partitions[at], &BTreeMap::new());
+            let new = merged.push(
+                segment.ids[at].clone(),
+                segment.versions[at],
+                segment.partitions[at],
+                &BTreeMap::new(),
+            );
             origins.push((segment.uid, offset));
             for (name, column) in &mut merged.dense {
                 if let Some(values) = segment.dense.get(name).and_then(|old| old.get(offset)) {
@@ -37,7 +46,14 @@ pub(crate) fn merge(uid: u64, config: &CollectionConfig, sources: &[Source]) -> 
             }
         }
     }
-    let Segment { uid, ids, versions, partitions, dense, sparse } = merged;
+    let Segment {
+        uid,
+        ids,
+        versions,
+        partitions,
+        dense,
+        sparse,
+    } = merged;
     let dense = dense
         .into_iter()
         .map(|(name, column)| {
@@ -45,6 +61,19 @@ pub(crate) fn merge(uid: u64, config: &CollectionConfig, sources: &[Source]) -> 
             Ok((name, column.seal(forced)?))
         })
         .collect::<Result<_>>()?;
-    let sparse = sparse.into_iter().map(|(name, column)| (name, column.seal())).collect();
-    Ok((Segment { uid, ids, versions, partitions, dense, sparse }, origins))
+    let sparse = sparse
+        .into_iter()
+        .map(|(name, column)| (name, column.seal()))
+        .collect();
+    Ok((
+        Segment {
+            uid,
+            ids,
+            versions,
+            partitions,
+            dense,
+            sparse,
+        },
+        origins,
+    ))
 }

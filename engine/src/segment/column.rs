@@ -29,7 +29,9 @@ impl RowMap {
     }
 
     fn offset(&self, row: Offset) -> Offset {
-        self.offsets.as_ref().map_or(row, |offsets| offsets[row as usize])
+        self.offsets
+            .as_ref()
+            .map_or(row, |offsets| offsets[row as usize])
     }
 
     fn row(&self, offset: Offset) -> Option<usize> {
@@ -43,16 +45,23 @@ impl RowMap {
     fn filter(&self, rows: Rows<'_>) -> Option<BitSet> {
         let Rows::Only(set) = rows else { return None };
         Some(match &self.offsets {
-            None => BitSet::from_offsets(self.len, set.iter().take_while(|&offset| (offset as usize) < self.len)),
+            None => BitSet::from_offsets(
+                self.len,
+                set.iter()
+                    .take_while(|&offset| (offset as usize) < self.len),
+            ),
             Some(offsets) => {
-                let chosen = (0..self.len as Offset).filter(|&row| set.contains(offsets[row as usize]));
+                let chosen =
+                    (0..self.len as Offset).filter(|&row| set.contains(offsets[row as usize]));
                 BitSet::from_offsets(self.len, chosen)
             }
         })
     }
 
     fn bytes(&self) -> usize {
-        self.offsets.as_ref().map_or(0, |offsets| offsets.capacity() * size_of::<Offset>())
+        self.offsets
+            .as_ref()
+            .map_or(0, |offsets| offsets.capacity() * size_of::<Offset>())
     }
 }
 
@@ -74,7 +83,11 @@ pub(crate) struct DenseColumn {
 
 enum DenseData {
     Growing(Vec<f32>),
-    Sealed { rows: index::Rows, index: Box<dyn VectorIndex>, reason: String },
+    Sealed {
+        rows: index::Rows,
+        index: Box<dyn VectorIndex>,
+        reason: String,
+    },
 }
 
 impl DenseColumn {
@@ -89,14 +102,29 @@ impl DenseColumn {
 
     /// Builds the structure that suits, over the rows gathered so far.
     pub fn seal(self, forced: Option<index::IndexKind>) -> Result<Self> {
-        let Self { dim, metric, map, data } = self;
+        let Self {
+            dim,
+            metric,
+            map,
+            data,
+        } = self;
         let DenseData::Growing(values) = data else {
-            return Ok(Self { dim, metric, map, data });
+            return Ok(Self {
+                dim,
+                metric,
+                map,
+                data,
+            });
         };
-        let kind = index::choose(forced, metric, dim, map.len).map_err(|error| Error::invalid(error.to_string()))?;
+        let kind = index::choose(forced, metric, dim, map.len)
+            .map_err(|error| Error::invalid(error.to_string()))?;
         let reason = match forced {
             Some(_) => "asked for by the collection".to_owned(),
-            None => format!("chosen for {} rows of dim {dim} with {}", map.len, metric.name()),
+            None => format!(
+                "chosen for {} rows of dim {dim} with {}",
+                map.len,
+                metric.name()
+            ),
         };
         let rows = index::Rows::new(dim, values);
         let built = index::build(kind, metric, rows.clone()).or_else(|error| {
@@ -105,11 +133,24 @@ impl DenseColumn {
             index::build(index::IndexKind::Flat, metric, rows.clone())
         });
         let index = built.map_err(|error| Error::invalid(format!("build index: {error}")))?;
-        Ok(Self { dim, metric, map, data: DenseData::Sealed { rows, index, reason } })
+        Ok(Self {
+            dim,
+            metric,
+            map,
+            data: DenseData::Sealed {
+                rows,
+                index,
+                reason,
+            },
+        })
     }
 
     pub fn push(&mut self, offset: Offset, values: &[f32]) {
-        assert_eq!(values.len(), self.dim, "dims are checked before a point is logged");
+        assert_eq!(
+            values.len(),
+            self.dim,
+            "dims are checked before a point is logged"
+        );
         let DenseData::Growing(all) = &mut self.data else {
             panic!("a sealed segment takes no rows");
         };
@@ -156,7 +197,12 @@ impl DenseColumn {
         forced: Option<index::IndexKind>,
     ) -> Result<Found> {
         let filter = self.map.filter(rows);
-        let params = SearchParams { k, exact, filter: filter.as_ref(), max_distance: None };
+        let params = SearchParams {
+            k,
+            exact,
+            filter: filter.as_ref(),
+            max_distance: None,
+        };
         let mut stats = Stats::default();
         let flat = index::IndexKind::Flat;
         let (neighbors, kind, reason) = match &self.data {
@@ -164,8 +210,17 @@ impl DenseColumn {
                 let found = index::scan(self.metric, query, values, self.dim, &params, &mut stats);
                 (found, flat, "not sealed yet".to_owned())
             }
-            DenseData::Sealed { rows, index, .. } if forced == Some(flat) && index.kind() != flat => {
-                let found = index::scan(self.metric, query, rows.as_slice(), self.dim, &params, &mut stats);
+            DenseData::Sealed { rows, index, .. }
+                if forced == Some(flat) && index.kind() != flat =>
+            {
+                let found = index::scan(
+                    self.metric,
+                    query,
+                    rows.as_slice(),
+                    self.dim,
+                    &params,
+                    &mut stats,
+                );
                 (found, flat, "asked for by the query".to_owned())
             }
             DenseData::Sealed { index, .. } if forced.is_some_and(|kind| kind != index.kind()) => {
@@ -177,14 +232,23 @@ impl DenseColumn {
             }
             DenseData::Sealed { index, reason, .. } => {
                 let found = index.search(query, &params, &mut stats);
-                (found.map_err(|error| Error::invalid(error.to_string()))?, index.kind(), reason.clone())
+                (
+                    found.map_err(|error| Error::invalid(error.to_string()))?,
+                    index.kind(),
+                    reason.clone(),
+                )
             }
         };
         let neighbors = neighbors
             .into_iter()
             .map(|neighbor| Neighbor::new(self.map.offset(neighbor.offset), neighbor.distance))
             .collect();
-        Ok(Found { neighbors, index: kind.name(), reason, stats })
+        Ok(Found {
+            neighbors,
+            index: kind.name(),
+            reason,
+            stats,
+        })
     }
 
     fn values(&self) -> &[f32] {
@@ -205,17 +269,27 @@ pub(crate) struct SparseColumn {
 
 impl SparseColumn {
     pub fn growing() -> Self {
-        Self { map: RowMap::default(), rows: Vec::new(), index: SparseIndex::new(), sealed: false }
+        Self {
+            map: RowMap::default(),
+            rows: Vec::new(),
+            index: SparseIndex::new(),
+            sealed: false,
+        }
     }
 
     pub fn seal(self) -> Self {
-        Self { sealed: true, ..self }
+        Self {
+            sealed: true,
+            ..self
+        }
     }
 
     pub fn push(&mut self, offset: Offset, vector: &SparseVector) {
         assert!(!self.sealed, "a sealed segment takes no rows");
         let pairs: Vec<(u32, f32)> = vector.iter().collect();
-        self.index.push(&pairs).expect("a sparse vector's tokens are unique and its values finite");
+        self.index
+            .push(&pairs)
+            .expect("a sparse vector's tokens are unique and its values finite");
         self.rows.push(vector.clone());
         self.map.push(offset);
     }
@@ -241,13 +315,24 @@ impl SparseColumn {
     pub fn search(&self, query: &[(u32, f32)], k: usize, rows: Rows<'_>) -> Found {
         let filter = self.map.filter(rows);
         let found = self.index.search(query, k, filter.as_ref());
-        let postings: u64 = query.iter().map(|&(token, _)| u64::from(self.index.document_frequency(token))).sum();
-        let stats = Stats { visited: postings, distance_calls: postings };
+        let postings: u64 = query
+            .iter()
+            .map(|&(token, _)| u64::from(self.index.document_frequency(token)))
+            .sum();
+        let stats = Stats {
+            visited: postings,
+            distance_calls: postings,
+        };
         let neighbors = found
             .into_iter()
             .map(|neighbor| Neighbor::new(self.map.offset(neighbor.offset), neighbor.distance))
             .collect();
-        Found { neighbors, index: "sparse", reason: "inverted lists; visited counts their lengths".to_owned(), stats }
+        Found {
+            neighbors,
+            index: "sparse",
+            reason: "inverted lists; visited counts their lengths".to_owned(),
+            stats,
+        }
     }
 
     pub fn bytes(&self) -> usize {
@@ -271,7 +356,13 @@ mod tests {
         assert_eq!(map.row(4), Some(2));
         assert_eq!(map.row(2), None);
         let set = BitSet::from_offsets(6, [1, 2, 4]);
-        assert_eq!(map.filter(Rows::Only(&set)).unwrap().iter().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            map.filter(Rows::Only(&set))
+                .unwrap()
+                .iter()
+                .collect::<Vec<_>>(),
+            [1, 2]
+        );
         assert!(map.filter(Rows::All).is_none());
     }
 
@@ -281,6 +372,12 @@ mod tests {
         map.push(0);
         map.push(1);
         let set = BitSet::from_offsets(6, [1, 5]);
-        assert_eq!(map.filter(Rows::Only(&set)).unwrap().iter().collect::<Vec<_>>(), [1]);
+        assert_eq!(
+            map.filter(Rows::Only(&set))
+                .unwrap()
+                .iter()
+                .collect::<Vec<_>>(),
+            [1]
+        );
     }
 }

@@ -40,8 +40,14 @@ pub(crate) struct Segment {
 impl Segment {
     /// An empty segment that takes rows of this collection.
     pub fn growing(uid: u64, config: &CollectionConfig) -> Self {
-        let dense = config.vectors.iter().map(|(name, vector)| (name.clone(), DenseColumn::growing(vector)));
-        let sparse = config.sparse_vectors.keys().map(|name| (name.clone(), SparseColumn::growing()));
+        let dense = config
+            .vectors
+            .iter()
+            .map(|(name, vector)| (name.clone(), DenseColumn::growing(vector)));
+        let sparse = config
+            .sparse_vectors
+            .keys()
+            .map(|name| (name.clone(), SparseColumn::growing()));
         Self {
             uid,
             ids: Vec::new(),
@@ -65,7 +71,8 @@ impl Segment {
         partition: Partition,
         vectors: &BTreeMap<String, Vector>,
     ) -> Offset {
-        let offset = Offset::try_from(self.len()).expect("a segment is sealed long before 2^32 rows");
+        let offset =
+            Offset::try_from(self.len()).expect("a segment is sealed long before 2^32 rows");
         self.ids.push(id);
         self.versions.push(version);
         self.partitions.push(partition);
@@ -89,27 +96,40 @@ impl Segment {
     /// The vector of a name that the row at `offset` has.
     pub fn vector(&self, name: &str, offset: Offset) -> Option<Vector> {
         if let Some(column) = self.dense.get(name) {
-            return column.get(offset).map(|values| Vector::Dense(values.to_vec()));
+            return column
+                .get(offset)
+                .map(|values| Vector::Dense(values.to_vec()));
         }
-        self.sparse.get(name)?.get(offset).map(|sparse| Vector::Sparse(sparse.clone()))
+        self.sparse
+            .get(name)?
+            .get(offset)
+            .map(|sparse| Vector::Sparse(sparse.clone()))
     }
 
     /// Whether the row at `offset` has a vector of this name.
     pub fn has_vector(&self, name: &str, offset: Offset) -> bool {
-        self.dense.get(name).is_some_and(|column| column.get(offset).is_some())
-            || self.sparse.get(name).is_some_and(|column| column.get(offset).is_some())
+        self.dense
+            .get(name)
+            .is_some_and(|column| column.get(offset).is_some())
+            || self
+                .sparse
+                .get(name)
+                .is_some_and(|column| column.get(offset).is_some())
     }
 
     /// Bytes of vectors and structures in memory.
     pub fn bytes(&self) -> usize {
         let dense: usize = self.dense.values().map(DenseColumn::bytes).sum();
         let sparse: usize = self.sparse.values().map(SparseColumn::bytes).sum();
-        dense + sparse + self.len() * (size_of::<PointId>() + size_of::<u64>() + size_of::<Partition>())
+        dense
+            + sparse
+            + self.len() * (size_of::<PointId>() + size_of::<u64>() + size_of::<Partition>())
     }
 
     /// Whether its structures are built.
     pub fn is_sealed(&self) -> bool {
-        self.dense.values().all(DenseColumn::is_sealed) && self.sparse.values().all(SparseColumn::is_sealed)
+        self.dense.values().all(DenseColumn::is_sealed)
+            && self.sparse.values().all(SparseColumn::is_sealed)
     }
 }
 

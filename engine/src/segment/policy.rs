@@ -51,14 +51,18 @@ pub(crate) struct Plan {
 pub(crate) fn plan(segments: &[Size], growing: GrowingSize) -> Option<Plan> {
     let full = growing.rows >= SEAL_ROWS || growing.bytes >= SEAL_BYTES;
     let seal = growing.rows > 0 && (full || growing.idle >= SEAL_AGE);
-    let mut merge: Vec<usize> = (0..segments.len()).filter(|&at| is_due(segments[at])).collect();
+    let mut merge: Vec<usize> = (0..segments.len())
+        .filter(|&at| is_due(segments[at]))
+        .collect();
     if !seal && merge.is_empty() {
         return None;
     }
     let mut gathered: usize = merge.iter().map(|&at| segments[at].live).sum();
     gathered += if seal { growing.rows } else { 0 };
     // Smallest first: each that joins makes room for the next.
-    let mut others: Vec<usize> = (0..segments.len()).filter(|at| !merge.contains(at)).collect();
+    let mut others: Vec<usize> = (0..segments.len())
+        .filter(|at| !merge.contains(at))
+        .collect();
     others.sort_by_key(|&at| segments[at].live);
     for at in others {
         if segments[at].live > MERGE_FACTOR * gathered {
@@ -86,18 +90,33 @@ mod tests {
     use super::*;
 
     fn sealed(live: usize) -> Size {
-        Size { live, total: live, sealed: true }
+        Size {
+            live,
+            total: live,
+            sealed: true,
+        }
     }
 
     fn growing(rows: usize, idle_ms: u64) -> GrowingSize {
-        GrowingSize { rows, bytes: rows * 100, idle: Duration::from_millis(idle_ms) }
+        GrowingSize {
+            rows,
+            bytes: rows * 100,
+            idle: Duration::from_millis(idle_ms),
+        }
     }
 
     #[test]
     fn plans() {
         let check = |segments: &[Size], growing, expected: Option<(bool, &[usize])>| {
-            let expected = expected.map(|(seal, merge)| Plan { seal, merge: merge.to_vec() });
-            assert_eq!(plan(segments, growing), expected, "{segments:?} {growing:?}");
+            let expected = expected.map(|(seal, merge)| Plan {
+                seal,
+                merge: merge.to_vec(),
+            });
+            assert_eq!(
+                plan(segments, growing),
+                expected,
+                "{segments:?} {growing:?}"
+            );
         };
         // Nothing to do.
         check(&[], growing(0, 9000), None);
@@ -109,14 +128,58 @@ mod tests {
         // Small segments join, large ones do not.
         check(&[sealed(1000)], growing(10, 1000), Some((true, &[])));
         check(&[sealed(30)], growing(10, 1000), Some((true, &[0])));
-        check(&[sealed(120), sealed(30)], growing(10, 1000), Some((true, &[0, 1])));
-        check(&[sealed(121), sealed(30)], growing(10, 1000), Some((true, &[1])));
-        check(&[sealed(500), sealed(30)], growing(10, 1000), Some((true, &[1])));
+        check(
+            &[sealed(120), sealed(30)],
+            growing(10, 1000),
+            Some((true, &[0, 1])),
+        );
+        check(
+            &[sealed(121), sealed(30)],
+            growing(10, 1000),
+            Some((true, &[1])),
+        );
+        check(
+            &[sealed(500), sealed(30)],
+            growing(10, 1000),
+            Some((true, &[1])),
+        );
         // Unbuilt and delete-heavy segments are rewritten.
-        check(&[Size { live: 60, total: 100, sealed: true }], growing(0, 0), Some((false, &[0])));
-        check(&[Size { live: 90, total: 100, sealed: true }], growing(0, 0), None);
-        check(&[Size { live: 9, total: 9, sealed: false }], growing(5, 0), Some((false, &[0])));
-        check(&[Size { live: 0, total: 9, sealed: true }], growing(0, 0), Some((false, &[0])));
+        check(
+            &[Size {
+                live: 60,
+                total: 100,
+                sealed: true,
+            }],
+            growing(0, 0),
+            Some((false, &[0])),
+        );
+        check(
+            &[Size {
+                live: 90,
+                total: 100,
+                sealed: true,
+            }],
+            growing(0, 0),
+            None,
+        );
+        check(
+            &[Size {
+                live: 9,
+                total: 9,
+                sealed: false,
+            }],
+            growing(5, 0),
+            Some((false, &[0])),
+        );
+        check(
+            &[Size {
+                live: 0,
+                total: 9,
+                sealed: true,
+            }],
+            growing(0, 0),
+            Some((false, &[0])),
+        );
     }
 
     #[test]
@@ -126,13 +189,24 @@ mod tests {
         let steps = 1000;
         for _ in 0..steps {
             let plan = plan(&segments, growing(SEAL_ROWS, 0)).unwrap();
-            let merged: usize = plan.merge.iter().map(|&at| segments[at].live).sum::<usize>() + SEAL_ROWS;
-            segments = (0..segments.len()).filter(|at| !plan.merge.contains(at)).map(|at| segments[at]).collect();
+            let merged: usize = plan
+                .merge
+                .iter()
+                .map(|&at| segments[at].live)
+                .sum::<usize>()
+                + SEAL_ROWS;
+            segments = (0..segments.len())
+                .filter(|at| !plan.merge.contains(at))
+                .map(|at| segments[at])
+                .collect();
             segments.push(sealed(merged));
             written += merged;
             assert!(segments.len() <= 6, "{} segments", segments.len());
         }
         let amplification = written as f64 / (steps * SEAL_ROWS) as f64;
-        assert!(amplification < 12.0, "each row was written {amplification} times");
+        assert!(
+            amplification < 12.0,
+            "each row was written {amplification} times"
+        );
     }
 }

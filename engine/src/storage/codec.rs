@@ -26,15 +26,22 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
 ///
 /// `Corrupted` for an unknown version, bytes that do not decode, or bytes left over.
 pub fn decode<T: Decode<()>>(bytes: &[u8], what: &str) -> Result<T> {
-    let (&version, rest) =
-        bytes.split_first().ok_or_else(|| Error::corrupted(format!("{what}: the record is empty")))?;
+    let (&version, rest) = bytes
+        .split_first()
+        .ok_or_else(|| Error::corrupted(format!("{what}: the record is empty")))?;
     if version != VERSION {
-        return Err(Error::corrupted(format!("{what}: record version {version}, expected {VERSION}")));
+        return Err(Error::corrupted(format!(
+            "{what}: record version {version}, expected {VERSION}"
+        )));
     }
-    let (value, used) = bincode::decode_from_slice(rest, config::standard().with_limit::<DECODE_BYTES_MAX>())
-        .map_err(|error| Error::corrupted(format!("{what}: {error}")))?;
+    let (value, used) =
+        bincode::decode_from_slice(rest, config::standard().with_limit::<DECODE_BYTES_MAX>())
+            .map_err(|error| Error::corrupted(format!("{what}: {error}")))?;
     if used != rest.len() {
-        return Err(Error::corrupted(format!("{what}: {} bytes left over", rest.len() - used)));
+        return Err(Error::corrupted(format!(
+            "{what}: {} bytes left over",
+            rest.len() - used
+        )));
     }
     Ok(value)
 }

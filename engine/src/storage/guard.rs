@@ -58,8 +58,15 @@ impl Guard {
             .map_err(io)
             .context("open the guard file")?;
         let mut bytes = Vec::new();
-        (&file).take(2 * SLOT_BYTES as u64).read_to_end(&mut bytes).map_err(io).context("read the guard file")?;
-        let last = bytes.chunks(SLOT_BYTES).filter_map(read_slot).max_by_key(|slot| slot.serial);
+        (&file)
+            .take(2 * SLOT_BYTES as u64)
+            .read_to_end(&mut bytes)
+            .map_err(io)
+            .context("read the guard file")?;
+        let last = bytes
+            .chunks(SLOT_BYTES)
+            .filter_map(read_slot)
+            .max_by_key(|slot| slot.serial);
         let last = match last {
             None if bytes.is_empty() => Slot::default(),
             None => {
@@ -78,7 +85,14 @@ impl Guard {
                 path.display()
             )));
         }
-        let guard = Self { path: path.to_path_buf(), state: Mutex::new(State { file, last, noted: Instant::now() }) };
+        let guard = Self {
+            path: path.to_path_buf(),
+            state: Mutex::new(State {
+                file,
+                last,
+                noted: Instant::now(),
+            }),
+        };
         guard.write(&mut guard.state.lock(), sequence)?;
         Ok(guard)
     }
@@ -106,7 +120,10 @@ impl Guard {
     }
 
     fn write(&self, state: &mut State, floor: u64) -> Result<()> {
-        let slot = Slot { serial: state.last.serial + 1, floor };
+        let slot = Slot {
+            serial: state.last.serial + 1,
+            floor,
+        };
         let mut bytes = codec::encode(&slot);
         bytes.resize(SLOT_BYTES - 4, 0);
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
@@ -116,7 +133,9 @@ impl Guard {
             state.file.write_all(&bytes)?;
             state.file.sync_data()
         };
-        write().map_err(|error| Error::io(&error, &self.path)).context("write the guard file")?;
+        write()
+            .map_err(|error| Error::io(&error, &self.path))
+            .context("write the guard file")?;
         state.last = slot;
         state.noted = Instant::now();
         Ok(())
@@ -147,7 +166,12 @@ mod tests {
         guard.close(500).unwrap();
         drop(guard);
         let error = Guard::open(&path, 499).err().unwrap();
-        assert!(error.to_string().contains("ends at sequence 499, but 500 was acknowledged"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("ends at sequence 499, but 500 was acknowledged"),
+            "{error}"
+        );
         Guard::open(&path, 500).unwrap();
     }
 
@@ -163,6 +187,12 @@ mod tests {
         assert!(Guard::open(&path, 9).is_err());
         Guard::open(&path, 10).unwrap();
         std::fs::write(&path, vec![0xff; 2 * SLOT_BYTES]).unwrap();
-        assert!(Guard::open(&path, 10).err().unwrap().to_string().contains("neither slot"));
+        assert!(
+            Guard::open(&path, 10)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("neither slot")
+        );
     }
 }

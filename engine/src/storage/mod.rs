@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRawIterator, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
@@ -97,7 +97,9 @@ impl Store {
     ///
     /// `Unavailable` if another process holds it, `Corrupted` if it holds less than was acknowledged or is of another format.
     pub fn open(dir: &Path) -> Result<Self> {
-        std::fs::create_dir_all(dir).map_err(|error| Error::io(&error, dir)).context("create data folder")?;
+        std::fs::create_dir_all(dir)
+            .map_err(|error| Error::io(&error, dir))
+            .context("create data folder")?;
         let path = dir.join("rocksdb");
         let fresh = !path.join("CURRENT").exists();
         let guard_path = dir.join("guard");
@@ -111,7 +113,12 @@ impl Store {
         let db = open_database(&path)?;
         let sequence = db.latest_sequence_number();
         let guard = Guard::open(&guard_path, sequence)?;
-        let store = Self { db, dir: dir.to_path_buf(), guard, writing: Mutex::new(()) };
+        let store = Self {
+            db,
+            dir: dir.to_path_buf(),
+            guard,
+            writing: Mutex::new(()),
+        };
         store.check_format(fresh)?;
         Ok(store)
     }
@@ -130,16 +137,27 @@ impl Store {
             }
             None if fresh || self.is_empty()? => {
                 let mut batch = self.batch();
-                batch.put(Family::Meta, key::META_FORMAT, &codec::encode(&FORMAT_VERSION));
+                batch.put(
+                    Family::Meta,
+                    key::META_FORMAT,
+                    &codec::encode(&FORMAT_VERSION),
+                );
                 self.write_synced(batch)
             }
-            None => Err(Error::corrupted(format!("{}: the format version is missing", self.dir.display()))),
+            None => Err(Error::corrupted(format!(
+                "{}: the format version is missing",
+                self.dir.display()
+            ))),
         }
     }
 
     fn is_empty(&self) -> Result<bool> {
         for family in Family::ALL {
-            if let Some(first) = self.db.iterator_cf(self.handle(family), IteratorMode::Start).next() {
+            if let Some(first) = self
+                .db
+                .iterator_cf(self.handle(family), IteratorMode::Start)
+                .next()
+            {
                 first.context("read the first record")?;
                 return Ok(false);
             }
@@ -149,7 +167,10 @@ impl Store {
 
     /// An empty batch for this store.
     pub fn batch(&self) -> Batch<'_> {
-        Batch { store: self, inner: WriteBatch::default() }
+        Batch {
+            store: self,
+            inner: WriteBatch::default(),
+        }
     }
 
     /// Writes the batch and waits until it is durable: one fsync. Refuses before the disk is full.
@@ -171,7 +192,9 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         let _writing = self.writing.lock();
-        self.db.write_opt(batch.inner, &options).context("write durably")?;
+        self.db
+            .write_opt(batch.inner, &options)
+            .context("write durably")?;
         self.guard.note(self.db.latest_sequence_number())
     }
 
@@ -191,7 +214,9 @@ impl Store {
     ///
     /// What RocksDB says.
     pub fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.db.get_cf(self.handle(family), key).context("read a record")
+        self.db
+            .get_cf(self.handle(family), key)
+            .context("read a record")
     }
 
     /// The values of many keys, in their order.
@@ -225,7 +250,8 @@ impl Store {
             options.set_iterate_upper_bound(end);
         }
         options.set_readahead_size(1 << 20);
-        let mut iterator: DBRawIterator<'_> = self.db.raw_iterator_cf_opt(self.handle(family), options);
+        let mut iterator: DBRawIterator<'_> =
+            self.db.raw_iterator_cf_opt(self.handle(family), options);
         iterator.seek(if from > prefix { from } else { prefix });
         while let Some((key, value)) = iterator.item() {
             match visit(key, value)? {
@@ -249,8 +275,13 @@ impl Store {
 
     /// Gives back the disk of deleted ranges: drops whole files at once, the rest by compaction in the background.
     pub fn reclaim(&self, family: Family, prefix: &[u8]) {
-        let Some(end) = key::successor(prefix) else { return };
-        if let Err(error) = self.db.delete_file_in_range_cf(self.handle(family), prefix, &end) {
+        let Some(end) = key::successor(prefix) else {
+            return;
+        };
+        if let Err(error) = self
+            .db
+            .delete_file_in_range_cf(self.handle(family), prefix, &end)
+        {
             tracing::warn!(%error, family = family.name(), "could not drop files of a deleted range");
         }
     }
@@ -258,7 +289,11 @@ impl Store {
     /// Bytes on disk by family: tables and blobs.
     pub fn disk_bytes(&self) -> Vec<(&'static str, u64)> {
         let property = |family: Family, name: &str| {
-            self.db.property_int_value_cf(self.handle(family), name).ok().flatten().unwrap_or(0)
+            self.db
+                .property_int_value_cf(self.handle(family), name)
+                .ok()
+                .flatten()
+                .unwrap_or(0)
         };
         Family::ALL
             .into_iter()
@@ -281,12 +316,16 @@ impl Store {
     ///
     /// What the disk says.
     pub fn close(&self) -> Result<()> {
-        self.db.flush_wal(true).context("sync the write-ahead log")?;
+        self.db
+            .flush_wal(true)
+            .context("sync the write-ahead log")?;
         self.guard.close(self.db.latest_sequence_number())
     }
 
     fn handle(&self, family: Family) -> &ColumnFamily {
-        self.db.cf_handle(family.name()).expect("every family is opened with the database")
+        self.db
+            .cf_handle(family.name())
+            .expect("every family is opened with the database")
     }
 }
 
@@ -345,7 +384,8 @@ impl Batch<'_> {
 
     /// Removes every key from `from` to before `to`.
     pub fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) {
-        self.inner.delete_range_cf(self.store.handle(family), from, to);
+        self.inner
+            .delete_range_cf(self.store.handle(family), from, to);
     }
 }
 

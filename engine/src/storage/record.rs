@@ -43,7 +43,12 @@ impl LogEntry {
     /// An entry with its checksum.
     pub fn new(term: u64, timestamp_ms: u64, operations: Vec<LogOperation>) -> Self {
         let crc = checksum(&operations);
-        Self { term, timestamp_ms, operations, crc }
+        Self {
+            term,
+            timestamp_ms,
+            operations,
+            crc,
+        }
     }
 
     /// Compares the checksum.
@@ -54,7 +59,10 @@ impl LogEntry {
     pub fn verify(&self) -> Result<()> {
         let found = checksum(&self.operations);
         if found != self.crc {
-            return Err(Error::corrupted(format!("log entry: checksum {found:#x}, expected {:#x}", self.crc)));
+            return Err(Error::corrupted(format!(
+                "log entry: checksum {found:#x}, expected {:#x}",
+                self.crc
+            )));
         }
         Ok(())
     }
@@ -82,8 +90,16 @@ pub struct PointRow {
 impl PointRow {
     /// The (log index, ordinal) of everything that this row owns outside itself.
     pub fn owned(&self) -> impl Iterator<Item = Garbage> + '_ {
-        let vectors = self.vectors.iter().map(|r| Garbage { media: false, index: r.index, ordinal: r.ordinal });
-        let media = self.media.iter().map(|r| Garbage { media: true, index: r.index, ordinal: r.ordinal });
+        let vectors = self.vectors.iter().map(|r| Garbage {
+            media: false,
+            index: r.index,
+            ordinal: r.ordinal,
+        });
+        let media = self.media.iter().map(|r| Garbage {
+            media: true,
+            index: r.index,
+            ordinal: r.ordinal,
+        });
         vectors.chain(media)
     }
 }
@@ -119,7 +135,12 @@ impl MediaRef {
             MediaKind::Text => 0,
             MediaKind::Image => 1,
         };
-        Self { kind, content_type, index, ordinal }
+        Self {
+            kind,
+            content_type,
+            index,
+            ordinal,
+        }
     }
 
     /// Text or picture.
@@ -131,7 +152,9 @@ impl MediaRef {
         match self.kind {
             0 => Ok(MediaKind::Text),
             1 => Ok(MediaKind::Image),
-            other => Err(Error::corrupted(format!("media reference: unknown kind {other}"))),
+            other => Err(Error::corrupted(format!(
+                "media reference: unknown kind {other}"
+            ))),
         }
     }
 }
@@ -189,9 +212,15 @@ enum VectorRecord {
 /// The bytes of a vector in `vectors`.
 pub fn encode_vector(vector: &Vector) -> Vec<u8> {
     let record = match vector {
-        Vector::Dense(values) => VectorRecord::Dense { f32s: f32s_to_bytes(values) },
+        Vector::Dense(values) => VectorRecord::Dense {
+            f32s: f32s_to_bytes(values),
+        },
         Vector::Sparse(sparse) => VectorRecord::Sparse {
-            u32s: sparse.indices().iter().flat_map(|index| index.to_le_bytes()).collect(),
+            u32s: sparse
+                .indices()
+                .iter()
+                .flat_map(|index| index.to_le_bytes())
+                .collect(),
             f32s: f32s_to_bytes(sparse.values()),
         },
     };
@@ -211,7 +240,10 @@ pub fn decode_vector(bytes: &[u8]) -> Result<Vector> {
             if !rest.is_empty() {
                 return Err(Error::corrupted("vector: sparse indices are cut"));
             }
-            let indices = chunks.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect();
+            let indices = chunks
+                .iter()
+                .map(|chunk| u32::from_le_bytes(*chunk))
+                .collect();
             SparseVector::new(indices, bytes_to_f32s(&f32s)?)
                 .map(Vector::Sparse)
                 .map_err(|error| Error::corrupted(format!("vector: {error}")))
@@ -220,15 +252,24 @@ pub fn decode_vector(bytes: &[u8]) -> Result<Vector> {
 }
 
 fn f32s_to_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 fn bytes_to_f32s(bytes: &[u8]) -> Result<Vec<f32>> {
     let (chunks, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() {
-        return Err(Error::corrupted(format!("vector: {} bytes are no whole count of f32", bytes.len())));
+        return Err(Error::corrupted(format!(
+            "vector: {} bytes are no whole count of f32",
+            bytes.len()
+        )));
     }
-    Ok(chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
+    Ok(chunks
+        .iter()
+        .map(|chunk| f32::from_le_bytes(*chunk))
+        .collect())
 }
 
 #[cfg(test)]
@@ -243,17 +284,24 @@ mod tests {
         let row = PointRow {
             version: 300,
             payload: b"{}".to_vec(),
-            vectors: vec![VectorRef { name: "text".into(), index: 300, ordinal: 1 }],
+            vectors: vec![VectorRef {
+                name: "text".into(),
+                index: 300,
+                ordinal: 1,
+            }],
             media: vec![MediaRef::new(MediaKind::Image, "image/png".into(), 300, 2)],
             expires_at_ms: Some(7),
         };
         let expected = [
-            1, 251, 44, 1, 2, 123, 125, 1, 4, 116, 101, 120, 116, 251, 44, 1, 1, 1, 1, 9, 105, 109, 97, 103, 101,
-            47, 112, 110, 103, 251, 44, 1, 2, 1, 7,
+            1, 251, 44, 1, 2, 123, 125, 1, 4, 116, 101, 120, 116, 251, 44, 1, 1, 1, 1, 9, 105, 109,
+            97, 103, 101, 47, 112, 110, 103, 251, 44, 1, 2, 1, 7,
         ];
         assert_eq!(codec::encode(&row), expected);
         assert_eq!(codec::decode::<PointRow>(&expected, "row").unwrap(), row);
-        assert_eq!(encode_vector(&Vector::Dense(vec![1.0])), [1, 0, 4, 0, 0, 128, 63]);
+        assert_eq!(
+            encode_vector(&Vector::Dense(vec![1.0])),
+            [1, 0, 4, 0, 0, 128, 63]
+        );
     }
 
     #[test]
@@ -270,9 +318,19 @@ mod tests {
 
     #[test]
     fn a_changed_operation_breaks_the_checksum() {
-        let mut entry = LogEntry::new(1, 2, vec![LogOperation::Delete { collection: 1, id: vec![1, 2] }]);
+        let mut entry = LogEntry::new(
+            1,
+            2,
+            vec![LogOperation::Delete {
+                collection: 1,
+                id: vec![1, 2],
+            }],
+        );
         entry.verify().unwrap();
-        entry.operations.push(LogOperation::Delete { collection: 1, id: vec![3] });
+        entry.operations.push(LogOperation::Delete {
+            collection: 1,
+            id: vec![3],
+        });
         assert!(entry.verify().is_err());
     }
 
