@@ -13,7 +13,55 @@ pub fn facts() -> Value {
     }
     json!({
         "command": command,
-        )
+        "version": env!("CARGO_PKG_VERSION"),
+        "commit": commit(),
+        "cpu": cpu_name(),
+        "features": cpu_features(),
+        "threads": threads(),
+        "memory_bytes": memory_bytes(),
+        "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}
+
+/// Threads that the system lets this process use.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The commit of the workspace, with `+` behind it if files differ from it; absent without git.
+fn commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(arguments)
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changed.is_empty() {
+        commit
+    } else {
+        commit + "+"
+    })
+}
+
+fn cpu_name() -> String {
+    proc_field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+fn memory_bytes() -> Option<u64> {
+    proc_bytes("/proc/meminfo", "MemTotal")
+}
+
+/// The first value of a field in a file of `name: value` lines.
+fn proc_field(path: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let value = |line: &str| {
+        let rest = line.strip_prefix(name)?.trim_start().strip_prefix(':')?;
+        Some(rest.trim().to_owned())
     };
     text.lines().find_map(value)
 }

@@ -21,7 +21,9 @@ fn photo(width: u32, height: u32) -> RgbImage {
 
 fn jpeg(picture: &RgbImage) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    DynamicImage::ImageRgb8(picture.clone()).write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+    DynamicImage::ImageRgb8(picture.clone())
+        .write_to(&mut bytes, ImageFormat::Jpeg)
+        .unwrap();
     bytes.into_inner()
 }
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::App;
-use crate::http::ApiError;
+use crate::http::{ApiError, discard};
 
 /// Paths that answer without a key: they tell nothing but that the server lives. The page is empty without data.
 const FREE_PATHS: [&str; 8] = [
@@ -89,6 +89,7 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
 /// Refuses requests without the key, and those that a foreign web page made in the user's browser.
 pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
     if let Err(error) = admit(&app, &request) {
+        discard(&app, request).await;
         return error.into_response();
     }
     next.run(request).await

@@ -11,20 +11,31 @@ fn root() -> std::path::PathBuf {
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
     command.manifest_path(root().join("Cargo.toml"));
-    command.exec().expect("cargo tells about the dependency tree")
+    command
+        .exec()
+        .expect("cargo tells about the dependency tree")
 }
 
 /// The `allow` list of `deny.toml`.
 fn allowed() -> Vec<String> {
     let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
-    let (_, list) = text.split_once("allow = [").expect("deny.toml has an allow list");
+    let (_, list) = text
+        .split_once("allow = [")
+        .expect("deny.toml has an allow list");
     let (list, _) = list.split_once(']').expect("the list ends");
-    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    list.split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether an SPDX expression can be met with allowed licences. `OR` binds weaker than `AND`; parentheses nest.
 fn permits(expression: &str, allowed: &[String]) -> bool {
-    let tokens = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let tokens = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
     let mut tokens: Vec<&str> = tokens.split_whitespace().rev().collect();
     let met = either(&mut tokens, allowed);
     assert!(tokens.is_empty(), "{expression} is no licence expression");
@@ -72,8 +83,18 @@ fn every_dependency_is_licensed_as_we_allow() {
     let refused: Vec<String> = metadata()
         .packages
         .iter()
-        .filter(|package| !package.license.as_deref().is_some_and(|licence| permits(licence, &allowed)))
-        .map(|package| format!("{} {}: {:?}", package.name, package.version, package.license))
+        .filter(|package| {
+            !package
+                .license
+                .as_deref()
+                .is_some_and(|licence| permits(licence, &allowed))
+        })
+        .map(|package| {
+            format!(
+                "{} {}: {:?}",
+                package.name, package.version, package.license
+            )
+        })
         .collect();
     assert!(refused.is_empty(), "{refused:#?}");
 }
@@ -92,8 +113,14 @@ fn every_dependency_comes_from_the_registry() {
 
 #[test]
 fn expressions_are_read() {
-    let allowed = ["MIT".to_owned(), "ISC".to_owned(), "Apache-2.0 WITH LLVM-exception".to_owned()];
-    let check = |expression: &str, expected| assert_eq!(permits(expression, &allowed), expected, "{expression}");
+    let allowed = [
+        "MIT".to_owned(),
+        "ISC".to_owned(),
+        "Apache-2.0 WITH LLVM-exception".to_owned(),
+    ];
+    let check = |expression: &str, expected| {
+        assert_eq!(permits(expression, &allowed), expected, "{expression}")
+    };
     check("MIT", true);
     check("GPL-3.0", false);
     check("MIT OR GPL-3.0", true);

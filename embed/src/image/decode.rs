@@ -232,7 +232,7 @@ fn check_size(
     let memory_bytes = pixels * (u64::from(stored_pixel_bytes) + 4);
     if memory_bytes > limits.memory_bytes_max {
         return too_large(format!(
-            "{} MB of memory (it needs {})",
+            "{} MB of memory (it needs at least {})",
             limits.memory_bytes_max / 1_000_000,
             memory_bytes.div_ceil(1_000_000)
         ));

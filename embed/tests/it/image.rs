@@ -10,7 +10,9 @@ const NAMES: [&str; 3] = ["vecino/image", "vecino/image-color", "vecino/image-sh
 
 fn png(picture: RgbImage) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    DynamicImage::ImageRgb8(picture).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    DynamicImage::ImageRgb8(picture)
+        .write_to(&mut bytes, ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }
 
@@ -34,7 +36,11 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 fn thing(is_round: bool, color: [u8; 3], shift: i32) -> Vec<u8> {
     png(RgbImage::from_fn(120, 120, |x, y| {
         let (dx, dy) = (x as i32 - 60 - shift, y as i32 - 60);
-        let inside = if is_round { dx * dx + dy * dy < 1500 } else { dx.abs().max(dy.abs()) < 34 };
+        let inside = if is_round {
+            dx * dx + dy * dy < 1500
+        } else {
+            dx.abs().max(dy.abs()) < 34
+        };
         Rgb(if inside { color } else { [240, 238, 230] })
     }))
 }
@@ -44,25 +50,44 @@ fn the_registry_knows_all_three() {
     for (name, dim) in NAMES.into_iter().zip([256, 128, 256]) {
         let model = Registry::builtin().get(name, &Value::Null).unwrap();
         assert_eq!(model.identity().name, name);
-        assert_eq!(model.kind(), Kind::Dense { dim, metric: Metric::Cosine });
+        assert_eq!(
+            model.kind(),
+            Kind::Dense {
+                dim,
+                metric: Metric::Cosine
+            }
+        );
         assert_eq!(model.modalities(), [Modality::Image]);
-        assert!(Registry::builtin().get(name, &serde_json::json!({"size": 3})).is_err());
+        assert!(
+            Registry::builtin()
+                .get(name, &serde_json::json!({"size": 3}))
+                .is_err()
+        );
     }
 }
 
 #[test]
 fn color_finds_colour_and_shape_finds_shape() {
     let (red, blue) = ([200, 30, 30], [40, 60, 190]);
-    let pictures =
-        [thing(true, red, 0), thing(true, red, 6), thing(true, blue, 0), thing(false, red, 0)];
+    let pictures = [
+        thing(true, red, 0),
+        thing(true, red, 6),
+        thing(true, blue, 0),
+        thing(false, red, 0),
+    ];
     let of = |name| {
         let model = Registry::builtin().get(name, &Value::Null).unwrap();
-        let vectors: Vec<_> =
-            embed_all(model.as_ref(), &pictures).into_iter().map(Result::unwrap).collect();
+        let vectors: Vec<_> = embed_all(model.as_ref(), &pictures)
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
         [1, 2, 3].map(|other: usize| dot(&vectors[0], &vectors[other]))
     };
     let [moved, blue_disc, red_box] = of("vecino/image");
-    assert!(moved > blue_disc && moved > red_box, "{moved} {blue_disc} {red_box}");
+    assert!(
+        moved > blue_disc && moved > red_box,
+        "{moved} {blue_disc} {red_box}"
+    );
     let [_, blue_disc, red_box] = of("vecino/image-color");
     assert!(red_box > blue_disc + 0.2, "{red_box} {blue_disc}");
     let [_, blue_disc, red_box] = of("vecino/image-shape");
@@ -73,35 +98,61 @@ fn color_finds_colour_and_shape_finds_shape() {
 fn plain_and_tiny_pictures_get_vectors_of_unit_length() {
     for name in NAMES {
         let model = Registry::builtin().get(name, &Value::Null).unwrap();
-        let pictures: Vec<_> = [(1, 1, 0), (1, 1, 255), (300, 2, 128), (2, 300, 7), (64, 64, 200)]
-            .map(|(width, height, grey)| {
-                png(RgbImage::from_pixel(width, height, Rgb([grey, grey, grey])))
-            })
-            .into();
+        let pictures: Vec<_> = [
+            (1, 1, 0),
+            (1, 1, 255),
+            (300, 2, 128),
+            (2, 300, 7),
+            (64, 64, 200),
+        ]
+        .map(|(width, height, grey)| {
+            png(RgbImage::from_pixel(width, height, Rgb([grey, grey, grey])))
+        })
+        .into();
         let first = embed_all(model.as_ref(), &pictures);
         for vector in &first {
             let vector = vector.as_ref().unwrap();
             assert!((dot(vector, vector) - 1.0).abs() < 1e-4, "{name}");
         }
-        assert_eq!(first, embed_all(model.as_ref(), &pictures), "{name}: the same bytes again");
+        assert_eq!(
+            first,
+            embed_all(model.as_ref(), &pictures),
+            "{name}: the same bytes again"
+        );
     }
 }
 
 #[test]
 fn one_bad_picture_spoils_no_other() {
-    let model = Registry::builtin().get("vecino/image", &Value::Null).unwrap();
+    let model = Registry::builtin()
+        .get("vecino/image", &Value::Null)
+        .unwrap();
     let good = thing(true, [10, 120, 40], 0);
     let cut = good[..good.len() / 2].to_vec();
-    let batch = [good.clone(), b"not a picture at all".to_vec(), Vec::new(), cut, good];
+    let batch = [
+        good.clone(),
+        b"not a picture at all".to_vec(),
+        Vec::new(),
+        cut,
+        good,
+    ];
     let rows = embed_all(model.as_ref(), &batch);
     assert_eq!(rows[0], rows[4]);
     assert!(rows[0].is_ok());
     assert!(
         matches!(&rows[1], Err(EmbedError::Decode(why)) if why.starts_with("not a picture: the bytes look like text"))
     );
-    assert_eq!(rows[2], Err(EmbedError::Empty { modality: Modality::Image }));
+    assert_eq!(
+        rows[2],
+        Err(EmbedError::Empty {
+            modality: Modality::Image
+        })
+    );
     assert!(matches!(&rows[3], Err(EmbedError::Decode(_))));
-    let text = model.embed(&[Input::Text("a red disc")], Purpose::Query).into_iter().next();
+    let text = model
+        .embed(&[Input::Text("a red disc")], Purpose::Query)
+        .into_iter()
+        .next();
     assert!(matches!(text, Some(Err(EmbedError::WrongModality { .. }))));
 }
 
@@ -119,8 +170,9 @@ fn nearest_photos_are_of_the_same_class() {
         let base = embedded(model.as_ref(), &data.join(set).join("train"));
         let queries = embedded(model.as_ref(), &data.join(set).join("test"));
         let hits = queries.iter().filter(|(class, vector)| {
-            let nearest =
-                base.iter().max_by(|a, b| dot(&a.1, vector).total_cmp(&dot(&b.1, vector)));
+            let nearest = base
+                .iter()
+                .max_by(|a, b| dot(&a.1, vector).total_cmp(&dot(&b.1, vector)));
             nearest.is_some_and(|(found, _)| found == class)
         });
         let accuracy = hits.count() as f32 / queries.len() as f32;
@@ -137,7 +189,10 @@ fn data() -> Option<PathBuf> {
     if folder.join("caltech51").is_dir() {
         return Some(folder);
     }
-    println!("skipped: no photos in {} (VECINO_DATA names another folder)", folder.display());
+    println!(
+        "skipped: no photos in {} (VECINO_DATA names another folder)",
+        folder.display()
+    );
     None
 }
 
@@ -151,5 +206,8 @@ fn embedded(model: &dyn Embedder, folder: &Path) -> Vec<(String, Vec<f32>)> {
             files.push(std::fs::read(file.unwrap().path()).unwrap());
         }
     }
-    classes.into_iter().zip(embed_all(model, &files).into_iter().map(Result::unwrap)).collect()
+    classes
+        .into_iter()
+        .zip(embed_all(model, &files).into_iter().map(Result::unwrap))
+        .collect()
 }

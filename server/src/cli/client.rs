@@ -76,11 +76,20 @@ impl Client {
     /// The address is no http address.
     pub fn new(url: &str, api_key: Option<&str>) -> Result<Self> {
         let url = url.trim();
-        let base = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let host = base.strip_prefix("http://").or_else(|| base.strip_prefix("https://")).unwrap_or_default();
+        let base = if url.contains("://") {
+            url.to_owned()
+        } else {
+            format!("http://{url}")
+        };
+        let host = base
+            .strip_prefix("http://")
+            .or_else(|| base.strip_prefix("https://"))
+            .unwrap_or_default();
         let host = host.trim_end_matches('/');
         if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err(Failure::new("this is no http address").at(url).mend(format!("give one like {URL_DEFAULT}")));
+            return Err(Failure::new("this is no http address")
+                .at(url)
+                .mend(format!("give one like {URL_DEFAULT}")));
         }
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -90,7 +99,12 @@ impl Client {
             .user_agent(concat!("vecino/", env!("CARGO_PKG_VERSION")))
             .build();
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { agent: config.new_agent(), base, api_key: api_key.map(str::to_owned), reached: Arc::default() })
+        Ok(Self {
+            agent: config.new_agent(),
+            base,
+            api_key: api_key.map(str::to_owned),
+            reached: Arc::default(),
+        })
     }
 
     /// A client for the server that the arguments name; waits for it as long as they say.
@@ -100,16 +114,27 @@ impl Client {
     /// As [`Self::new`]; with `--wait`, no server came up in that time.
     pub fn connect(args: &ServerArgs) -> Result<Self> {
         let client = Self::new(&args.url, args.api_key.as_deref())?;
-        let until = Instant::now() + Duration::from_secs(args.wait);
-        while args.wait > 0 {
-            match client.once(&get("/readyz")) {
-                Ok(reply) if reply.status < 500 => break,
-                Ok(_) | Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
-                Ok(_) => return Err(Failure::new("the server is up but not ready yet").at(&client.base)),
-                Err(error) => return Err(client.explain(&error)),
-            }
+        if args.wait > 0 {
+            client.wait_until_ready(Duration::from_secs(args.wait))?;
         }
         Ok(client)
+    }
+
+    fn wait_until_ready(&self, patience: Duration) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let answer = self.once(&get("/readyz"));
+            match answer {
+                Ok(reply) if reply.status < 500 => return Ok(()),
+                _ if started.elapsed() < patience => std::thread::sleep(Duration::from_millis(50)),
+                Ok(_) => {
+                    return Err(Failure::new("the server is up but not ready yet")
+                        .at(&self.base)
+                        .mend("wait longer with --wait SECONDS"));
+                }
+                Err(error) => return Err(self.explain(&error)),
+            }
+        }
     }
 
     /// The server's address.
@@ -119,23 +144,33 @@ impl Client {
 
     /// One try of one call; any status is an answer.
     pub fn once(&self, call: &Call) -> Result<Reply, ureq::Error> {
-        let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(format!("{}{}", self.base, call.path));
         if let Some(key) = &self.api_key {
             request = request.header("api-key", key);
         }
         let mut response = match call.body {
             Some((content_type, body)) => {
-                let request = request.header(header::CONTENT_TYPE, content_type).body(body)?;
+                let request = request
+                    .header(header::CONTENT_TYPE, content_type)
+                    .body(body)?;
                 self.agent.run(request)?
             }
             None => self.agent.run(request.body(())?)?,
         };
         let retry_after = response.headers().get(header::RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
+        let retry_after = retry_after
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(Duration::from_secs);
         let reply = Reply {
             status: response.status().as_u16(),
             retry_after,
-            body: response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?,
+            body: response
+                .body_mut()
+                .with_config()
+                .limit(ANSWER_BYTES_MAX)
+                .read_to_vec()?,
         };
         self.reached.store(true, Ordering::Relaxed);
         Ok(reply)
@@ -154,7 +189,11 @@ impl Client {
             let (wanted, give_up) = match self.once(call) {
                 Ok(reply) if matches!(reply.status, 429 | 503) => (reply.retry_after, Ok(reply)),
                 Ok(reply) => return Ok(reply),
-                Err(error) if is_broken_connection(&error) && self.reached.load(Ordering::Relaxed) => (None, Err(self.explain(&error))),
+                Err(error)
+                    if is_broken_connection(&error) && self.reached.load(Ordering::Relaxed) =>
+                {
+                    (None, Err(self.explain(&error)))
+                }
                 Err(error) => return Err(self.explain(&error)),
             };
             let next = wanted.unwrap_or(pause).min(PAUSE_MAX);
@@ -174,9 +213,13 @@ impl Client {
     pub fn result(&self, call: &Call) -> Result<Value> {
         let reply = self.retrying(call)?;
         self.accept(call.path, &reply)?;
-        let mut value: Value = serde_json::from_slice(&reply.body)
-            .map_err(|error| Failure::new(format!("the answer is no JSON: {error}")).at(self.place(call.path)))?;
-        Ok(value.get_mut("result").map(Value::take).unwrap_or(Value::Null))
+        let mut value: Value = serde_json::from_slice(&reply.body).map_err(|error| {
+            Failure::new(format!("the answer is no JSON: {error}")).at(self.place(call.path))
+        })?;
+        Ok(value
+            .get_mut("result")
+            .map(Value::take)
+            .unwrap_or(Value::Null))
     }
 
     /// [`Self::result`] of a GET.
@@ -195,7 +238,11 @@ impl Client {
     /// As [`Self::result`].
     pub fn json(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
-        self.result(&Call { method, path, body: Some(("application/json", body.as_bytes())) })
+        self.result(&Call {
+            method,
+            path,
+            body: Some(("application/json", body.as_bytes())),
+        })
     }
 
     /// Turns a status that is no success into a failure.
@@ -239,12 +286,18 @@ impl Reply {
     /// The server's words about what went wrong, or the beginning of the body.
     pub fn message(&self) -> String {
         let value: Option<Value> = serde_json::from_slice(&self.body).ok();
-        let error = value.as_ref().and_then(|value| value.pointer("/status/error")?.as_str());
+        let error = value
+            .as_ref()
+            .and_then(|value| value.pointer("/status/error")?.as_str());
         match error {
             Some(error) => error.to_owned(),
             None => {
                 let text = String::from_utf8_lossy(&self.body);
-                format!("HTTP status {}: {}", self.status, super::output::one_line(&text, 200))
+                format!(
+                    "HTTP status {}: {}",
+                    self.status,
+                    super::output::one_line(&text, 200)
+                )
             }
         }
     }
@@ -252,7 +305,11 @@ impl Reply {
 
 /// A GET of a path.
 pub fn get(path: &str) -> Call<'_> {
-    Call { method: Method::GET, path, body: None }
+    Call {
+        method: Method::GET,
+        path,
+        body: None,
+    }
 }
 
 /// `/collections/NAME` with the name percent-encoded, and `rest` behind it.
@@ -278,7 +335,12 @@ fn is_broken_connection(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Io(error) => matches!(
             error.kind(),
-            Kind::ConnectionRefused | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof | Kind::NotConnected
+            Kind::ConnectionRefused
+                | Kind::ConnectionReset
+                | Kind::ConnectionAborted
+                | Kind::BrokenPipe
+                | Kind::UnexpectedEof
+                | Kind::NotConnected
         ),
         ureq::Error::ConnectionFailed => true,
         _ => false,
@@ -291,12 +353,19 @@ mod tests {
 
     #[test]
     fn names_are_encoded() {
-        assert_eq!(collection_path("a b/ü", "/points"), "/collections/a%20b%2F%C3%BC/points");
+        assert_eq!(
+            collection_path("a b/ü", "/points"),
+            "/collections/a%20b%2F%C3%BC/points"
+        );
     }
 
     #[test]
     fn addresses_are_checked() {
-        for (url, base) in [("localhost:1/", "http://localhost:1"), ("https://x", "https://x"), ("http://a:1", "http://a:1")] {
+        for (url, base) in [
+            ("localhost:1/", "http://localhost:1"),
+            ("https://x", "https://x"),
+            ("http://a:1", "http://a:1"),
+        ] {
             assert_eq!(Client::new(url, None).unwrap().base(), base);
         }
         for url in ["", "ftp://x", "http://", "a b"] {
@@ -306,14 +375,24 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_there() {
-        let error = Client::new("127.0.0.1:9", None).unwrap().once(&get("/")).unwrap_err();
+        let error = Client::new("127.0.0.1:9", None)
+            .unwrap()
+            .once(&get("/"))
+            .unwrap_err();
         assert!(is_broken_connection(&error), "{error:?}");
     }
 
     #[test]
     fn the_servers_words() {
-        let reply = |body: &str| Reply { status: 404, retry_after: None, body: body.as_bytes().to_vec() };
-        assert_eq!(reply(r#"{"status":{"error":"no such thing"},"time":0}"#).message(), "no such thing");
+        let reply = |body: &str| Reply {
+            status: 404,
+            retry_after: None,
+            body: body.as_bytes().to_vec(),
+        };
+        assert_eq!(
+            reply(r#"{"status":{"error":"no such thing"},"time":0}"#).message(),
+            "no such thing"
+        );
         assert_eq!(reply("<html>").message(), "HTTP status 404: <html>");
     }
 }

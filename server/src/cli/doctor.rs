@@ -62,7 +62,13 @@ struct Finding {
 
 impl Finding {
     fn new(status: Status, subject: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, subject, detail: detail.into(), mend: None, data: Value::Null }
+        Self {
+            status,
+            subject,
+            detail: detail.into(),
+            mend: None,
+            data: Value::Null,
+        }
     }
 
     fn mend(mut self, advice: impl Into<String>) -> Self {
@@ -86,7 +92,11 @@ impl Finding {
             Status::Warn => paint.odd(&name),
             Status::Fail => paint.bad(&name),
         };
-        let mend = self.mend.as_ref().map(|mend| format!("\n                 mend: {mend}")).unwrap_or_default();
+        let mend = self
+            .mend
+            .as_ref()
+            .map(|mend| format!("\n                 mend: {mend}"))
+            .unwrap_or_default();
         format!("{status}  {:<10} {}{mend}\n", self.subject, self.detail)
     }
 }
@@ -103,11 +113,20 @@ pub fn run(args: &DoctorArgs, output: Output) -> Result<bool> {
     findings.push(free_space(&args.data));
     findings.extend(data_folder(&args.data));
     findings.extend(reachable(&client));
-    let failing = findings.iter().filter(|finding| finding.status == Status::Fail).count();
-    let odd = findings.iter().filter(|finding| finding.status == Status::Warn).count();
+    let failing = findings
+        .iter()
+        .filter(|finding| finding.status == Status::Fail)
+        .count();
+    let odd = findings
+        .iter()
+        .filter(|finding| finding.status == Status::Warn)
+        .count();
     let answer = json!({ "sound": failing == 0, "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>() });
     output.answer(&answer, |paint| {
-        let mut text: String = findings.iter().map(|finding| finding.to_text(paint)).collect();
+        let mut text: String = findings
+            .iter()
+            .map(|finding| finding.to_text(paint))
+            .collect();
         text.push_str(&match (failing, odd) {
             (0, 0) => "all is well\n".to_owned(),
             (0, _) => format!("it works; {odd} to look at\n"),
@@ -121,7 +140,11 @@ pub fn run(args: &DoctorArgs, output: Output) -> Result<bool> {
 /// Name of the CPU, as the system tells it.
 pub fn cpu_name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
+    let line = info.lines().find_map(|line| {
+        line.strip_prefix("model name")?
+            .split_once(':')
+            .map(|(_, name)| name.trim().to_owned())
+    });
     line.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
@@ -148,14 +171,28 @@ pub fn cores() -> usize {
 fn cpu() -> Finding {
     let (features, cores) = (cpu_features(), cores());
     let data = json!({ "name": cpu_name(), "cores": cores, "features": features });
-    let fast = features.iter().any(|feature| matches!(*feature, "avx2" | "neon" | "avx512f"));
-    let detail = format!("{}, {cores} cores, {}", cpu_name(), if features.is_empty() { "no vector instructions".to_owned() } else { features.join(" ") });
+    let fast = features
+        .iter()
+        .any(|feature| matches!(*feature, "avx2" | "neon" | "avx512f"));
+    let detail = format!(
+        "{}, {cores} cores, {}",
+        cpu_name(),
+        if features.is_empty() {
+            "no vector instructions".to_owned()
+        } else {
+            features.join(" ")
+        }
+    );
     if fast {
         Finding::new(Status::Ok, "cpu", detail).data(data)
     } else {
-        Finding::new(Status::Warn, "cpu", format!("{detail}: distances are computed without SIMD, several times slower"))
-            .mend("use a CPU with AVX2, or let the virtual machine pass it through")
-            .data(data)
+        Finding::new(
+            Status::Warn,
+            "cpu",
+            format!("{detail}: distances are computed without SIMD, several times slower"),
+        )
+        .mend("use a CPU with AVX2, or let the virtual machine pass it through")
+        .data(data)
     }
 }
 
@@ -163,14 +200,21 @@ fn memory() -> Finding {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let field = |name: &str| -> Option<u64> {
         let rest = info.lines().find_map(|line| line.strip_prefix(name))?;
-        rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+        rest.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .ok()
+            .map(|kilobytes| kilobytes * 1024)
     };
     match (field("MemTotal:"), field("MemAvailable:")) {
         (Some(total), Some(free)) => {
             let detail = format!("{} free of {}", bytes_text(free), bytes_text(total));
             let data = json!({ "total_bytes": total, "available_bytes": free });
             if free < FREE_BYTES_BAD {
-                Finding::new(Status::Warn, "memory", detail).mend("end other programs, or add memory: vectors are held in it").data(data)
+                Finding::new(Status::Warn, "memory", detail)
+                    .mend("end other programs, or add memory: vectors are held in it")
+                    .data(data)
             } else {
                 Finding::new(Status::Ok, "memory", detail).data(data)
             }
@@ -183,8 +227,13 @@ fn open_files() -> Finding {
     // No limit is unlimited.
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let data = json!({ "limit": limit });
-    let detail = if limit == u64::MAX { "no limit".to_owned() } else { format!("at most {} open files", grouped(limit)) };
-    let mend = "raise it: `ulimit -n 65536` before the start, or LimitNOFILE=65536 in the systemd unit";
+    let detail = if limit == u64::MAX {
+        "no limit".to_owned()
+    } else {
+        format!("at most {} open files", grouped(limit))
+    };
+    let mend =
+        "raise it: `ulimit -n 65536` before the start, or LimitNOFILE=65536 in the systemd unit";
     match limit {
         0..OPEN_FILES_BAD => Finding::new(Status::Fail, "limits", detail).mend(mend),
         OPEN_FILES_BAD..OPEN_FILES_ODD => Finding::new(Status::Warn, "limits", detail).mend(mend),
@@ -202,10 +251,15 @@ fn embedders() -> Vec<Finding> {
         let embedder = match registry.get(name, &Value::Null) {
             Ok(embedder) => embedder,
             Err(error) => {
-                return Finding::new(Status::Fail, "embedder", format!("{name}: {error}")).mend("the program file is damaged; install it again");
+                return Finding::new(Status::Fail, "embedder", format!("{name}: {error}"))
+                    .mend("the program file is damaged; install it again");
             }
         };
-        let input = if embedder.modalities().contains(&embed::Modality::Text) { Input::Text("a green apple") } else { Input::Image(&picture) };
+        let input = if embedder.modalities().contains(&embed::Modality::Text) {
+            Input::Text("a green apple")
+        } else {
+            Input::Image(&picture)
+        };
         let batch = embedder.embed(&[input], Purpose::Query);
         let us = started.elapsed().as_micros() as u64;
         match batch.errors().first().and_then(Option::as_ref) {
@@ -233,7 +287,11 @@ fn test_picture() -> Vec<u8> {
     for y in 0..SIDE {
         for x in 0..SIDE {
             let inside = (x as i32 - 32).pow(2) + (y as i32 - 32).pow(2) < 400;
-            out.extend_from_slice(if inside { &[40, 160, 60] } else { &[240, 240, 240] });
+            out.extend_from_slice(if inside {
+                &[40, 160, 60]
+            } else {
+                &[240, 240, 240]
+            });
         }
     }
     out
@@ -242,9 +300,16 @@ fn test_picture() -> Vec<u8> {
 fn free_space(folder: &Path) -> Finding {
     // A folder that does not exist yet will lie on the file system of the nearest parent that does.
     let full = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let existing = full.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("."));
+    let existing = full
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(Path::new("."));
     match rustix::fs::statvfs(existing) {
-        Err(error) => Finding::new(Status::Warn, "disk", format!("{}: {error}", existing.display())),
+        Err(error) => Finding::new(
+            Status::Warn,
+            "disk",
+            format!("{}: {error}", existing.display()),
+        ),
         Ok(stat) => {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize);
             let detail = format!("{} free for {}", bytes_text(free), folder.display());
@@ -252,7 +317,9 @@ fn free_space(folder: &Path) -> Finding {
             let mend = "free some space, or choose a folder on another disk with --data; when it is full, writes answer 507 and reads go on";
             match free {
                 0..FREE_BYTES_BAD => Finding::new(Status::Fail, "disk", detail).mend(mend),
-                FREE_BYTES_BAD..FREE_BYTES_ODD => Finding::new(Status::Warn, "disk", detail).mend(mend),
+                FREE_BYTES_BAD..FREE_BYTES_ODD => {
+                    Finding::new(Status::Warn, "disk", detail).mend(mend)
+                }
                 _ => Finding::new(Status::Ok, "disk", detail),
             }
             .data(data)
@@ -264,17 +331,29 @@ fn free_space(folder: &Path) -> Finding {
 fn data_folder(folder: &Path) -> Vec<Finding> {
     let shown = folder.display();
     if !folder.exists() {
-        return vec![Finding::new(Status::Ok, "data", format!("{shown} does not exist yet; `vecino serve` makes it"))];
+        return vec![Finding::new(
+            Status::Ok,
+            "data",
+            format!("{shown} does not exist yet; `vecino serve` makes it"),
+        )];
     }
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none()) {
-        return vec![Finding::new(Status::Ok, "data", format!("{shown} is empty"))];
+        return vec![Finding::new(
+            Status::Ok,
+            "data",
+            format!("{shown} is empty"),
+        )];
     }
     let node = match Node::open(folder, NodeOptions::default()) {
         Ok(node) => node,
         Err(error) if is_locked(&error.to_string()) => {
             return vec![
-                Finding::new(Status::Ok, "data", format!("{shown} is in use by a running server"))
-                    .mend("stop the server to have the data itself checked"),
+                Finding::new(
+                    Status::Ok,
+                    "data",
+                    format!("{shown} is in use by a running server"),
+                )
+                .mend("stop the server to have the data itself checked"),
             ];
         }
         Err(error) => {
@@ -292,13 +371,27 @@ fn data_folder(folder: &Path) -> Vec<Finding> {
     if !problems.is_empty() {
         return problems
             .into_iter()
-            .map(|problem| Finding::new(Status::Fail, "data", problem).mend("restore the folder from a backup; the rest of it is still served"))
+            .map(|problem| {
+                Finding::new(Status::Fail, "data", problem)
+                    .mend("restore the folder from a backup; the rest of it is still served")
+            })
             .collect();
     }
     let names = node.collections();
-    let points: usize = names.iter().filter_map(|name| node.collection(name).ok()).map(|collection| collection.info().points).sum();
-    let detail = format!("{shown} is sound: {} collections, {} points", names.len(), grouped(points as u64));
-    vec![Finding::new(Status::Ok, "data", detail).data(json!({ "collections": names, "points": points }))]
+    let points: usize = names
+        .iter()
+        .filter_map(|name| node.collection(name).ok())
+        .map(|collection| collection.info().points)
+        .sum();
+    let detail = format!(
+        "{shown} is sound: {} collections, {} points",
+        names.len(),
+        grouped(points as u64)
+    );
+    vec![
+        Finding::new(Status::Ok, "data", detail)
+            .data(json!({ "collections": names, "points": points })),
+    ]
 }
 
 /// Asks the server how it is, and what it has.
@@ -307,11 +400,25 @@ fn reachable(client: &Client) -> Vec<Finding> {
     let started = Instant::now();
     match client.once(&get("/readyz")) {
         Err(error) => {
-            let finding = Finding::new(Status::Warn, "server", format!("none answers at {base} ({error})"));
-            return vec![finding.mend("start it with `vecino serve`, or name another with --url or VECINO_URL")];
+            let finding = Finding::new(
+                Status::Warn,
+                "server",
+                format!("none answers at {base} ({error})"),
+            );
+            return vec![
+                finding
+                    .mend("start it with `vecino serve`, or name another with --url or VECINO_URL"),
+            ];
         }
         Ok(reply) if reply.status != 200 => {
-            return vec![Finding::new(Status::Warn, "server", format!("{base} answers {} to /readyz: it is still loading", reply.status))];
+            return vec![Finding::new(
+                Status::Warn,
+                "server",
+                format!(
+                    "{base} answers {} to /readyz: it is still loading",
+                    reply.status
+                ),
+            )];
         }
         Ok(_) => {}
     }
@@ -320,13 +427,36 @@ fn reachable(client: &Client) -> Vec<Finding> {
         Ok(list) => list,
         Err(failure) => {
             let words = failure.to_json();
-            let text = |key: &str| words.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            return vec![Finding::new(Status::Fail, "server", format!("{base}: {}", text("what"))).mend(text("mend"))];
+            let text = |key: &str| {
+                words
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            return vec![
+                Finding::new(Status::Fail, "server", format!("{base}: {}", text("what")))
+                    .mend(text("mend")),
+            ];
         }
     };
-    let names = list.get("collections").and_then(Value::as_array).into_iter().flatten();
-    let names: Vec<&str> = names.filter_map(|entry| entry.get("name")?.as_str()).collect();
-    let ok = Finding::new(Status::Ok, "server", format!("{base} is ready, answered in {:.1} ms; {} collections", us as f64 / 1000.0, names.len()));
+    let names = list
+        .get("collections")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let names: Vec<&str> = names
+        .filter_map(|entry| entry.get("name")?.as_str())
+        .collect();
+    let ok = Finding::new(
+        Status::Ok,
+        "server",
+        format!(
+            "{base} is ready, answered in {:.1} ms; {} collections",
+            us as f64 / 1000.0,
+            names.len()
+        ),
+    );
     let mut findings = vec![ok.data(json!({ "url": base, "us": us, "collections": names }))];
     findings.extend(names.into_iter().map(|name| collection(client, name)));
     findings
@@ -335,16 +465,37 @@ fn reachable(client: &Client) -> Vec<Finding> {
 fn collection(client: &Client, name: &str) -> Finding {
     let info = match client.get(&super::client::collection_path(name, "")) {
         Ok(info) => info,
-        Err(failure) => return Finding::new(Status::Fail, "collection", format!("{name}: {}", failure.to_json()["what"])),
+        Err(failure) => {
+            return Finding::new(
+                Status::Fail,
+                "collection",
+                format!("{name}: {}", failure.to_json()["what"]),
+            );
+        }
     };
-    let status = info.get("status").and_then(Value::as_str).unwrap_or("unknown");
-    let points = info.get("points_count").and_then(Value::as_u64).unwrap_or(0);
+    let status = info
+        .get("status")
+        .and_then(Value::as_str)
+        .unwrap_or("unknown");
+    let points = info
+        .get("points_count")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
     let params = info.pointer("/config/params").cloned().unwrap_or_default();
     let vectors = vector_names(&params);
-    let detail = format!("{name}: {status}, {} points, vectors: {}", grouped(points), if vectors.is_empty() { "none".to_owned() } else { vectors.join(", ") });
+    let detail = format!(
+        "{name}: {status}, {} points, vectors: {}",
+        grouped(points),
+        if vectors.is_empty() {
+            "none".to_owned()
+        } else {
+            vectors.join(", ")
+        }
+    );
     let data = json!({ "name": name, "status": status, "points": points, "vectors": vectors });
     let finding = match status {
-        "red" => Finding::new(Status::Fail, "collection", detail).mend("look into the server's log for the reason"),
+        "red" => Finding::new(Status::Fail, "collection", detail)
+            .mend("look into the server's log for the reason"),
         _ => Finding::new(Status::Ok, "collection", detail),
     };
     finding.data(data)
@@ -359,7 +510,13 @@ fn vector_names(params: &Value) -> Vec<String> {
             names.extend(vectors.keys().cloned());
         }
     }
-    names.extend(params.get("sparse_vectors").and_then(Value::as_object).into_iter().flat_map(|sparse| sparse.keys().cloned()));
+    names.extend(
+        params
+            .get("sparse_vectors")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(|sparse| sparse.keys().cloned()),
+    );
     names
 }
 
@@ -370,8 +527,14 @@ mod tests {
     #[test]
     fn vectors_are_listed() {
         for (params, names) in [
-            (json!({"vectors": {"size": 3, "distance": "Dot"}}), vec!["(unnamed)"]),
-            (json!({"vectors": {"a": {"size": 3}}, "sparse_vectors": {"s": {}}}), vec!["a", "s"]),
+            (
+                json!({"vectors": {"size": 3, "distance": "Dot"}}),
+                vec!["(unnamed)"],
+            ),
+            (
+                json!({"vectors": {"a": {"size": 3}}, "sparse_vectors": {"s": {}}}),
+                vec!["a", "s"],
+            ),
             (json!({}), vec![]),
         ] {
             assert_eq!(vector_names(&params), names);
@@ -387,7 +550,15 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_has_a_disk() {
-        assert!(free_space(Path::new("/no/such/folder")).data.get("free_bytes").is_some());
-        assert_eq!(data_folder(Path::new("/no/such/folder"))[0].status, Status::Ok);
+        assert!(
+            free_space(Path::new("/no/such/folder"))
+                .data
+                .get("free_bytes")
+                .is_some()
+        );
+        assert_eq!(
+            data_folder(Path::new("/no/such/folder"))[0].status,
+            Status::Ok
+        );
     }
 }

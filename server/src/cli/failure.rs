@@ -23,7 +23,11 @@ pub struct Failure {
 impl Failure {
     /// What happened, in one sentence without a full stop.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), place: None, mend: None }
+        Self {
+            what: what.into(),
+            place: None,
+            mend: None,
+        }
     }
 
     /// Where: a file, an address, a collection. The first one stays.
@@ -82,8 +86,14 @@ mod tests {
 
     #[test]
     fn three_lines_and_the_nearest_advice() {
-        let failure = Failure::new("no server answers").at("http://x").mend("start one").mend("pray");
-        assert_eq!(failure.to_string(), "error: no server answers\n  where: http://x\n  mend:  start one");
+        let failure = Failure::new("no server answers")
+            .at("http://x")
+            .mend("start one")
+            .mend("pray");
+        assert_eq!(
+            failure.to_string(),
+            "error: no server answers\n  where: http://x\n  mend:  start one"
+        );
         assert_eq!(failure.to_json()["mend"], "start one");
         assert_eq!(Failure::new("x").to_string(), "error: x");
     }

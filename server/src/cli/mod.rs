@@ -82,7 +82,9 @@ fn dispatch(command: &Command, output: Output) -> Result<u8> {
         Command::Load(args) => load::run(args, output).map(skipped_unless),
         Command::Search(args) => search::run(args, output).map(|()| 0),
         Command::Bench(args) => bench::run(args, output).map(|()| 0),
-        Command::Doctor(args) => doctor::run(args, output).map(|sound| if sound { 0 } else { EXIT_FAILED }),
+        Command::Doctor(args) => {
+            doctor::run(args, output).map(|sound| if sound { 0 } else { EXIT_FAILED })
+        }
         Command::Sample(args) => sample::run(args, output).map(skipped_unless),
     }
 }
@@ -108,10 +110,15 @@ mod tests {
 
     #[test]
     fn the_examples_parse() {
-        for line in EXAMPLES.lines().filter_map(|line| line.strip_prefix("  vecino ")) {
+        for line in EXAMPLES
+            .lines()
+            .filter_map(|line| line.strip_prefix("  vecino "))
+        {
             let command = line.split("   ").next().unwrap_or(line);
             let words = split_words(command.split(" load three").next().unwrap_or(command));
-            let parsed = Arguments::try_parse_from(std::iter::once("vecino".to_owned()).chain(words.clone()));
+            let parsed = Arguments::try_parse_from(
+                std::iter::once("vecino".to_owned()).chain(words.clone()),
+            );
             assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
         }
     }

@@ -34,7 +34,11 @@ impl Output {
 
     /// Prints the answer: `value` as JSON, or what `text` makes of it for people. A closed pipe is no error.
     pub fn answer(self, value: &Value, text: impl FnOnce(Paint) -> String) {
-        let mut out = if self.json { format!("{value:#}") } else { text(Paint { color: self.color }) };
+        let mut out = if self.json {
+            format!("{value:#}")
+        } else {
+            text(Paint { color: self.color })
+        };
         if !out.ends_with('\n') {
             out.push('\n');
         }
@@ -57,7 +61,11 @@ pub struct Paint {
 
 impl Paint {
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Bold.
@@ -89,8 +97,14 @@ impl Paint {
 /// Columns under their heads; columns of `right` are set flush right. Cells hold no colour codes.
 pub fn table(head: &[&str], rows: &[Vec<String>], right: &[bool]) -> String {
     let width_of = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain([head[column].chars().count()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width_of).collect();
     let mut out = String::new();
@@ -99,7 +113,11 @@ pub fn table(head: &[&str], rows: &[Vec<String>], right: &[bool]) -> String {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let width = widths[column];
-            let _ = if right[column] { write!(line, "{cell:>width$}  ") } else { write!(line, "{cell:<width$}  ") };
+            let _ = if right[column] {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:<width$}  ")
+            };
         }
         out.push_str(line.trim_end());
         out.push('\n');
@@ -112,7 +130,7 @@ pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -129,7 +147,11 @@ pub fn bytes_text(bytes: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// One line of at most `width_max` characters: white space runs become one space, the rest is cut.
@@ -169,19 +191,31 @@ impl Meter {
             bar.enable_steady_tick(DRAW_EVERY);
             bar
         });
-        Self { bar, started: Instant::now(), told: None }
+        Self {
+            bar,
+            started: Instant::now(),
+            told: None,
+        }
     }
 
     /// Says that `rows` have been answered and `skipped` left out, with the reader at `progress`.
     pub fn tell(&mut self, rows: u64, skipped: u64, progress: Progress) {
         // Called for every row: most calls end here.
-        let every = if self.bar.is_some() { DRAW_EVERY } else { LINE_EVERY };
+        let every = if self.bar.is_some() {
+            DRAW_EVERY
+        } else {
+            LINE_EVERY
+        };
         if self.told.unwrap_or(self.started).elapsed() < every {
             return;
         }
         self.told = Some(Instant::now());
         let seconds = self.seconds().max(1e-3);
-        let mut text = format!("{} rows, {:.0} rows/s", grouped(rows), rows as f64 / seconds);
+        let mut text = format!(
+            "{} rows, {:.0} rows/s",
+            grouped(rows),
+            rows as f64 / seconds
+        );
         if skipped > 0 {
             let _ = write!(text, ", {} skipped", grouped(skipped));
         }
@@ -198,8 +232,16 @@ impl Meter {
                     ProgressUnit::Bytes => "of the file",
                     ProgressUnit::Pictures => "of the pictures",
                 };
-                let left = if share > 0.0 { seconds / share * (1.0 - share) } else { 0.0 };
-                let _ = write!(text, ", {:.0} % {unit}, about {left:.0} s left", share * 100.0);
+                let left = if share > 0.0 {
+                    seconds / share * (1.0 - share)
+                } else {
+                    0.0
+                };
+                let _ = write!(
+                    text,
+                    ", {:.0} % {unit}, about {left:.0} s left",
+                    share * 100.0
+                );
             }
             let _ = writeln!(io::stderr(), "{text}");
         }
@@ -219,7 +261,8 @@ impl Meter {
 }
 
 fn bar_style() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}  ETA {eta}").unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}  ETA {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 #[cfg(test)]
@@ -228,10 +271,21 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+        for (count, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(grouped(count), text);
         }
-        for (bytes, text) in [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (999_999, "1.0 MB")] {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1_500_000, "1.5 MB"),
+            (999_999, "1.0 MB"),
+        ] {
             assert_eq!(bytes_text(bytes), text);
         }
     }
@@ -252,8 +306,14 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned() {
-        let rows = vec![vec!["a".to_owned(), "10".to_owned()], vec!["long".to_owned(), "7".to_owned()]];
-        assert_eq!(table(&["name", "n"], &rows, &[false, true]), "name   n\na     10\nlong   7\n");
+        let rows = vec![
+            vec!["a".to_owned(), "10".to_owned()],
+            vec!["long".to_owned(), "7".to_owned()],
+        ];
+        assert_eq!(
+            table(&["name", "n"], &rows, &[false, true]),
+            "name   n\na     10\nlong   7\n"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use datasets::formats::{Progress, ProgressUnit};
-use datasets::{ImageSource, Row, RowError};
 use datasets::sample::SamplePicture;
+use datasets::{ImageSource, Row, RowError};
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, ServerArgs};
@@ -41,10 +41,15 @@ pub struct SampleArgs {
 pub fn run(args: &SampleArgs, output: Output) -> Result<bool> {
     if let Some(folder) = &args.folder {
         let pictures = datasets::sample::write_folder(folder, args.seed).map_err(|error| {
-            Failure::new(format!("write the sample: {error}")).at(folder.display().to_string()).mend("name a folder that you may write")
+            Failure::new(format!("write the sample: {error}"))
+                .at(folder.display().to_string())
+                .mend("name a folder that you may write")
         })?;
         output.answer(&json!({ "folder": folder, "pictures": pictures }), |_| {
-            format!("{pictures} pictures in {0}; load them with `vecino load {0} --collection NAME`\n", folder.display())
+            format!(
+                "{pictures} pictures in {0}; load them with `vecino load {0} --collection NAME`\n",
+                folder.display()
+            )
         });
         return Ok(true);
     }
@@ -58,9 +63,14 @@ pub fn run(args: &SampleArgs, output: Output) -> Result<bool> {
         errors: errors_file_default(&args.collection),
         limit: u64::MAX,
     };
-    let mut rows = Pictures { pictures: datasets::sample::sample(args.seed), done: 0 };
+    let mut rows = Pictures {
+        pictures: datasets::sample::sample(args.seed),
+        done: 0,
+    };
     let report = loader.load(&mut rows)?;
-    output.answer(&report.to_json(&args.collection, "sample"), |paint| report.to_text(&args.collection, paint));
+    output.answer(&report.to_json(&args.collection, "sample"), |paint| {
+        report.to_text(&args.collection, paint)
+    });
     Ok(report.skipped == 0)
 }
 
@@ -77,7 +87,11 @@ impl<I: Iterator<Item = SamplePicture>> Rows for Pictures<I> {
     }
 
     fn progress(&self) -> Progress {
-        Progress { done: self.done, total: None, unit: ProgressUnit::Pictures }
+        Progress {
+            done: self.done,
+            total: None,
+            unit: ProgressUnit::Pictures,
+        }
     }
 }
 

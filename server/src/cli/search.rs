@@ -16,7 +16,16 @@ use super::output::{Output, Paint, one_line};
 /// The largest picture sent as a query.
 const IMAGE_BYTES_MAX: u64 = 20 << 20;
 /// Payload fields that tell a person best what a point is, best first.
-const TELLING_FIELDS: [&str; 8] = ["title", "name", "caption", "label", "text", "description", "file", "file_name"];
+const TELLING_FIELDS: [&str; 8] = [
+    "title",
+    "name",
+    "caption",
+    "label",
+    "text",
+    "description",
+    "file",
+    "file_name",
+];
 /// Width of what is shown of a point.
 const SNIPPET_WIDTH: usize = 90;
 
@@ -24,7 +33,11 @@ const SNIPPET_WIDTH: usize = 90;
 #[derive(Args, Debug)]
 pub struct SearchArgs {
     /// A text; the path of a picture; or a vector, as [1, 2, 3].
-    #[arg(required_unless_present = "like", value_name = "TEXT|FILE|VECTOR", allow_hyphen_values = true)]
+    #[arg(
+        required_unless_present = "like",
+        value_name = "TEXT|FILE|VECTOR",
+        allow_hyphen_values = true
+    )]
     query: Option<String>,
     /// Collection to search.
     #[arg(long, short)]
@@ -104,11 +117,15 @@ pub fn run(args: &SearchArgs, output: Output) -> Result<()> {
 
 fn asked(args: &SearchArgs) -> Result<Asked> {
     if let Some(id) = &args.like {
-        return Ok(Asked::Like(id.parse::<u64>().map_or_else(|_| Value::from(id.as_str()), Value::from)));
+        return Ok(Asked::Like(
+            id.parse::<u64>()
+                .map_or_else(|_| Value::from(id.as_str()), Value::from),
+        ));
     }
     let query = args.query.as_deref().unwrap_or_default();
     if query.trim().is_empty() {
-        return Err(Failure::new("the query is empty").mend("say what to search for: a text, the path of a picture, or a vector"));
+        return Err(Failure::new("the query is empty")
+            .mend("say what to search for: a text, the path of a picture, or a vector"));
     }
     if args.text {
         return Ok(Asked::Text(query.to_owned()));
@@ -123,23 +140,33 @@ fn asked(args: &SearchArgs) -> Result<Asked> {
         return picture(path).map(Asked::Picture);
     }
     if looks_like_a_picture(path) {
-        return Err(Failure::new("there is no such file").at(query).mend("check the path, or give --text to search for these words"));
+        return Err(Failure::new("there is no such file")
+            .at(query)
+            .mend("check the path, or give --text to search for these words"));
     }
     Ok(Asked::Text(query.to_owned()))
 }
 
 fn picture(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::metadata(path).map_err(io_at(path.display()))?.len();
+    let bytes = std::fs::metadata(path)
+        .map_err(io_at(path.display()))?
+        .len();
     if bytes > IMAGE_BYTES_MAX {
-        return Err(Failure::new(format!("the picture has {bytes} bytes; at most {IMAGE_BYTES_MAX} can be searched with"))
-            .at(path.display().to_string())
-            .mend("make it smaller; a side of 500 pixels is plenty"));
+        return Err(Failure::new(format!(
+            "the picture has {bytes} bytes; at most {IMAGE_BYTES_MAX} can be searched with"
+        ))
+        .at(path.display().to_string())
+        .mend("make it smaller; a side of 500 pixels is plenty"));
     }
     std::fs::read(path).map_err(io_at(path.display()))
 }
 
 fn looks_like_a_picture(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
+    let extension = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default()
+        .to_lowercase();
     ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"].contains(&extension.as_str())
 }
 
@@ -147,12 +174,21 @@ fn parse_filter(text: &str) -> Result<Value> {
     let mend = r#"give one like {"must": [{"key": "label", "match": {"value": "apple"}}]}, in quotes for the shell"#;
     match serde_json::from_str(text) {
         Ok(Value::Object(filter)) => Ok(Value::Object(filter)),
-        Ok(_) => Err(Failure::new("the filter is no JSON object").at("--filter").mend(mend)),
-        Err(error) => Err(Failure::new(format!("the filter is not JSON: {error}")).at("--filter").mend(mend)),
+        Ok(_) => Err(Failure::new("the filter is no JSON object")
+            .at("--filter")
+            .mend(mend)),
+        Err(error) => Err(Failure::new(format!("the filter is not JSON: {error}"))
+            .at("--filter")
+            .mend(mend)),
     }
 }
 
-fn native(client: &Client, args: &SearchArgs, asked: Asked, filter: Option<Value>) -> Result<Value> {
+fn native(
+    client: &Client,
+    args: &SearchArgs,
+    asked: Asked,
+    filter: Option<Value>,
+) -> Result<Value> {
     let mut body = Map::new();
     match asked {
         Asked::Picture(bytes) => body.insert("image".to_owned(), STANDARD.encode(bytes).into()),
@@ -168,10 +204,19 @@ fn native(client: &Client, args: &SearchArgs, asked: Asked, filter: Option<Value
     if let Some(filter) = filter {
         body.insert("filter".to_owned(), filter);
     }
-    client.json(Method::POST, &collection_path(&args.collection, "/search"), &Value::Object(body))
+    client.json(
+        Method::POST,
+        &collection_path(&args.collection, "/search"),
+        &Value::Object(body),
+    )
 }
 
-fn by_vector(client: &Client, args: &SearchArgs, query: Value, filter: Option<Value>) -> Result<Value> {
+fn by_vector(
+    client: &Client,
+    args: &SearchArgs,
+    query: Value,
+    filter: Option<Value>,
+) -> Result<Value> {
     let mut body = json!({ "query": query, "limit": args.k, "with_payload": true, "params": { "explain": args.explain } });
     if let Some(using) = &args.using {
         body["using"] = using.as_str().into();
@@ -186,21 +231,45 @@ fn by_vector(client: &Client, args: &SearchArgs, query: Value, filter: Option<Va
 
 fn to_text(answer: &Value, args: &SearchArgs, paint: Paint) -> String {
     let none = vec![];
-    let points = answer.get("points").and_then(Value::as_array).unwrap_or(&none);
+    let points = answer
+        .get("points")
+        .and_then(Value::as_array)
+        .unwrap_or(&none);
     let mut text = String::new();
     if points.is_empty() {
         text.push_str("nothing found\n");
     }
     for (rank, point) in points.iter().enumerate() {
-        let score = point.get("score").and_then(Value::as_f64).unwrap_or_default();
-        let id = point.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).unwrap_or_default();
-        let place = point.pointer("/payload/file").and_then(Value::as_str).unwrap_or_default();
+        let score = point
+            .get("score")
+            .and_then(Value::as_f64)
+            .unwrap_or_default();
+        let id = point
+            .get("id")
+            .map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned))
+            .unwrap_or_default();
+        let place = point
+            .pointer("/payload/file")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let trail = one_line(&format!("{id} {place}"), 120);
-        let _ = writeln!(text, "{:>3}. {score:>9.4}  {}  {}", rank + 1, paint.bold(&describe(point)), paint.faint(&trail));
+        let _ = writeln!(
+            text,
+            "{:>3}. {score:>9.4}  {}  {}",
+            rank + 1,
+            paint.bold(&describe(point)),
+            paint.faint(&trail)
+        );
         if args.explain
-            && let Some(parts) = point.get("score_parts").filter(|parts| parts.as_array().is_some_and(|parts| !parts.is_empty()))
+            && let Some(parts) = point
+                .get("score_parts")
+                .filter(|parts| parts.as_array().is_some_and(|parts| !parts.is_empty()))
         {
-            let _ = writeln!(text, "      {}", paint.faint(&one_line(&parts.to_string(), 200)));
+            let _ = writeln!(
+                text,
+                "      {}",
+                paint.faint(&one_line(&parts.to_string(), 200))
+            );
         }
     }
     if let Some(explain) = answer.get("explain").filter(|explain| explain.is_object()) {
@@ -212,24 +281,51 @@ fn to_text(answer: &Value, args: &SearchArgs, paint: Paint) -> String {
 /// What a person would call the point.
 fn describe(point: &Value) -> String {
     let payload = point.get("payload").and_then(Value::as_object);
-    let field = |name: &&str| payload?.get(*name)?.as_str().filter(|text| !text.trim().is_empty());
+    let field = |name: &&str| {
+        payload?
+            .get(*name)?
+            .as_str()
+            .filter(|text| !text.trim().is_empty())
+    };
     let title = TELLING_FIELDS.iter().find_map(field);
-    let source = point.get("text").and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let source = point
+        .get("text")
+        .and_then(Value::as_str)
+        .filter(|text| !text.trim().is_empty());
     let text = match (title, source) {
         (Some(title), Some(source)) if source.starts_with(title) => source.to_owned(),
         (Some(title), Some(source)) => format!("{title}: {source}"),
         (Some(text), None) | (None, Some(text)) => text.to_owned(),
-        (None, None) => payload.map(|payload| Value::Object(payload.clone()).to_string()).unwrap_or_default(),
+        (None, None) => payload
+            .map(|payload| Value::Object(payload.clone()).to_string())
+            .unwrap_or_default(),
     };
     one_line(&text, SNIPPET_WIDTH)
 }
 
 fn explain_text(explain: &Value, paint: Paint) -> String {
     let mut text = String::new();
-    let plan = explain.get("plan").and_then(Value::as_str).unwrap_or_default();
+    let plan = explain
+        .get("plan")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let _ = writeln!(text, "{} {}", paint.bold("plan:"), one_line(plan, 400));
-    for segment in explain.get("segments").and_then(Value::as_array).into_iter().flatten() {
-        let field = |name: &str| segment.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
+    for segment in explain
+        .get("segments")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let field = |name: &str| {
+            segment
+                .get(name)
+                .map(|value| {
+                    value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned)
+                })
+                .unwrap_or_default()
+        };
         let _ = writeln!(
             text,
             "  {} segment, vector \"{}\": {} over {} rows ({}); {} visited, {} distances, {} us",
@@ -270,14 +366,24 @@ mod tests {
 
     #[test]
     fn what_the_words_mean() {
-        let check = |words: &[&str], expected: Asked| assert_eq!(asked(&parse(words)).unwrap(), expected, "{words:?}");
+        let check = |words: &[&str], expected: Asked| {
+            assert_eq!(asked(&parse(words)).unwrap(), expected, "{words:?}")
+        };
         check(&["green apple"], Asked::Text("green apple".into()));
         check(&["[1, -2.5]"], Asked::Vector(vec![1.0, -2.5]));
-        check(&["[citation needed]"], Asked::Text("[citation needed]".into()));
+        check(
+            &["[citation needed]"],
+            Asked::Text("[citation needed]".into()),
+        );
         check(&["--text", "[1]"], Asked::Text("[1]".into()));
         check(&["--like", "17"], Asked::Like(json!(17)));
         check(&["--like", "a17"], Asked::Like(json!("a17")));
-        assert!(asked(&parse(&["no such.jpg"])).unwrap_err().to_string().contains("--text"));
+        assert!(
+            asked(&parse(&["no such.jpg"]))
+                .unwrap_err()
+                .to_string()
+                .contains("--text")
+        );
         assert!(asked(&parse(&["  "])).is_err());
     }
 
@@ -285,16 +391,28 @@ mod tests {
     fn filters_are_objects() {
         assert!(parse_filter(r#"{"must": []}"#).is_ok());
         for text in ["[]", "{", "label=apple"] {
-            assert!(parse_filter(text).unwrap_err().to_string().contains("mend"), "{text}");
+            assert!(
+                parse_filter(text).unwrap_err().to_string().contains("mend"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_point_is_described_by_its_best_field() {
         for (point, text) in [
-            (json!({"payload": {"label": "apple", "caption": "A green apple"}}), "A green apple"),
-            (json!({"payload": {"title": "T"}, "text": "T and more"}), "T and more"),
-            (json!({"payload": {"label": "apple"}, "text": "a fruit"}), "apple: a fruit"),
+            (
+                json!({"payload": {"label": "apple", "caption": "A green apple"}}),
+                "A green apple",
+            ),
+            (
+                json!({"payload": {"title": "T"}, "text": "T and more"}),
+                "T and more",
+            ),
+            (
+                json!({"payload": {"label": "apple"}, "text": "a fruit"}),
+                "apple: a fruit",
+            ),
             (json!({"payload": {"n": 1}}), "{\"n\":1}"),
             (json!({"payload": null}), ""),
         ] {

@@ -21,7 +21,12 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR", env = "VECINO_LISTEN", default_value_t = server::LISTEN_DEFAULT)]
     listen: SocketAddr,
     /// Key that every request must carry. Made and printed if the address is not loopback and none is given.
-    #[arg(long, value_name = "KEY", env = "VECINO_API_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "VECINO_API_KEY",
+        hide_env_values = true
+    )]
     api_key: Option<String>,
 }
 
@@ -35,7 +40,9 @@ pub fn run(args: &ServeArgs, _output: Output) -> Result<()> {
     options.listen = args.listen;
     options.api_key.clone_from(&args.api_key);
     let runtime = runtime()?;
-    runtime.block_on(server::serve(options)).map_err(|error| explain(&error, args))
+    runtime
+        .block_on(server::serve(options))
+        .map_err(|error| explain(&error, args))
 }
 
 /// A runtime for the server.
@@ -49,7 +56,10 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 
 fn explain(error: &anyhow::Error, args: &ServeArgs) -> Failure {
     let text = format!("{error:#}");
-    let kind = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    let kind = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .map(std::io::Error::kind);
     let failure = Failure::new(text.clone());
     match kind {
         Some(std::io::ErrorKind::AddrInUse) => failure
@@ -69,5 +79,9 @@ fn explain(error: &anyhow::Error, args: &ServeArgs) -> Failure {
 /// Whether an error says that another process has the data folder open.
 pub fn is_locked(text: &str) -> bool {
     let text = text.to_lowercase();
-    text.contains("lock") && (text.contains("temporarily unavailable") || text.contains("hold") || text.contains("in use") || text.contains("resource"))
+    text.contains("lock")
+        && (text.contains("temporarily unavailable")
+            || text.contains("hold")
+            || text.contains("in use")
+            || text.contains("resource"))
 }

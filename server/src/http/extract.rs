@@ -75,6 +75,15 @@ async fn read(mut body: Body, limit: usize) -> ApiResult<Bytes> {
     Ok(bytes.into())
 }
 
+/// Reads and forgets the body of a request that is refused unread, within bounds: a client that writes before it reads would
+/// find its connection closed instead of the answer.
+pub async fn discard(app: &App, request: Request) {
+    // Whoever asks first has not begun to send.
+    if !request.headers().contains_key(header::EXPECT) {
+        drain(request.into_body(), app.options.limits.body_bytes).await;
+    }
+}
+
 /// Reads and forgets, within bounds.
 async fn drain(mut body: Body, limit: usize) {
     let mut left = limit.saturating_mul(DRAIN_LIMITS);

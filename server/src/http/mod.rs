@@ -14,7 +14,7 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 pub use envelope::{answer, answer_explained, answer_now, blocking};
-pub use extract::{RawBody, from_json, quote};
+pub use extract::{RawBody, discard, from_json, quote};
 pub use native::Thumbnails;
 pub use params::{PathParams, QueryParams};
 pub use status::{ApiError, ApiResult};
@@ -38,7 +38,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(RequestDecompressionLayer::new())
-        .layer(from_fn(check_encoding))
+        .layer(from_fn_with_state(Arc::clone(&app), check_encoding))
         .layer(from_fn_with_state(Arc::clone(&app), crate::auth::check))
         .layer(CatchPanicLayer::custom(|_| broke()))
         .layer(from_fn_with_state(
@@ -58,27 +58,31 @@ fn broke() -> Response {
     .into_response()
 }
 
-async fn no_route(request: Request) -> ApiError {
-    ApiError::not_found(format!(
+async fn no_route(State(app): State<App>, request: Request) -> ApiError {
+    let error = ApiError::not_found(format!(
         "there is no {} {}: see the documentation for the routes of this version",
         request.method(),
         quote(request.uri().path())
-    ))
+    ));
+    discard(&app, request).await;
+    error
 }
 
-async fn no_method(request: Request) -> ApiError {
-    ApiError::new(
+async fn no_method(State(app): State<App>, request: Request) -> ApiError {
+    let error = ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!(
             "{} does not take {}",
             quote(request.uri().path()),
             request.method()
         ),
-    )
+    );
+    discard(&app, request).await;
+    error
 }
 
 /// Refuses compressions that are not read, in the envelope.
-async fn check_encoding(request: Request, next: Next) -> Response {
+async fn check_encoding(State(app): State<App>, request: Request, next: Next) -> Response {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     let known = encoding.is_none_or(|value| {
         value.to_str().is_ok_and(|name| {
@@ -90,6 +94,7 @@ async fn check_encoding(request: Request, next: Next) -> Response {
     if known {
         return next.run(request).await;
     }
+    discard(&app, request).await;
     ApiError::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "this content-encoding is not read: send the body plain, gzip or br",

@@ -6,7 +6,10 @@ use crate::harness::{Server, run_in};
 
 fn finding<'a>(report: &'a Value, subject: &str) -> &'a Value {
     let findings = report["findings"].as_array().unwrap();
-    findings.iter().find(|finding| finding["subject"] == subject).unwrap_or_else(|| panic!("no {subject} in {report}"))
+    findings
+        .iter()
+        .find(|finding| finding["subject"] == subject)
+        .unwrap_or_else(|| panic!("no {subject} in {report}"))
 }
 
 #[test]
@@ -16,17 +19,48 @@ fn all_is_well() {
     server.load(&rows, "texts", &[]);
     let report = server.json(&["doctor", "--data", "data"]);
     assert_eq!(report["sound"], true, "{report}");
-    for subject in ["cpu", "memory", "limits", "embedder", "disk", "data", "server", "collection"] {
+    for subject in [
+        "cpu",
+        "memory",
+        "limits",
+        "embedder",
+        "disk",
+        "data",
+        "server",
+        "collection",
+    ] {
         assert_ne!(finding(&report, subject)["status"], "FAIL", "{report}");
     }
-    assert!(finding(&report, "data")["detail"].as_str().unwrap().contains("in use"), "{report}");
+    assert!(
+        finding(&report, "data")["detail"]
+            .as_str()
+            .unwrap()
+            .contains("in use"),
+        "{report}"
+    );
     assert_eq!(finding(&report, "collection")["data"]["points"], 1);
     let text = server.run(&["doctor", "--data", "data"]);
-    assert!(text.out.lines().all(|line| !line.starts_with("FAIL")) && text.out.contains("texts"), "{}", text.out);
+    assert!(
+        text.out.lines().all(|line| !line.starts_with("FAIL")) && text.out.contains("texts"),
+        "{}",
+        text.out
+    );
 
     // Without the server its data can be checked.
     let folder = server.stop();
-    let ran = run_in(folder.path(), &["doctor", "--data", "data", "--url", "http://127.0.0.1:9", "--json"], b"", &[]);
+    let ran = run_in(
+        folder.path(),
+        &[
+            "doctor",
+            "--data",
+            "data",
+            "--url",
+            "http://127.0.0.1:9",
+            "--json",
+        ],
+        b"",
+        &[],
+    );
     assert_eq!(ran.code, 0, "{ran:?}");
     let report = ran.json();
     assert_eq!(finding(&report, "data")["data"]["points"], 1, "{report}");
@@ -37,10 +71,36 @@ fn all_is_well() {
 fn a_folder_that_is_no_data() {
     let folder = tempfile::tempdir().unwrap();
     let url = "http://127.0.0.1:9";
-    let none = run_in(folder.path(), &["doctor", "--data", "none", "--url", url, "--json"], b"", &[]);
-    assert_eq!((none.code, finding(&none.json(), "data")["status"].as_str().unwrap()), (0, "ok"));
-    assert!(!folder.path().join("none").exists(), "looking makes nothing");
+    let none = run_in(
+        folder.path(),
+        &["doctor", "--data", "none", "--url", url, "--json"],
+        b"",
+        &[],
+    );
+    assert_eq!(
+        (
+            none.code,
+            finding(&none.json(), "data")["status"].as_str().unwrap()
+        ),
+        (0, "ok")
+    );
+    assert!(
+        !folder.path().join("none").exists(),
+        "looking makes nothing"
+    );
     crate::harness::write(folder.path(), "file", "x");
-    let file = run_in(folder.path(), &["doctor", "--data", "file", "--url", url, "--json"], b"", &[]);
-    assert_eq!((file.code, finding(&file.json(), "data")["status"].as_str().unwrap()), (1, "FAIL"), "{file:?}");
+    let file = run_in(
+        folder.path(),
+        &["doctor", "--data", "file", "--url", url, "--json"],
+        b"",
+        &[],
+    );
+    assert_eq!(
+        (
+            file.code,
+            finding(&file.json(), "data")["status"].as_str().unwrap()
+        ),
+        (1, "FAIL"),
+        "{file:?}"
+    );
 }

@@ -36,7 +36,9 @@ impl Server {
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut said = String::new();
         let url = loop {
-            let Some(Ok(line)) = lines.next() else { panic!("the server ended early: {said}") };
+            let Some(Ok(line)) = lines.next() else {
+                panic!("the server ended early: {said}")
+            };
             if let Some((_, rest)) = line.split_once("listens on http://") {
                 break format!("http://{}", rest.split_whitespace().next().unwrap());
             }
@@ -44,7 +46,11 @@ impl Server {
         };
         // A pipe that nobody reads would stop the server.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, url, folder }
+        Self {
+            process,
+            url,
+            folder,
+        }
     }
 
     /// Ends the process and gives the folder back.
@@ -74,7 +80,12 @@ impl Server {
 
     /// The same, with something on standard input.
     pub fn run_with_input(&self, args: &[&str], input: &[u8]) -> Ran {
-        run_in(self.folder.path(), args, input, &[("VECINO_URL", &self.url)])
+        run_in(
+            self.folder.path(),
+            args,
+            input,
+            &[("VECINO_URL", &self.url)],
+        )
     }
 
     /// Runs it with `--json`; it must succeed.
@@ -86,7 +97,13 @@ impl Server {
 
     /// Loads and returns the report.
     pub fn load(&self, path: &Path, collection: &str, more: &[&str]) -> Value {
-        self.json(&[&["load", path.to_str().unwrap(), "--collection", collection], more].concat())
+        self.json(
+            &[
+                &["load", path.to_str().unwrap(), "--collection", collection],
+                more,
+            ]
+            .concat(),
+        )
     }
 }
 
@@ -143,10 +160,19 @@ pub fn run_in(folder: &Path, args: &[&str], input: &[u8], env: &[(&str, &str)]) 
         text
     });
     let mut out = String::new();
-    process.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    process
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut out)
+        .unwrap();
     let code = process.wait().unwrap().code().unwrap_or(-1);
     writer.join().unwrap();
-    Ran { code, out, err: errors.join().unwrap() }
+    Ran {
+        code,
+        out,
+        err: errors.join().unwrap(),
+    }
 }
 
 /// Writes a file and the folders above it.
@@ -164,7 +190,8 @@ pub fn wait_until_sealed(server: &Server, collection: &str) {
         let mut reply = ureq::get(&url).call().unwrap();
         let info: Value = serde_json::from_slice(&reply.body_mut().read_to_vec().unwrap()).unwrap();
         let result = &info["result"];
-        if result["status"] == "green" && result["indexed_vectors_count"] == result["points_count"] {
+        if result["status"] == "green" && result["indexed_vectors_count"] == result["points_count"]
+        {
             return;
         }
         std::thread::yield_now();

@@ -7,18 +7,30 @@ use crate::harness::{Server, wait_until_sealed, write};
 #[test]
 fn texts_pictures_and_stored_points() {
     let server = Server::start();
-    for picture in sample(SEED).filter(|picture| ["apple", "car", "moon"].contains(&picture.label)) {
-        write(server.folder.path(), &format!("things/{}/{}", picture.label, picture.name), &picture.png);
+    for picture in sample(SEED).filter(|picture| ["apple", "car", "moon"].contains(&picture.label))
+    {
+        write(
+            server.folder.path(),
+            &format!("things/{}/{}", picture.label, picture.name),
+            &picture.png,
+        );
     }
     server.load(&server.folder.path().join("things"), "things", &[]);
-    let label = |found: &serde_json::Value, rank: usize| found["points"][rank]["payload"]["label"].as_str().unwrap_or_default().to_owned();
+    let label = |found: &serde_json::Value, rank: usize| {
+        found["points"][rank]["payload"]["label"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
 
     for mode in ["dense", "sparse", "hybrid"] {
         let found = server.json(&["search", "moon", "-c", "things", "--mode", mode, "-k", "3"]);
         assert_eq!(label(&found, 0), "moon", "{mode}: {found}");
     }
     // Another drawing of a car, which is not in the collection.
-    let car = sample(SEED + 1).find(|picture| picture.label == "car").unwrap();
+    let car = sample(SEED + 1)
+        .find(|picture| picture.label == "car")
+        .unwrap();
     let path = server.file("unknown.png", &car.png);
     let found = server.json(&["search", path.to_str().unwrap(), "-c", "things", "-k", "3"]);
     assert_eq!(label(&found, 0), "car", "{found}");
@@ -27,28 +39,52 @@ fn texts_pictures_and_stored_points() {
     let like = server.json(&["search", "--like", id, "-c", "things", "-k", "3"]);
     assert_eq!(label(&like, 0), "car", "{like}");
     assert_ne!(like["points"][0]["id"], id);
-    let using = server.json(&["search", "--like", id, "--using", "image", "-c", "things", "-k", "3"]);
+    let using = server.json(&[
+        "search", "--like", id, "--using", "image", "-c", "things", "-k", "3",
+    ]);
     assert_eq!(label(&using, 0), "car", "{using}");
 
     let filter = r#"{"must": [{"key": "label", "match": {"value": "apple"}}]}"#;
-    let filtered = server.json(&["search", "moon", "-c", "things", "--mode", "dense", "--filter", filter, "-k", "2"]);
-    assert_eq!((label(&filtered, 0), label(&filtered, 1)), ("apple".into(), "apple".into()), "{filtered}");
+    let filtered = server.json(&[
+        "search", "moon", "-c", "things", "--mode", "dense", "--filter", filter, "-k", "2",
+    ]);
+    assert_eq!(
+        (label(&filtered, 0), label(&filtered, 1)),
+        ("apple".into(), "apple".into()),
+        "{filtered}"
+    );
 
     let text = server.run(&["search", "moon", "-c", "things", "-k", "2", "--explain"]);
     assert_eq!(text.code, 0, "{text:?}");
-    assert!(text.out.starts_with("  1.") && text.out.contains("moon") && text.out.contains("plan:"), "{}", text.out);
+    assert!(
+        text.out.starts_with("  1.") && text.out.contains("moon") && text.out.contains("plan:"),
+        "{}",
+        text.out
+    );
     assert!(!text.out.contains('\u{1b}'), "no colours in a pipe");
 }
 
 #[test]
 fn three_dimensions_are_searched_by_a_k_d_tree() {
     let server = Server::start();
-    let rows: String = (0..500).map(|row| format!("{row},{},{},{}\n", row * 7 % 256, row * 13 % 256, row * 29 % 256)).collect();
+    let rows: String = (0..500)
+        .map(|row| {
+            format!(
+                "{row},{},{},{}\n",
+                row * 7 % 256,
+                row * 13 % 256,
+                row * 29 % 256
+            )
+        })
+        .collect();
     let path = server.file("points.csv", format!("id,x,y,z\n{rows}"));
     server.load(&path, "points", &["--vector-columns", "x,y,z"]);
     wait_until_sealed(&server, "points");
     let found = server.json(&["search", "[1, 2, 3]", "-c", "points", "--explain"]);
-    assert_eq!(found["explain"]["segments"][0]["index"], "kdtree", "{found}");
+    assert_eq!(
+        found["explain"]["segments"][0]["index"], "kdtree",
+        "{found}"
+    );
     let text = server.run(&["search", "[1, 2, 3]", "-c", "points", "--explain"]);
     assert!(text.out.contains("kdtree over 500 rows"), "{}", text.out);
 }

@@ -129,6 +129,25 @@ fn the_page_loads_nothing_from_elsewhere() {
     }
 }
 
+/// A body that nobody reads closed the connection before its client had read the answer.
+#[test]
+fn a_refusal_reaches_clients_that_write_first() {
+    let server = with_key();
+    let body = vec![b' '; 8 << 20];
+    for (method, path, key, status) in [
+        ("PUT", "/collections/a/points", "wrong", 401),
+        ("POST", "/nowhere", "secret", 404),
+        ("PATCH", "/collections", "secret", 405),
+        ("POST", "/collections/a/facet", "secret", 501),
+    ] {
+        assert_eq!(
+            server.send(method, path, &[("api-key", key)], &body).status,
+            status,
+            "{path}"
+        );
+    }
+}
+
 #[test]
 fn errors_are_in_the_envelope() {
     let server = Server::start();

@@ -18,6 +18,15 @@ pub fn facts() -> Value {
 
 fn memory_bytes() -> Option<u64> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let rest = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    Some(rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+    let rest = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(
+        rest.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .ok()?
+            * 1024,
+    )
 }

@@ -55,7 +55,15 @@ pub fn wait_until_built(collection: &Collection) -> f64 {
 pub fn structures(collection: &Collection, using: &str) -> Vec<String> {
     let segments = collection.info().segments;
     let of_segment = segments.iter().filter(|segment| segment.live > 0);
-    of_segment.map(|segment| format!("{} over {} rows", segment.structures.get(using).copied().unwrap_or("flat"), segment.live)).collect()
+    of_segment
+        .map(|segment| {
+            format!(
+                "{} over {} rows",
+                segment.structures.get(using).copied().unwrap_or("flat"),
+                segment.live
+            )
+        })
+        .collect()
 }
 
 /// Calls into a collection.
@@ -68,7 +76,11 @@ pub struct InProcess<'a> {
 impl<'a> InProcess<'a> {
     /// For the vector `using` of a collection.
     pub fn new(collection: &'a Arc<Collection>, using: &'a str, workload: &'a Workload) -> Self {
-        Self { collection, using, workload }
+        Self {
+            collection,
+            using,
+            workload,
+        }
     }
 }
 
@@ -78,7 +90,9 @@ impl Target for InProcess<'_> {
     fn connect(&self) -> impl FnMut(usize) -> Result<Self::Raw> {
         move |query_idx| {
             let query = Query {
-                kind: QueryKind::Nearest(QueryVector::Dense(self.workload.queries.row(query_idx).to_vec())),
+                kind: QueryKind::Nearest(QueryVector::Dense(
+                    self.workload.queries.row(query_idx).to_vec(),
+                )),
                 using: self.using.to_owned(),
                 limit: self.workload.limit(),
                 ..Query::default()

@@ -50,19 +50,33 @@ pub struct Measured {
     pub distinct: usize,
 }
 
+/// What one thread did.
+struct Part<Raw> {
+    nanoseconds: Vec<u64>,
+    /// The first answer to each query that it ran.
+    answers: Vec<(usize, Raw)>,
+    ended: Instant,
+}
+
 /// Runs all queries on `threads` threads, again and again for at least `seconds`.
 ///
 /// # Errors
 ///
 /// A query fails.
-pub fn measure<T: Target>(target: &T, workload: &Workload, truth: &Truth, threads: usize, seconds: f64) -> Result<Measured> {
+pub fn measure<T: Target>(
+    target: &T,
+    workload: &Workload,
+    truth: &Truth,
+    threads: usize,
+    seconds: f64,
+) -> Result<Measured> {
     let count = workload.queries.nrows();
     let at_least = Duration::from_secs_f64(seconds);
     let at_most = at_least.max(PATIENCE);
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let barrier = Barrier::new(threads + 1);
-    let thread = || -> Result<(Vec<u64>, Vec<(usize, T::Raw)>, Instant)> {
+    let thread = || -> Result<Part<T::Raw>> {
         let mut search = target.connect();
         let warm = (0..WARM_UP).try_for_each(|at| search(at % count).map(drop));
         failed.fetch_or(warm.is_err(), Ordering::Relaxed);
@@ -77,28 +91,37 @@ pub fn measure<T: Target>(target: &T, workload: &Workload, truth: &Truth, thread
                 break;
             }
             let from = Instant::now();
-            let answer = search(ticket % count).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            let answer =
+                search(ticket % count).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             nanoseconds.push(from.elapsed().as_nanos() as u64);
             if ticket < count {
                 answers.push((ticket, answer));
             }
         }
-        Ok((nanoseconds, answers, Instant::now()))
+        Ok(Part {
+            nanoseconds,
+            answers,
+            ended: Instant::now(),
+        })
     };
     let (seconds, parts) = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(thread)).collect();
         barrier.wait();
         let started = Instant::now();
-        let parts = handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| Err(Failure::new("a thread of the benchmark ended early"))));
+        let parts = handles.into_iter().map(|handle| {
+            handle
+                .join()
+                .unwrap_or_else(|_| Err(Failure::new("a thread of the benchmark ended early")))
+        });
         let parts = parts.collect::<Result<Vec<_>>>()?;
-        let ended = parts.iter().map(|(_, _, ended)| *ended).max().unwrap_or(started);
+        let ended = parts.iter().map(|part| part.ended).max().unwrap_or(started);
         Ok::<_, Failure>(((ended - started).as_secs_f64(), parts))
     })?;
     let mut nanoseconds = Vec::new();
     let (mut recall, mut distinct) = (0.0, 0);
-    for (times, answers, _) in parts {
-        nanoseconds.extend(times);
-        for (query_idx, raw) in answers {
+    for part in parts {
+        nanoseconds.extend(part.nanoseconds);
+        for (query_idx, raw) in part.answers {
             recall += workload.recall(truth, query_idx, &target.ids(raw)?);
             distinct += 1;
         }
@@ -118,7 +141,9 @@ pub fn measure<T: Target>(target: &T, workload: &Workload, truth: &Truth, thread
 /// The smallest time that a share of all times does not exceed.
 fn percentile_us(sorted_ns: &[u64], share: f64) -> f64 {
     let rank = (share * sorted_ns.len() as f64).ceil() as usize;
-    sorted_ns.get(rank.saturating_sub(1)).map_or(0.0, |&ns| ns as f64 / 1000.0)
+    sorted_ns
+        .get(rank.saturating_sub(1))
+        .map_or(0.0, |&ns| ns as f64 / 1000.0)
 }
 
 #[cfg(test)]
@@ -128,7 +153,13 @@ mod tests {
     #[test]
     fn percentiles_are_nearest_ranks() {
         let times: Vec<u64> = (1..=100).map(|us| us * 1000).collect();
-        for (share, us) in [(0.5, 50.0), (0.95, 95.0), (0.99, 99.0), (1.0, 100.0), (0.0, 1.0)] {
+        for (share, us) in [
+            (0.5, 50.0),
+            (0.95, 95.0),
+            (0.99, 99.0),
+            (1.0, 100.0),
+            (0.0, 1.0),
+        ] {
             assert_eq!(percentile_us(&times, share), us);
         }
         assert_eq!(percentile_us(&[7000], 0.5), 7.0);

@@ -4,9 +4,9 @@
 //! through a socket on this machine to a server whose client, this program, shares its cores.
 
 mod environment;
+mod in_process;
 mod measure;
 mod over_http;
-mod in_process;
 mod report;
 mod workload;
 
@@ -101,11 +101,20 @@ pub fn run(args: &BenchArgs, output: Output) -> Result<()> {
     let sections = match &args.subject {
         None => {
             let workloads = workload::canonical(args.seed);
-            workloads.into_iter().map(|workload| of_rows(args, workload, output)).collect::<Result<Vec<_>>>()?
+            workloads
+                .into_iter()
+                .map(|workload| of_rows(args, workload, output))
+                .collect::<Result<Vec<_>>>()?
         }
-        Some(path) if Path::new(path).is_file() => vec![of_rows(args, workload::from_file(args, Path::new(path))?, output)?],
+        Some(path) if Path::new(path).is_file() => vec![of_rows(
+            args,
+            workload::from_file(args, Path::new(path))?,
+            output,
+        )?],
         Some(path) if looks_like_a_path(path) => {
-            return Err(Failure::new("there is no such file").at(path.as_str()).mend("check the path; or give the name of a collection"));
+            return Err(Failure::new("there is no such file")
+                .at(path.as_str())
+                .mend("check the path; or give the name of a collection"));
         }
         Some(name) => vec![match &args.data {
             Some(folder) => of_data(args, folder, name, output)?,
@@ -113,7 +122,9 @@ pub fn run(args: &BenchArgs, output: Output) -> Result<()> {
         }],
     };
     let answer = report::to_json(&environment::facts(), &sections);
-    output.answer(&answer, |paint| report::to_text(&environment::facts(), &sections, paint));
+    output.answer(&answer, |paint| {
+        report::to_text(&environment::facts(), &sections, paint)
+    });
     Ok(())
 }
 
@@ -130,15 +141,30 @@ fn looks_like_a_path(text: &str) -> bool {
 
 /// Rows without a home: they go into a temporary one.
 fn of_rows(args: &BenchArgs, workload: Workload, output: Output) -> Result<Section> {
-    let folder = tempfile::tempdir().map_err(|error| Failure::new(format!("make a temporary folder: {error}")))?;
-    output.remark(&format!("{}: loading {} rows", workload.name, workload.base.nrows()));
+    let folder = tempfile::tempdir()
+        .map_err(|error| Failure::new(format!("make a temporary folder: {error}")))?;
+    output.remark(&format!(
+        "{}: loading {} rows",
+        workload.name,
+        workload.base.nrows()
+    ));
     let node = open(folder.path())?;
-    let vector = VectorConfig { dim: workload.base.ncols(), metric: workload.metric, index: args.index.map(index_kind) };
-    let config = CollectionConfig { vectors: [(String::new(), vector)].into(), ..CollectionConfig::default() };
+    let vector = VectorConfig {
+        dim: workload.base.ncols(),
+        metric: workload.metric,
+        index: args.index.map(index_kind),
+    };
+    let config = CollectionConfig {
+        vectors: [(String::new(), vector)].into(),
+        ..CollectionConfig::default()
+    };
     node.create_collection(COLLECTION, config)?;
     let started = Instant::now();
     in_process::load(&node, COLLECTION, &workload)?;
-    let load = LoadFigures { rows: workload.base.nrows(), seconds: started.elapsed().as_secs_f64() };
+    let load = LoadFigures {
+        rows: workload.base.nrows(),
+        seconds: started.elapsed().as_secs_f64(),
+    };
     let mut section = in_home(args, &node, COLLECTION, "", workload, output)?;
     section.load = Some(load);
     drop(node);
@@ -149,12 +175,17 @@ fn of_rows(args: &BenchArgs, workload: Workload, output: Output) -> Result<Secti
 /// A collection in a data folder that nobody else has open.
 fn of_data(args: &BenchArgs, folder: &Path, name: &str, output: Output) -> Result<Section> {
     if !folder.is_dir() {
-        return Err(Failure::new("there is no such folder").at(folder.display().to_string()).mend("name the data folder of a server with --data"));
+        return Err(Failure::new("there is no such folder")
+            .at(folder.display().to_string())
+            .mend("name the data folder of a server with --data"));
     }
     let node = open(folder)?;
     let collection = node.collection(name)?;
     let config = collection.config();
-    let using = workload::choose_vector(args.using.as_deref(), config.vectors.keys().cloned().collect())?;
+    let using = workload::choose_vector(
+        args.using.as_deref(),
+        config.vectors.keys().cloned().collect(),
+    )?;
     let workload = workload::from_collection(args, &collection, &using)?;
     drop(collection);
     let mut section = in_home(args, &node, name, &using, workload, output)?;
@@ -166,7 +197,10 @@ fn of_data(args: &BenchArgs, folder: &Path, name: &str, output: Output) -> Resul
 /// A collection of a server that runs.
 fn of_server(args: &BenchArgs, name: &str, output: Output) -> Result<Section> {
     let client = Client::connect(&args.server)?;
-    output.remark(&format!("{name}: fetching its vectors from {}", client.base()));
+    output.remark(&format!(
+        "{name}: fetching its vectors from {}",
+        client.base()
+    ));
     let (workload, using) = over_http::workload(args, &client, name)?;
     let (truth, truth_seconds) = workload.truth()?;
     let mut section = Section::new(workload, truth, truth_seconds);
@@ -178,7 +212,8 @@ fn of_server(args: &BenchArgs, name: &str, output: Output) -> Result<Section> {
 fn open(folder: &Path) -> Result<Node> {
     let node = Node::open(folder, NodeOptions::default()).map_err(|error| {
         let failure = Failure::from(error).at(folder.display().to_string());
-        failure.mend("stop the server that uses this folder, or ask it with --url instead of --data")
+        failure
+            .mend("stop the server that uses this folder, or ask it with --url instead of --data")
     })?;
     while !node.is_ready() {
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -187,7 +222,14 @@ fn open(folder: &Path) -> Result<Node> {
 }
 
 /// Truth, and the measurements by call.
-fn in_home(args: &BenchArgs, node: &Node, name: &str, using: &str, workload: Workload, output: Output) -> Result<Section> {
+fn in_home(
+    args: &BenchArgs,
+    node: &Node,
+    name: &str,
+    using: &str,
+    workload: Workload,
+    output: Output,
+) -> Result<Section> {
     let (truth, truth_seconds) = workload.truth()?;
     let mut section = Section::new(workload, truth, truth_seconds);
     let collection: Arc<Collection> = node.collection(name)?;
@@ -195,17 +237,35 @@ fn in_home(args: &BenchArgs, node: &Node, name: &str, using: &str, workload: Wor
     section.structures = in_process::structures(&collection, using);
     if args.only != Some(Way::Http) {
         for &threads in &args.threads {
-            output.remark(&format!("{}: in process, {threads} threads", section.workload.name));
+            output.remark(&format!(
+                "{}: in process, {threads} threads",
+                section.workload.name
+            ));
             let target = in_process::InProcess::new(&collection, using, &section.workload);
-            let measured = measure(&target, &section.workload, &section.truth, threads as usize, args.seconds)?;
-            section.lines.push(Line::new("in process", threads, measured));
+            let measured = measure(
+                &target,
+                &section.workload,
+                &section.truth,
+                threads as usize,
+                args.seconds,
+            )?;
+            section
+                .lines
+                .push(Line::new("in process", threads, measured));
         }
     }
     Ok(section)
 }
 
 /// A server on the same folder, and the measurements through its socket.
-fn over_socket(args: &BenchArgs, folder: &Path, name: &str, using: &str, section: &mut Section, output: Output) -> Result<()> {
+fn over_socket(
+    args: &BenchArgs,
+    folder: &Path,
+    name: &str,
+    using: &str,
+    section: &mut Section,
+    output: Output,
+) -> Result<()> {
     if args.only == Some(Way::InProcess) {
         return Ok(());
     }
@@ -218,11 +278,27 @@ fn over_socket(args: &BenchArgs, folder: &Path, name: &str, using: &str, section
     measure_http(args, &client, name, using, section, output)
 }
 
-fn measure_http(args: &BenchArgs, client: &Client, name: &str, using: &str, section: &mut Section, output: Output) -> Result<()> {
+fn measure_http(
+    args: &BenchArgs,
+    client: &Client,
+    name: &str,
+    using: &str,
+    section: &mut Section,
+    output: Output,
+) -> Result<()> {
     for &threads in &args.threads {
-        output.remark(&format!("{}: over HTTP, {threads} threads", section.workload.name));
+        output.remark(&format!(
+            "{}: over HTTP, {threads} threads",
+            section.workload.name
+        ));
         let target = over_http::OverHttp::new(client, name, using, &section.workload);
-        let measured: Measured = measure(&target, &section.workload, &section.truth, threads as usize, args.seconds)?;
+        let measured: Measured = measure(
+            &target,
+            &section.workload,
+            &section.truth,
+            threads as usize,
+            args.seconds,
+        )?;
         section.lines.push(Line::new("HTTP", threads, measured));
     }
     Ok(())

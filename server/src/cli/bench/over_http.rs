@@ -39,7 +39,11 @@ impl LocalServer {
         options.listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         let running = runtime.block_on(server::spawn(options))?;
         let addr = running.addr;
-        Ok(Self { runtime: Some(runtime), running: Some(running), addr })
+        Ok(Self {
+            runtime: Some(runtime),
+            running: Some(running),
+            addr,
+        })
     }
 
     /// A client for it.
@@ -70,7 +74,9 @@ pub fn wait_until_ready(client: &Client, name: &str) -> Result<()> {
     let started = Instant::now();
     loop {
         // A server that could not open its folder no longer listens: then the next call says so.
-        let over = client.once(&get("/readyz")).map_or(true, |reply| reply.status == 200);
+        let over = client
+            .once(&get("/readyz"))
+            .map_or(true, |reply| reply.status == 200);
         if over || started.elapsed() > READY_MAX {
             return client.get(&collection_path(name, "")).map(drop);
         }
@@ -89,7 +95,9 @@ pub fn wait_until_built(client: &Client, name: &str) -> Result<()> {
         let info = client.get(&collection_path(name, ""))?;
         let count = |key: &str| info.get(key).and_then(Value::as_u64).unwrap_or(0);
         let green = info.get("status").and_then(Value::as_str) == Some("green");
-        if (green && count("indexed_vectors_count") >= count("points_count")) || started.elapsed() > READY_MAX {
+        if (green && count("indexed_vectors_count") >= count("points_count"))
+            || started.elapsed() > READY_MAX
+        {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -103,13 +111,30 @@ pub fn wait_until_built(client: &Client, name: &str) -> Result<()> {
 /// There is no such collection or vector.
 pub fn workload(args: &BenchArgs, client: &Client, name: &str) -> Result<(Workload, String)> {
     let info = client.get(&collection_path(name, ""))?;
-    let vectors = info.pointer("/config/params/vectors").and_then(Value::as_object).cloned().unwrap_or_default();
+    let vectors = info
+        .pointer("/config/params/vectors")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     let unnamed = vectors.contains_key("size");
-    let names = if unnamed { vec![String::new()] } else { vectors.keys().cloned().collect() };
+    let names = if unnamed {
+        vec![String::new()]
+    } else {
+        vectors.keys().cloned().collect()
+    };
     let using = workload::choose_vector(args.using.as_deref(), names)?;
-    let config = if unnamed { Value::Object(vectors) } else { vectors.get(&using).cloned().unwrap_or_default() };
+    let config = if unnamed {
+        Value::Object(vectors)
+    } else {
+        vectors.get(&using).cloned().unwrap_or_default()
+    };
     let dim = config.get("size").and_then(Value::as_u64).unwrap_or(0) as usize;
-    let metric = metric(config.get("distance").and_then(Value::as_str).unwrap_or_default())?;
+    let metric = metric(
+        config
+            .get("distance")
+            .and_then(Value::as_str)
+            .unwrap_or_default(),
+    )?;
     let rows = fetch(client, name, &using)?;
     Ok((workload::from_rows(args, name, rows, metric, dim)?, using))
 }
@@ -121,7 +146,12 @@ fn metric(name: &str) -> Result<Metric> {
         "Euclid" => Metric::L2,
         "Manhattan" => Metric::L1,
         "Chebyshev" => Metric::LInf,
-        other => return Err(Failure::new(format!("the server names an unknown distance, {other:?}")).mend("use the program of the server's version")),
+        other => {
+            return Err(
+                Failure::new(format!("the server names an unknown distance, {other:?}"))
+                    .mend("use the program of the server's version"),
+            );
+        }
     })
 }
 
@@ -132,10 +162,18 @@ fn fetch(client: &Client, name: &str, using: &str) -> Result<Vec<(PointId, Vec<f
     loop {
         let mut page = client.json(Method::POST, &path, &body)?;
         let next = page.get("next_page_offset").cloned().unwrap_or_default();
-        let points = page.get_mut("points").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        let points = page
+            .get_mut("points")
+            .and_then(Value::as_array_mut)
+            .map(std::mem::take)
+            .unwrap_or_default();
         for point in points {
             let vector = point.get("vector").cloned().unwrap_or_default();
-            let vector = if vector.is_array() { vector } else { vector.get(using).cloned().unwrap_or_default() };
+            let vector = if vector.is_array() {
+                vector
+            } else {
+                vector.get(using).cloned().unwrap_or_default()
+            };
             // A point may lack this vector.
             if let Ok(vector) = serde_json::from_value::<Vec<f32>>(vector) {
                 rows.push((id(point.get("id").unwrap_or(&Value::Null))?, vector));
@@ -160,12 +198,27 @@ fn id(value: &Value) -> Result<PointId> {
 /// # Errors
 ///
 /// The server refuses.
-pub fn structures(client: &Client, name: &str, using: &str, workload: &Workload) -> Result<Vec<String>> {
+pub fn structures(
+    client: &Client,
+    name: &str,
+    using: &str,
+    workload: &Workload,
+) -> Result<Vec<String>> {
     let mut body = query_body(workload, 0, using);
     body["params"] = json!({ "explain": true });
     let answer = client.json(Method::POST, &collection_path(name, "/points/query"), &body)?;
-    let segments = answer.pointer("/explain/segments").and_then(Value::as_array).cloned().unwrap_or_default();
-    let text = |segment: &Value| format!("{} over {} rows", id_text(&segment["index"]), segment["rows"]);
+    let segments = answer
+        .pointer("/explain/segments")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let text = |segment: &Value| {
+        format!(
+            "{} over {} rows",
+            id_text(&segment["index"]),
+            segment["rows"]
+        )
+    };
     Ok(segments.iter().map(text).collect())
 }
 
@@ -190,8 +243,13 @@ pub struct OverHttp {
 impl OverHttp {
     /// For the vector `using` of a collection.
     pub fn new(client: &Client, name: &str, using: &str, workload: &Workload) -> Self {
-        let bodies = (0..workload.queries.nrows()).map(|query_idx| query_body(workload, query_idx, using).to_string());
-        Self { client: client.clone(), path: collection_path(name, "/points/query"), bodies: bodies.collect() }
+        let bodies = (0..workload.queries.nrows())
+            .map(|query_idx| query_body(workload, query_idx, using).to_string());
+        Self {
+            client: client.clone(),
+            path: collection_path(name, "/points/query"),
+            bodies: bodies.collect(),
+        }
     }
 }
 
@@ -201,15 +259,24 @@ impl Target for OverHttp {
     fn connect(&self) -> impl FnMut(usize) -> Result<Self::Raw> {
         move |query_idx| {
             let body = Some(("application/json", self.bodies[query_idx].as_bytes()));
-            let reply = self.client.retrying(&Call { method: Method::POST, path: &self.path, body })?;
+            let reply = self.client.retrying(&Call {
+                method: Method::POST,
+                path: &self.path,
+                body,
+            })?;
             self.client.accept(&self.path, &reply)?;
             Ok(reply.body)
         }
     }
 
     fn ids(&self, raw: Self::Raw) -> Result<Vec<PointId>> {
-        let answer: Value = serde_json::from_slice(&raw).map_err(|error| Failure::new(format!("the answer is no JSON: {error}")))?;
-        let points = answer.pointer("/result/points").and_then(Value::as_array).cloned().unwrap_or_default();
+        let answer: Value = serde_json::from_slice(&raw)
+            .map_err(|error| Failure::new(format!("the answer is no JSON: {error}")))?;
+        let points = answer
+            .pointer("/result/points")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         points.iter().map(|point| id(&point["id"])).collect()
     }
 }

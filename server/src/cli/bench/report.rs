@@ -48,14 +48,27 @@ pub struct Line {
 impl Line {
     /// Names what was measured.
     pub fn new(way: &'static str, threads: u64, measured: Measured) -> Self {
-        Self { way, threads, measured }
+        Self {
+            way,
+            threads,
+            measured,
+        }
     }
 }
 
 impl Section {
     /// A section without measurements.
     pub fn new(workload: Workload, truth: Truth, truth_seconds: f64) -> Self {
-        Self { workload, truth, truth_seconds, load: None, build_seconds: None, restart_seconds: None, structures: vec![], lines: vec![] }
+        Self {
+            workload,
+            truth,
+            truth_seconds,
+            load: None,
+            build_seconds: None,
+            restart_seconds: None,
+            structures: vec![],
+            lines: vec![],
+        }
     }
 
     fn to_json(&self) -> Value {
@@ -110,7 +123,15 @@ impl Section {
         );
         let _ = writeln!(text, "  searched by {}", self.structures.join(", "));
         let recall = format!("recall@{}", workload.k);
-        let head = ["", "threads", recall.as_str(), "QPS", "p50 us", "p95 us", "p99 us"];
+        let head = [
+            "",
+            "threads",
+            recall.as_str(),
+            "QPS",
+            "p50 us",
+            "p95 us",
+            "p99 us",
+        ];
         let rows: Vec<Vec<String>> = self
             .lines
             .iter()
@@ -127,14 +148,28 @@ impl Section {
                 ]
             })
             .collect();
-        text.push_str(&table(&head, &rows, &[false, true, true, true, true, true, true]));
+        text.push_str(&table(
+            &head,
+            &rows,
+            &[false, true, true, true, true, true, true],
+        ));
         let mut facts = vec![];
         if let Some(load) = &self.load {
-            facts.push(format!("load {:.1} s ({} rows/s)", load.seconds, grouped((load.rows as f64 / load.seconds.max(1e-9)) as u64)));
+            facts.push(format!(
+                "load {:.1} s ({} rows/s)",
+                load.seconds,
+                grouped((load.rows as f64 / load.seconds.max(1e-9)) as u64)
+            ));
         }
-        facts.extend(self.build_seconds.map(|seconds| format!("sealed {seconds:.1} s later")));
+        facts.extend(
+            self.build_seconds
+                .map(|seconds| format!("sealed {seconds:.1} s later")),
+        );
         facts.push(format!("truth {:.1} s", self.truth_seconds));
-        facts.extend(self.restart_seconds.map(|seconds| format!("restart to first answer {seconds:.2} s")));
+        facts.extend(
+            self.restart_seconds
+                .map(|seconds| format!("restart to first answer {seconds:.2} s")),
+        );
         facts.push(format!("checksum {}", workload.checksum()));
         facts.push(format!("seed {}", workload.seed));
         let _ = writeln!(text, "  {}", paint.faint(&facts.join(", ")));
@@ -149,8 +184,17 @@ pub fn to_json(environment: &Value, sections: &[Section]) -> Value {
 
 /// For people.
 pub fn to_text(environment: &Value, sections: &[Section], paint: Paint) -> String {
-    let mut text: String = sections.iter().map(|section| section.to_text(paint) + "\n").collect();
-    let features = environment["features"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+    let mut text: String = sections
+        .iter()
+        .map(|section| section.to_text(paint) + "\n")
+        .collect();
+    let features = environment["features"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect::<Vec<_>>()
+        .join(" ");
     let line = format!(
         "{}, {}, {} cores, {features}; over HTTP, client and server share the cores",
         environment["program"].as_str().unwrap_or_default(),

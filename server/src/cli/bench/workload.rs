@@ -57,8 +57,13 @@ impl Workload {
     /// Dims differ.
     pub fn truth(&self) -> Result<(Truth, f64)> {
         let started = Instant::now();
-        let truth = truth::exact(self.base.view(), self.queries.view(), truth_metric(self.metric), self.limit())
-            .map_err(|error| Failure::new(error.to_string()).at(self.name.clone()))?;
+        let truth = truth::exact(
+            self.base.view(),
+            self.queries.view(),
+            truth_metric(self.metric),
+            self.limit(),
+        )
+        .map_err(|error| Failure::new(error.to_string()).at(self.name.clone()))?;
         Ok((truth, started.elapsed().as_secs_f64()))
     }
 
@@ -72,16 +77,33 @@ impl Workload {
             .filter_map(|id| self.offset(id))
             .filter(|&offset| Some(offset) != own)
             .take(self.k)
-            .map(|offset| (offset, truth.metric.distance(query, self.base.row(offset as usize).as_slice().unwrap_or_default())))
+            .map(|offset| {
+                (
+                    offset,
+                    truth.metric.distance(
+                        query,
+                        self.base
+                            .row(offset as usize)
+                            .as_slice()
+                            .unwrap_or_default(),
+                    ),
+                )
+            })
             .collect();
-        let exact: Vec<(u32, f32)> = truth.of_query(query_idx).filter(|&(offset, _)| Some(offset) != own).take(self.k).collect();
+        let exact: Vec<(u32, f32)> = truth
+            .of_query(query_idx)
+            .filter(|&(offset, _)| Some(offset) != own)
+            .take(self.k)
+            .collect();
         truth::recall_at_k(&found, &exact)
     }
 
     fn offset(&self, id: &PointId) -> Option<u32> {
         match (&self.offsets, id) {
             (Some(offsets), id) => offsets.get(id).copied(),
-            (None, PointId::Num(number)) => u32::try_from(*number).ok().filter(|&offset| (offset as usize) < self.base.nrows()),
+            (None, PointId::Num(number)) => u32::try_from(*number)
+                .ok()
+                .filter(|&offset| (offset as usize) < self.base.nrows()),
             (None, _) => None,
         }
     }
@@ -126,7 +148,12 @@ pub fn canonical(seed: u64) -> Vec<Workload> {
         }
     };
     vec![
-        make("manifold, 128 dimensions", Shape::Manifold { latent: 24 }, 128, Metric::Cosine),
+        make(
+            "manifold, 128 dimensions",
+            Shape::Manifold { latent: 24 },
+            128,
+            Metric::Cosine,
+        ),
         make("uniform, 3 dimensions", Shape::Uniform, 3, Metric::L2),
     ]
 }
@@ -137,24 +164,42 @@ pub fn canonical(seed: u64) -> Vec<Workload> {
 ///
 /// The file cannot be read, or has no vectors.
 pub fn from_file(args: &BenchArgs, path: &Path) -> Result<Workload> {
-    let options = OpenOptions { vector_fields: args.vector_columns.clone(), ..OpenOptions::default() };
-    let format = datasets::formats::open(path, &options).map_err(|error| Failure::new(error.to_string()))?.format();
+    let options = OpenOptions {
+        vector_fields: args.vector_columns.clone(),
+        ..OpenOptions::default()
+    };
+    let format = datasets::formats::open(path, &options)
+        .map_err(|error| Failure::new(error.to_string()))?
+        .format();
     let all = read(path, &options, args.rows as usize)?;
     let (base, queries, queries_from) = match &args.queries {
-        Some(file) => (all, read(file, &options, usize::MAX)?, file.display().to_string()),
+        Some(file) => (
+            all,
+            read(file, &options, usize::MAX)?,
+            file.display().to_string(),
+        ),
         None => {
             let (base, queries) = hold_out(all.view(), args.seed);
             (base, queries, "held out of the file".to_owned())
         }
     };
     if base.nrows() == 0 || queries.nrows() == 0 {
-        return Err(Failure::new(format!("{} rows and {} queries are too few", base.nrows(), queries.nrows()))
-            .at(path.display().to_string())
-            .mend("give a larger file, or queries with --queries FILE"));
+        return Err(Failure::new(format!(
+            "{} rows and {} queries are too few",
+            base.nrows(),
+            queries.nrows()
+        ))
+        .at(path.display().to_string())
+        .mend("give a larger file, or queries with --queries FILE"));
     }
-    let metric_name = args.metric.unwrap_or_else(|| MetricName::fitting(base.ncols(), Some(format)));
+    let metric_name = args
+        .metric
+        .unwrap_or_else(|| MetricName::fitting(base.ncols(), Some(format)));
     Ok(Workload {
-        name: path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned()),
+        name: path.file_name().map_or_else(
+            || path.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
         base,
         queries,
         metric: metric(metric_name),
@@ -185,7 +230,9 @@ pub fn read(path: &Path, options: &OpenOptions, rows_max: usize) -> Result<Array
 
 /// Takes up to 1,000 rows, at most a tenth, out of the base.
 fn hold_out(all: ArrayView2<f32>, seed: u64) -> (Array2<f32>, Array2<f32>) {
-    let count = QUERIES_DEFAULT.min(all.nrows() / HELD_OUT_SHARE).max(usize::from(all.nrows() > 1));
+    let count = QUERIES_DEFAULT
+        .min(all.nrows() / HELD_OUT_SHARE)
+        .max(usize::from(all.nrows() > 1));
     let chosen = choose_rows(all.nrows(), count, seed);
     let mut held = vec![false; all.nrows()];
     for &row in &chosen {
@@ -216,7 +263,9 @@ pub fn choose_rows(rows: usize, count: usize, seed: u64) -> Vec<usize> {
 /// It has no vectors of that name.
 pub fn from_collection(args: &BenchArgs, collection: &Collection, using: &str) -> Result<Workload> {
     let config = collection.config();
-    let vector = config.vectors.get(using).ok_or_else(|| Failure::new(format!("there is no vector \"{using}\"")).at(collection.name()))?;
+    let vector = config.vectors.get(using).ok_or_else(|| {
+        Failure::new(format!("there is no vector \"{using}\"")).at(collection.name())
+    })?;
     let rows = collection.vector_rows(using)?;
     from_rows(args, collection.name(), rows, vector.metric, vector.dim)
 }
@@ -226,9 +275,17 @@ pub fn from_collection(args: &BenchArgs, collection: &Collection, using: &str) -
 /// # Errors
 ///
 /// There are none.
-pub fn from_rows(args: &BenchArgs, name: &str, mut rows: Vec<(PointId, Vec<f32>)>, metric: Metric, dim: usize) -> Result<Workload> {
+pub fn from_rows(
+    args: &BenchArgs,
+    name: &str,
+    mut rows: Vec<(PointId, Vec<f32>)>,
+    metric: Metric,
+    dim: usize,
+) -> Result<Workload> {
     if rows.len() < 2 {
-        return Err(Failure::new(format!("it has {} vectors", rows.len())).at(format!("collection {name}")).mend("load some with `vecino load`"));
+        return Err(Failure::new(format!("it has {} vectors", rows.len()))
+            .at(format!("collection {name}"))
+            .mend("load some with `vecino load`"));
     }
     // The order of ids makes checksum and choice repeatable.
     rows.sort_by(|a, b| a.0.cmp(&b.0));
@@ -236,17 +293,30 @@ pub fn from_rows(args: &BenchArgs, name: &str, mut rows: Vec<(PointId, Vec<f32>)
     let mut offsets = HashMap::with_capacity(rows.len());
     for (offset, (id, vector)) in rows.into_iter().enumerate() {
         if vector.len() != dim {
-            return Err(Failure::new(format!("point {id} has {} numbers instead of {dim}", vector.len())).at(format!("collection {name}")));
+            return Err(Failure::new(format!(
+                "point {id} has {} numbers instead of {dim}",
+                vector.len()
+            ))
+            .at(format!("collection {name}")));
         }
-        base.row_mut(offset).assign(&ndarray::ArrayView1::from(&vector));
+        base.row_mut(offset)
+            .assign(&ndarray::ArrayView1::from(&vector));
         offsets.insert(id, offset as u32);
     }
     let (queries, own_rows, queries_from) = match &args.queries {
-        Some(file) => (read(file, &OpenOptions::default(), usize::MAX)?, vec![], file.display().to_string()),
+        Some(file) => (
+            read(file, &OpenOptions::default(), usize::MAX)?,
+            vec![],
+            file.display().to_string(),
+        ),
         None => {
             let chosen = choose_rows(base.nrows(), QUERIES_DEFAULT, args.seed);
             let own = chosen.iter().map(|&row| row as u32).collect();
-            (base.select(Axis(0), &chosen), own, "its own vectors, each without itself among the answers".to_owned())
+            (
+                base.select(Axis(0), &chosen),
+                own,
+                "its own vectors, each without itself among the answers".to_owned(),
+            )
         }
     };
     Ok(Workload {
@@ -268,13 +338,24 @@ pub fn from_rows(args: &BenchArgs, name: &str, mut rows: Vec<(PointId, Vec<f32>)
 ///
 /// There is none of that name, or several and none was named.
 pub fn choose_vector(asked: Option<&str>, names: Vec<String>) -> Result<String> {
-    let shown = names.iter().map(|name| if name.is_empty() { "(unnamed)" } else { name }).collect::<Vec<_>>().join(", ");
+    let shown = names
+        .iter()
+        .map(|name| if name.is_empty() { "(unnamed)" } else { name })
+        .collect::<Vec<_>>()
+        .join(", ");
     match asked {
         Some(name) if names.iter().any(|known| known == name) => Ok(name.to_owned()),
-        Some(name) => Err(Failure::new(format!("there is no dense vector \"{name}\"")).mend(format!("name one of: {shown}"))),
+        Some(name) => Err(Failure::new(format!("there is no dense vector \"{name}\""))
+            .mend(format!("name one of: {shown}"))),
         None if names.len() == 1 => Ok(names.into_iter().next().unwrap_or_default()),
-        None if names.is_empty() => Err(Failure::new("the collection has no dense vectors").mend("measure another collection")),
-        None => Err(Failure::new(format!("the collection has several vectors: {shown}")).mend("choose one with --using NAME")),
+        None if names.is_empty() => {
+            Err(Failure::new("the collection has no dense vectors")
+                .mend("measure another collection"))
+        }
+        None => Err(
+            Failure::new(format!("the collection has several vectors: {shown}"))
+                .mend("choose one with --using NAME"),
+        ),
     }
 }
 
@@ -308,7 +389,13 @@ mod tests {
             own_rows: vec![1],
         };
         let (truth, _) = workload.truth().unwrap();
-        let recall = |ids: &[u64]| workload.recall(&truth, 0, &ids.iter().map(|&id| PointId::Num(id)).collect::<Vec<_>>());
+        let recall = |ids: &[u64]| {
+            workload.recall(
+                &truth,
+                0,
+                &ids.iter().map(|&id| PointId::Num(id)).collect::<Vec<_>>(),
+            )
+        };
         assert_eq!(recall(&[1, 0, 2]), 1.0);
         assert_eq!(recall(&[1, 2, 3]), 0.5);
         assert_eq!(recall(&[1, 77, 3]), 0.0);
@@ -316,10 +403,19 @@ mod tests {
 
     #[test]
     fn the_only_vector_is_chosen() {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(choose_vector(None, names(&[""])).unwrap(), "");
         assert_eq!(choose_vector(Some("b"), names(&["a", "b"])).unwrap(), "b");
-        for (asked, known) in [(None, vec!["a", "b"]), (None, vec![]), (Some("c"), vec!["a"])] {
+        for (asked, known) in [
+            (None, vec!["a", "b"]),
+            (None, vec![]),
+            (Some("c"), vec!["a"]),
+        ] {
             assert!(choose_vector(asked, names(&known)).is_err());
         }
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
-use datasets::formats::Format;
 use datasets::Row;
+use datasets::formats::Format;
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
@@ -57,7 +57,11 @@ impl MetricName {
     /// are compared by Euclid; the rest are embeddings.
     pub fn fitting(dim: usize, format: Option<Format>) -> Self {
         let bytes = matches!(format, Some(Format::Bvecs | Format::Ivecs | Format::Idx));
-        if dim <= EUCLID_DIM_MAX || bytes { Self::Euclid } else { Self::Cosine }
+        if dim <= EUCLID_DIM_MAX || bytes {
+            Self::Euclid
+        } else {
+            Self::Cosine
+        }
     }
 }
 
@@ -100,9 +104,19 @@ impl Creation {
     pub fn create(&self, client: &Client, collection: &str, row: &Row) -> Result<()> {
         let path = collection_path(collection, "");
         let body = self.body(row)?.map(|body| body.to_string());
-        let call = Call { method: Method::PUT, path: &path, body: body.as_deref().map(|body| ("application/json", body.as_bytes())) };
+        let call = Call {
+            method: Method::PUT,
+            path: &path,
+            body: body
+                .as_deref()
+                .map(|body| ("application/json", body.as_bytes())),
+        };
         let reply = client.retrying(&call)?;
-        if reply.status == 409 { Ok(()) } else { client.accept(&path, &reply) }
+        if reply.status == 409 {
+            Ok(())
+        } else {
+            client.accept(&path, &reply)
+        }
     }
 
     fn body(&self, row: &Row) -> Result<Option<Value>> {
@@ -116,13 +130,21 @@ impl Creation {
         }
         let vectors = match row.vectors.as_slice() {
             [(name, vector)] if name.is_empty() => self.vector(vector.len()),
-            named => Value::Object(named.iter().map(|(name, vector)| (name.clone(), self.vector(vector.len()))).collect()),
+            named => Value::Object(
+                named
+                    .iter()
+                    .map(|(name, vector)| (name.clone(), self.vector(vector.len())))
+                    .collect(),
+            ),
         };
         Ok(Some(json!({ "vectors": vectors })))
     }
 
     fn vector(&self, dim: usize) -> Value {
-        let metric = self.choice.metric.unwrap_or_else(|| MetricName::fitting(dim, self.format));
+        let metric = self
+            .choice
+            .metric
+            .unwrap_or_else(|| MetricName::fitting(dim, self.format));
         let mut vector = Map::new();
         vector.insert("size".to_owned(), dim.into());
         vector.insert("distance".to_owned(), metric.wire().into());
@@ -142,7 +164,10 @@ pub fn exists(client: &Client, collection: &str) -> Result<bool> {
     let mut path = collection_path(collection, "");
     let _ = write!(path, "/exists");
     let answer = client.get(&path)?;
-    Ok(answer.get("exists").and_then(Value::as_bool).unwrap_or(false))
+    Ok(answer
+        .get("exists")
+        .and_then(Value::as_bool)
+        .unwrap_or(false))
 }
 
 #[cfg(test)]
@@ -155,7 +180,10 @@ mod tests {
             id: None,
             text: None,
             image: None,
-            vectors: vectors.iter().map(|&(name, dim)| (name.to_owned(), vec![1.0; dim])).collect(),
+            vectors: vectors
+                .iter()
+                .map(|&(name, dim)| (name.to_owned(), vec![1.0; dim]))
+                .collect(),
             payload: Map::new(),
         }
     }
@@ -163,24 +191,51 @@ mod tests {
     #[test]
     fn the_collection_fits_the_rows() {
         let check = |format, vectors: &[(&str, usize)], expected: Option<Value>| {
-            let creation = Creation { choice: VectorChoice::default(), format };
-            assert_eq!(creation.body(&row(vectors)).unwrap(), expected, "{vectors:?}");
+            let creation = Creation {
+                choice: VectorChoice::default(),
+                format,
+            };
+            assert_eq!(
+                creation.body(&row(vectors)).unwrap(),
+                expected,
+                "{vectors:?}"
+            );
         };
         check(None, &[], None);
-        check(Some(Format::Csv), &[("", 3)], Some(json!({"vectors": {"size": 3, "distance": "Euclid"}})));
-        check(Some(Format::Npy), &[("", 384)], Some(json!({"vectors": {"size": 384, "distance": "Cosine"}})));
-        check(Some(Format::Bvecs), &[("", 128)], Some(json!({"vectors": {"size": 128, "distance": "Euclid"}})));
+        check(
+            Some(Format::Csv),
+            &[("", 3)],
+            Some(json!({"vectors": {"size": 3, "distance": "Euclid"}})),
+        );
+        check(
+            Some(Format::Npy),
+            &[("", 384)],
+            Some(json!({"vectors": {"size": 384, "distance": "Cosine"}})),
+        );
+        check(
+            Some(Format::Bvecs),
+            &[("", 128)],
+            Some(json!({"vectors": {"size": 128, "distance": "Euclid"}})),
+        );
         check(
             Some(Format::Jsonl),
             &[("a", 3), ("b", 9)],
-            Some(json!({"vectors": {"a": {"size": 3, "distance": "Euclid"}, "b": {"size": 9, "distance": "Cosine"}}})),
+            Some(
+                json!({"vectors": {"a": {"size": 3, "distance": "Euclid"}, "b": {"size": 9, "distance": "Cosine"}}}),
+            ),
         );
     }
 
     #[test]
     fn what_was_asked_for_is_sent() {
-        let choice = VectorChoice { metric: Some(MetricName::Manhattan), index: Some(IndexName::KdTree) };
-        let creation = Creation { choice, format: None };
+        let choice = VectorChoice {
+            metric: Some(MetricName::Manhattan),
+            index: Some(IndexName::KdTree),
+        };
+        let creation = Creation {
+            choice,
+            format: None,
+        };
         let expected = json!({"vectors": {"size": 3, "distance": "Manhattan", "index": "kdtree"}});
         assert_eq!(creation.body(&row(&[("", 3)])).unwrap(), Some(expected));
         assert!(creation.body(&row(&[])).is_err());

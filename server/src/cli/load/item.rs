@@ -1,5 +1,6 @@
 //! A row of a dataset as one line of a request.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
@@ -60,7 +61,10 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder that derives ids from `id_prefix` and the row's source.
     pub fn new(id_prefix: &str) -> Self {
-        Self { id_prefix: id_prefix.to_owned(), remarks: BTreeSet::new() }
+        Self {
+            id_prefix: id_prefix.to_owned(),
+            remarks: BTreeSet::new(),
+        }
     }
 
     /// Encodes one row; reads its picture.
@@ -68,32 +72,47 @@ impl Encoder {
     /// # Errors
     ///
     /// The picture cannot be read or is too large; there is nothing to search by.
-    pub fn encode(&mut self, row: Row) -> Result<Item, Refusal> {
-        let id = match row.id {
-            Some(RowId::Num(number)) => Value::from(number),
-            Some(RowId::Str(text)) => Value::from(text),
+    pub fn encode(&mut self, row: &Row) -> Result<Item, Refusal> {
+        let id = match &row.id {
+            Some(RowId::Num(number)) => Value::from(*number),
+            Some(RowId::Str(text)) => Value::from(text.as_str()),
             None => Value::from(derived_id(&self.id_prefix, &row.source)),
         };
-        let refuse = |reason: String| Refusal { source: row.source.clone(), id: Some(id.clone()), reason };
+        let refuse = |reason: String| Refusal {
+            source: row.source.clone(),
+            id: Some(id.clone()),
+            reason,
+        };
         let mut line = Line::new(&id);
         let route = if !row.vectors.is_empty() {
             if row.image.is_some() {
-                self.remarks.insert("rows have vectors and pictures: the vectors are stored, the pictures are not");
+                self.remarks.insert(
+                    "rows have vectors and pictures: the vectors are stored, the pictures are not",
+                );
             }
-            let mut payload = row.payload;
-            if let Some(text) = row.text {
-                payload.entry("text").or_insert(Value::String(text));
+            let mut payload = Cow::Borrowed(&row.payload);
+            if let Some(text) = &row.text {
+                payload
+                    .to_mut()
+                    .entry("text")
+                    .or_insert_with(|| Value::from(text.as_str()));
             }
             line.vectors("vector", &row.vectors);
             line.object("payload", &payload);
             Route::Points
         } else if let Some(image) = &row.image {
-            let bytes = image.read(IMAGE_BYTES_MAX).map_err(|error| refuse(format!("read the picture: {error}")))?;
+            let bytes = image
+                .read(IMAGE_BYTES_MAX)
+                .map_err(|error| refuse(format!("read the picture: {error}")))?;
             line.base64("image", &bytes);
             line.text("text", row.text.as_deref());
             line.object("payload", &row.payload);
             Route::Images
-        } else if row.text.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+        } else if row
+            .text
+            .as_deref()
+            .is_some_and(|text| !text.trim().is_empty())
+        {
             line.text("text", row.text.as_deref());
             line.object("payload", &row.payload);
             Route::Documents
@@ -103,7 +122,12 @@ impl Encoder {
                 fields_hint(&row.payload)
             )));
         };
-        Ok(Item { source: row.source, id, route, body: line.finish() })
+        Ok(Item {
+            source: row.source.clone(),
+            id,
+            route,
+            body: line.finish(),
+        })
     }
 
     /// What a person should know about rows that were sent in part.
@@ -119,7 +143,11 @@ pub fn derived_id(prefix: &str, source: &str) -> String {
 
 fn fields_hint(payload: &Map<String, Value>) -> String {
     let names: Vec<&str> = payload.keys().map(String::as_str).take(12).collect();
-    if names.is_empty() { String::new() } else { format!(" (fields: {})", names.join(", ")) }
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" (fields: {})", names.join(", "))
+    }
 }
 
 /// A JSON object written field by field, so that pictures are not copied into a tree first.
@@ -129,7 +157,9 @@ struct Line {
 
 impl Line {
     fn new(id: &Value) -> Self {
-        Self { out: format!("{{\"id\":{id}").into_bytes() }
+        Self {
+            out: format!("{{\"id\":{id}").into_bytes(),
+        }
     }
 
     fn key(&mut self, key: &str) {
@@ -177,13 +207,15 @@ impl Line {
     }
 
     fn json<T: serde::Serialize + ?Sized>(&mut self, value: &T) {
-        serde_json::to_writer(&mut self.out, value).expect("numbers, strings and maps of them can be written to memory");
+        serde_json::to_writer(&mut self.out, value)
+            .expect("numbers, strings and maps of them can be written to memory");
     }
 
     fn base64(&mut self, key: &str, bytes: &[u8]) {
         self.key(key);
         self.out.push(b'"');
-        self.out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+        self.out
+            .extend_from_slice(STANDARD.encode(bytes).as_bytes());
         self.out.push(b'"');
     }
 
@@ -201,7 +233,14 @@ mod tests {
     use super::*;
 
     fn row() -> Row {
-        Row { source: "a.csv#0".to_owned(), id: None, text: None, image: None, vectors: vec![], payload: Map::new() }
+        Row {
+            source: "a.csv#0".to_owned(),
+            id: None,
+            text: None,
+            image: None,
+            vectors: vec![],
+            payload: Map::new(),
+        }
     }
 
     fn payload(value: Value) -> Map<String, Value> {
@@ -211,28 +250,50 @@ mod tests {
     #[test]
     fn rows_become_lines() {
         let check = |row: Row, route: Route, expected: Value| {
-            let item = Encoder::new("").encode(row).unwrap();
+            let item = Encoder::new("").encode(&row).unwrap();
             assert_eq!(item.route, route);
-            assert_eq!(serde_json::from_slice::<Value>(&item.body).unwrap(), expected);
+            assert_eq!(
+                serde_json::from_slice::<Value>(&item.body).unwrap(),
+                expected
+            );
         };
         let id = || Some(RowId::Num(7));
         check(
-            Row { id: id(), text: Some("a \"text\"\n".into()), payload: payload(json!({"x": [1]})), ..row() },
+            Row {
+                id: id(),
+                text: Some("a \"text\"\n".into()),
+                payload: payload(json!({"x": [1]})),
+                ..row()
+            },
             Route::Documents,
             json!({"id": 7, "text": "a \"text\"\n", "payload": {"x": [1]}}),
         );
         check(
-            Row { id: id(), text: Some("words".into()), image: Some(ImageSource::Bytes(vec![1, 2, 3])), ..row() },
+            Row {
+                id: id(),
+                text: Some("words".into()),
+                image: Some(ImageSource::Bytes(vec![1, 2, 3])),
+                ..row()
+            },
             Route::Images,
             json!({"id": 7, "image": "AQID", "text": "words"}),
         );
         check(
-            Row { id: Some(RowId::Str("k".into())), vectors: vec![(String::new(), vec![0.5, 1.0])], text: Some("t".into()), ..row() },
+            Row {
+                id: Some(RowId::Str("k".into())),
+                vectors: vec![(String::new(), vec![0.5, 1.0])],
+                text: Some("t".into()),
+                ..row()
+            },
             Route::Points,
             json!({"id": "k", "vector": [0.5, 1.0], "payload": {"text": "t"}}),
         );
         check(
-            Row { id: id(), vectors: vec![("a".into(), vec![0.5])], ..row() },
+            Row {
+                id: id(),
+                vectors: vec![("a".into(), vec![0.5])],
+                ..row()
+            },
             Route::Points,
             json!({"id": 7, "vector": {"a": [0.5]}}),
         );
@@ -241,21 +302,48 @@ mod tests {
     #[test]
     fn derived_ids_never_change() {
         // Golden: a change here makes every load add everything again.
-        assert_eq!(derived_id("photos/", "a.jpg"), derived_id("", "photos/a.jpg"));
-        assert_eq!(derived_id("", "base.npy#17"), "de48cfd7-81e2-5870-add0-df07d759c1e1");
+        assert_eq!(
+            derived_id("photos/", "a.jpg"),
+            derived_id("", "photos/a.jpg")
+        );
+        assert_eq!(
+            derived_id("", "base.npy#17"),
+            "de48cfd7-81e2-5870-add0-df07d759c1e1"
+        );
     }
 
     #[test]
     fn a_row_with_nothing_names_its_fields() {
-        let refusal = Encoder::new("").encode(Row { payload: payload(json!({"lat": 1, "lng": 2})), ..row() }).unwrap_err();
-        assert!(refusal.reason.contains("lat, lng") && refusal.reason.contains("--vector-columns"), "{}", refusal.reason);
-        let blank = Encoder::new("").encode(Row { text: Some(" \n".into()), ..row() });
+        let refusal = Encoder::new("")
+            .encode(&Row {
+                payload: payload(json!({"lat": 1, "lng": 2})),
+                ..row()
+            })
+            .unwrap_err();
+        assert!(
+            refusal.reason.contains("lat, lng") && refusal.reason.contains("--vector-columns"),
+            "{}",
+            refusal.reason
+        );
+        let blank = Encoder::new("").encode(&Row {
+            text: Some(" \n".into()),
+            ..row()
+        });
         assert!(blank.is_err());
     }
 
     #[test]
     fn a_picture_that_is_gone_is_refused() {
-        let row = Row { image: Some(ImageSource::Path("/nowhere/x.jpg".into())), ..row() };
-        assert!(Encoder::new("").encode(row).unwrap_err().reason.starts_with("read the picture"));
+        let row = Row {
+            image: Some(ImageSource::Path("/nowhere/x.jpg".into())),
+            ..row()
+        };
+        assert!(
+            Encoder::new("")
+                .encode(&row)
+                .unwrap_err()
+                .reason
+                .starts_with("read the picture")
+        );
     }
 }

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs, collection_path};
 use super::failure::{Failure, Result};
-use super::output::{Meter, Output, Paint, grouped};
+use super::output::{Meter, Output, Paint, grouped, one_line};
 use create::VectorChoice;
-use item::Encoder;
+use item::{Encoder, Item};
 use send::Sender;
 
 pub use create::{Creation, IndexName, MetricName};
@@ -124,7 +124,11 @@ impl Report {
             text.push_str(&format!("note: {remark}\n"));
         }
         if let Some(file) = &self.errors_file {
-            text.push_str(&paint.odd(&format!("{} rows were left out; the reasons are in {}\n", grouped(self.skipped), file.display())));
+            text.push_str(&paint.odd(&format!(
+                "{} rows were left out; the reasons are in {}\n",
+                grouped(self.skipped),
+                file.display()
+            )));
         }
         text
     }
@@ -148,26 +152,44 @@ pub fn run(args: &LoadArgs, output: Output) -> Result<bool> {
         image_field: args.image_field.clone(),
         ..OpenOptions::default()
     };
-    let source = datasets::formats::open(&args.path, &options).map_err(|error| Failure::new(error.to_string()))?;
+    let source = datasets::formats::open(&args.path, &options)
+        .map_err(|error| Failure::new(error.to_string()))?;
     let format = source.format();
     let loader = Loader {
         client: Client::connect(&args.server)?,
         collection: args.collection.clone(),
-        creation: Creation { choice: args.vectors.clone(), format: Some(format) },
+        creation: Creation {
+            choice: args.vectors.clone(),
+            format: Some(format),
+        },
         id_prefix: id_prefix(&args.path, format),
         batch: args.batch as usize,
         connections: args.connections as usize,
-        errors: args.errors.clone().unwrap_or_else(|| errors_file_default(&args.collection)),
+        errors: args
+            .errors
+            .clone()
+            .unwrap_or_else(|| errors_file_default(&args.collection)),
         limit: args.limit.unwrap_or(u64::MAX),
     };
     let report = loader.load(&mut Opened(source))?;
-    output.answer(&report.to_json(&args.collection, format.name()), |paint| report.to_text(&args.collection, paint));
+    output.answer(&report.to_json(&args.collection, format.name()), |paint| {
+        report.to_text(&args.collection, paint)
+    });
     Ok(report.skipped == 0)
 }
 
 /// `COLLECTION.errors.jsonl` in the current folder.
 pub fn errors_file_default(collection: &str) -> PathBuf {
-    let name: String = collection.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    let name: String = collection
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     PathBuf::from(format!("{name}.errors.jsonl"))
 }
 
@@ -178,8 +200,13 @@ fn id_prefix(path: &Path, format: Format) -> String {
         return String::new();
     }
     let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    full.file_name().map(|name| format!("{}/", name.to_string_lossy())).unwrap_or_default()
+    full.file_name()
+        .map(|name| format!("{}/", name.to_string_lossy()))
+        .unwrap_or_default()
 }
+
+/// If none of so many rows can be loaded, none of the rest will be.
+const HOPELESS_ROWS: u64 = 100;
 
 /// Rows from wherever they come.
 pub trait Rows {
@@ -226,86 +253,142 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// The server does not answer, refuses the collection, or refuses everything of the first rows.
+    /// The server does not answer or refuses the collection; no row can be loaded.
     pub fn load(&self, rows: &mut dyn Rows) -> Result<Report> {
-        let mut report = Report::default();
-        let errors = ErrorsFile::new(&self.errors);
-        let mut meter = Meter::new();
+        let mut work = Work {
+            encoder: Encoder::new(&self.id_prefix),
+            errors: ErrorsFile::new(&self.errors),
+            report: Report::default(),
+            meter: Meter::new(),
+            limit: self.limit,
+        };
         let exists = create::exists(&self.client, &self.collection)?;
-        let mut first = None;
-        // The first good row says what collection to make.
-        while first.is_none() && report.read < self.limit {
-            match rows.next() {
-                None => break,
-                Some(Ok(row)) => first = Some(row),
-                Some(Err(error)) => errors.add(&error.place.to_string(), None, &error.fault.to_string())?,
-            }
-            report.read += 1;
+        // The first row that can be loaded says what collection to make.
+        let Some((row, item)) = work.first_item(rows)? else {
+            return work.finish(0);
+        };
+        if !exists {
+            self.creation.create(&self.client, &self.collection, &row)?;
+            work.report.created = true;
         }
-        if let (Some(row), false) = (&first, exists) {
-            self.creation.create(&self.client, &self.collection, row)?;
-            report.created = true;
-        }
-        if first.is_some() {
-            let before = self.count()?;
-            self.send_all(first, rows, &errors, &mut report, &mut meter)?;
-            report.added = self.count()?.saturating_sub(before);
-        }
-        report.seconds = meter.seconds();
-        meter.finish();
-        report.skipped = errors.finish()?;
-        report.errors_file = (report.skipped > 0).then(|| self.errors.clone());
-        if report.read == 0 {
-            report.remarks.push("there was no row to load".to_owned());
-        }
-        Ok(report)
+        let before = self.count()?;
+        self.send_all(item, rows, &mut work)?;
+        let after = self.count()?;
+        work.finish(after.saturating_sub(before))
     }
 
     fn count(&self) -> Result<u64> {
         let path = collection_path(&self.collection, "/points/count");
-        let answer = self.client.json(ureq::http::Method::POST, &path, &json!({ "exact": true }))?;
+        let answer =
+            self.client
+                .json(ureq::http::Method::POST, &path, &json!({ "exact": true }))?;
         Ok(answer.get("count").and_then(Value::as_u64).unwrap_or(0))
     }
 
-    fn send_all(&self, mut first: Option<Row>, rows: &mut dyn Rows, errors: &ErrorsFile, report: &mut Report, meter: &mut Meter) -> Result<()> {
-        let mut encoder = Encoder::new(&self.id_prefix);
+    fn send_all(&self, first: Item, rows: &mut dyn Rows, work: &mut Work) -> Result<()> {
+        let Work {
+            encoder,
+            errors,
+            report,
+            meter,
+            limit,
+        } = work;
+        let errors = &*errors;
         std::thread::scope(|scope| {
             let mut sender = Sender::start(scope, self, errors);
-            loop {
-                let next = match first.take() {
-                    Some(row) => Some(Ok(row)),
-                    None if report.read >= self.limit => None,
-                    None => {
-                        let next = rows.next();
-                        report.read += u64::from(next.is_some());
-                        next
+            sender.push(first);
+            while !sender.stopped()
+                && report.read < *limit
+                && let Some(row) = rows.next()
+            {
+                report.read += 1;
+                match row {
+                    Err(error) => {
+                        errors.add(&error.place.to_string(), None, &error.fault.to_string())?
                     }
-                };
-                match next {
-                    None => break,
-                    Some(Err(error)) => errors.add(&error.place.to_string(), None, &error.fault.to_string())?,
-                    Some(Ok(row)) => match encoder.encode(row) {
+                    Ok(row) => match encoder.encode(&row) {
                         Ok(item) => sender.push(item),
-                        Err(refusal) => errors.add(&refusal.source, refusal.id.as_ref(), &refusal.reason)?,
+                        Err(refusal) => {
+                            errors.add(&refusal.source, refusal.id.as_ref(), &refusal.reason)?
+                        }
                     },
-                }
-                if sender.stopped() {
-                    break;
                 }
                 meter.tell(sender.taken(), errors.count(), rows.progress());
             }
             let outcome = sender.finish(|taken| meter.tell(taken, errors.count(), rows.progress()));
             report.taken = outcome.taken;
             match outcome.stop {
-                Some(failure) if outcome.taken > 0 => {
-                    Err(failure.mend(format!("{} rows are stored; mend this and load again: nothing is stored twice", grouped(outcome.taken))))
-                }
+                Some(failure) if outcome.taken > 0 => Err(failure.mend(format!(
+                    "{} rows are stored; mend this and load again: nothing is stored twice",
+                    grouped(outcome.taken)
+                ))),
                 Some(failure) => Err(failure),
                 None => Ok(()),
             }
-        })?;
-        report.remarks.extend(encoder.remarks());
-        Ok(())
+        })
+    }
+}
+
+/// A load under way.
+struct Work {
+    encoder: Encoder,
+    errors: ErrorsFile,
+    report: Report,
+    meter: Meter,
+    /// Most rows to read.
+    limit: u64,
+}
+
+impl Work {
+    /// The first row that can be loaded, with its item; none if there is no such row.
+    fn first_item(&mut self, rows: &mut dyn Rows) -> Result<Option<(Row, Item)>> {
+        while self.report.read < self.limit && self.report.read < HOPELESS_ROWS {
+            let Some(row) = rows.next() else { break };
+            self.report.read += 1;
+            match row {
+                Err(error) => {
+                    self.errors
+                        .add(&error.place.to_string(), None, &error.fault.to_string())?
+                }
+                Ok(row) => match self.encoder.encode(&row) {
+                    Ok(item) => return Ok(Some((row, item))),
+                    Err(refusal) => {
+                        self.errors
+                            .add(&refusal.source, refusal.id.as_ref(), &refusal.reason)?
+                    }
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// The report; a failure if nothing of what was read could be loaded.
+    fn finish(mut self, added: u64) -> Result<Report> {
+        self.report.added = added;
+        self.report.seconds = self.meter.seconds();
+        self.meter.finish();
+        let path = self.errors.path.clone();
+        let (skipped, first_reason) = self.errors.finish()?;
+        if self.report.read > 0 && self.report.taken == 0 {
+            let rows = match self.report.read {
+                1 => "the only row cannot be loaded".to_owned(),
+                rows => format!("none of the first {} rows can be loaded", grouped(rows)),
+            };
+            let failure = Failure::new(format!(
+                "{rows}; the first because: {}",
+                one_line(&first_reason.unwrap_or_default(), 400)
+            ));
+            return Err(failure.at(path.display().to_string()).mend("see all reasons in that file, and `vecino load --help` for how to read the rows otherwise"));
+        }
+        self.report.skipped = skipped;
+        self.report.errors_file = (skipped > 0).then_some(path);
+        self.report.remarks.extend(self.encoder.remarks());
+        if self.report.read == 0 {
+            self.report
+                .remarks
+                .push("there was no row to load".to_owned());
+        }
+        Ok(self.report)
     }
 }
 
@@ -313,12 +396,22 @@ impl Loader {
 /// first one comes.
 struct ErrorsFile {
     path: PathBuf,
-    open: Mutex<(u64, Option<BufWriter<File>>)>,
+    open: Mutex<Reasons>,
+}
+
+#[derive(Default)]
+struct Reasons {
+    count: u64,
+    first: Option<String>,
+    file: Option<BufWriter<File>>,
 }
 
 impl ErrorsFile {
     fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), open: Mutex::new((0, None)) }
+        Self {
+            path: path.to_owned(),
+            open: Mutex::default(),
+        }
     }
 
     fn add(&self, source: &str, id: Option<&Value>, reason: &str) -> Result<()> {
@@ -326,36 +419,42 @@ impl ErrorsFile {
             Some(id) => json!({ "source": source, "id": id, "reason": reason }),
             None => json!({ "source": source, "reason": reason }),
         };
-        let mut open = self.lock();
-        let (count, file) = &mut *open;
-        *count += 1;
+        let mut reasons = self.lock();
+        reasons.count += 1;
+        reasons.first.get_or_insert_with(|| reason.to_owned());
         let write = |file: &mut Option<BufWriter<File>>| -> std::io::Result<()> {
             if file.is_none() {
                 *file = Some(BufWriter::new(File::create(&self.path)?));
             }
-            file.as_mut().map_or(Ok(()), |file| writeln!(file, "{line}"))
+            file.as_mut()
+                .map_or(Ok(()), |file| writeln!(file, "{line}"))
         };
-        write(file).map_err(|error| self.failure(&error))
+        write(&mut reasons.file).map_err(|error| self.failure(&error))
     }
 
     fn count(&self) -> u64 {
-        self.lock().0
+        self.lock().count
     }
 
-    fn finish(self) -> Result<u64> {
-        let mut open = self.lock();
-        if let Some(file) = &mut open.1 {
+    /// How many there were, and the first reason.
+    fn finish(self) -> Result<(u64, Option<String>)> {
+        let mut reasons = self.lock();
+        if let Some(file) = &mut reasons.file {
             file.flush().map_err(|error| self.failure(&error))?;
         }
-        Ok(open.0)
+        Ok((reasons.count, reasons.first.take()))
     }
 
     fn failure(&self, error: &std::io::Error) -> Failure {
-        Failure::new(format!("write the errors file: {error}")).at(self.path.display().to_string()).mend("name another with --errors FILE")
+        Failure::new(format!("write the errors file: {error}"))
+            .at(self.path.display().to_string())
+            .mend("name another with --errors FILE")
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, Option<BufWriter<File>>)> {
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Reasons> {
+        self.open
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -374,7 +473,12 @@ mod tests {
         let photos = folder.path().join("photos");
         std::fs::create_dir(&photos).unwrap();
         for path in [photos.clone(), photos.join("."), photos.join("../photos/")] {
-            assert_eq!(id_prefix(&path, Format::Folder), "photos/", "{}", path.display());
+            assert_eq!(
+                id_prefix(&path, Format::Folder),
+                "photos/",
+                "{}",
+                path.display()
+            );
         }
         assert_eq!(id_prefix(Path::new("x.csv"), Format::Csv), "");
     }
@@ -387,8 +491,15 @@ mod tests {
         assert!(!path.exists());
         errors.add("a.csv line 3", None, "not \"JSON\"").unwrap();
         errors.add("b", Some(&json!(7)), "wrong dim").unwrap();
-        assert_eq!(errors.finish().unwrap(), 2);
-        let lines: Vec<Value> = std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(
+            errors.finish().unwrap(),
+            (2, Some("not \"JSON\"".to_owned()))
+        );
+        let lines: Vec<Value> = std::fs::read_to_string(&path)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(lines[0]["reason"], "not \"JSON\"");
         assert_eq!(lines[1]["id"], 7);
     }

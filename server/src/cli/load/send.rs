@@ -12,7 +12,7 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use super::item::{Item, Route};
-use super::{ErrorsFile, Loader};
+use super::{ErrorsFile, HOPELESS_ROWS, Loader};
 use crate::cli::client::{Call, Client, collection_path};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::one_line;
@@ -21,8 +21,6 @@ use crate::cli::output::one_line;
 const IMAGES_MAX: usize = 32;
 /// Most bytes in one request of more than one item; well below what the server takes, so that several fit into its memory.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// If so many rows were refused and none taken, nothing of the rest will be.
-const REFUSED_ALL_MAX: u64 = 100;
 /// How often the progress is told while the last answers come in.
 const TELL_EVERY: Duration = Duration::from_millis(50);
 
@@ -58,15 +56,35 @@ struct State {
 
 impl<'scope> Sender<'scope> {
     /// Starts the connections' threads.
-    pub fn start<'env>(scope: &'scope Scope<'scope, 'env>, loader: &'env Loader, errors: &'env ErrorsFile) -> Self {
+    pub fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        loader: &'env Loader,
+        errors: &'env ErrorsFile,
+    ) -> Self {
         let state = Arc::new(State::default());
-        let mut sender = Self { lanes: vec![], workers: vec![], state: state.clone(), batch_rows: loader.batch.max(1) };
+        let mut sender = Self {
+            lanes: vec![],
+            workers: vec![],
+            state: state.clone(),
+            batch_rows: loader.batch.max(1),
+        };
         for _ in 0..loader.connections.max(1) {
             // One batch waits while one is under way: the reader works on the next meanwhile.
             let (batches, receiver) = sync_channel(1);
-            let worker = Worker { client: loader.client.clone(), collection: &loader.collection, errors, state: state.clone() };
-            sender.workers.push(scope.spawn(move || worker.run(&receiver)));
-            sender.lanes.push(Lane { batches, pending: vec![], pending_bytes: 0 });
+            let worker = Worker {
+                client: loader.client.clone(),
+                collection: &loader.collection,
+                errors,
+                state: state.clone(),
+            };
+            sender
+                .workers
+                .push(scope.spawn(move || worker.run(&receiver)));
+            sender.lanes.push(Lane {
+                batches,
+                pending: vec![],
+                pending_bytes: 0,
+            });
         }
         sender
     }
@@ -77,9 +95,19 @@ impl<'scope> Sender<'scope> {
         item.id.to_string().hash(&mut hasher);
         let lane_idx = (hasher.finish() % self.lanes.len() as u64) as usize;
         let lane = &mut self.lanes[lane_idx];
-        let rows_max = if item.route == Route::Images { self.batch_rows.min(IMAGES_MAX) } else { self.batch_rows };
-        let another_route = lane.pending.first().is_some_and(|first| first.route != item.route);
-        if another_route || lane.pending.len() >= rows_max || lane.pending_bytes + item.body.len() > BATCH_BYTES_MAX {
+        let rows_max = if item.route == Route::Images {
+            self.batch_rows.min(IMAGES_MAX)
+        } else {
+            self.batch_rows
+        };
+        let another_route = lane
+            .pending
+            .first()
+            .is_some_and(|first| first.route != item.route);
+        if another_route
+            || lane.pending.len() >= rows_max
+            || lane.pending_bytes + item.body.len() > BATCH_BYTES_MAX
+        {
             lane.flush();
         }
         lane.pending_bytes += item.body.len();
@@ -105,8 +133,16 @@ impl<'scope> Sender<'scope> {
             std::thread::sleep(TELL_EVERY);
             tell(self.state.taken.load(Ordering::Relaxed));
         }
-        let stop = self.state.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Outcome { taken: self.state.taken.load(Ordering::Relaxed), stop }
+        let stop = self
+            .state
+            .stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        Outcome {
+            taken: self.state.taken.load(Ordering::Relaxed),
+            stop,
+        }
     }
 }
 
@@ -141,7 +177,11 @@ impl Worker<'_> {
 
     fn stop(&self, failure: Failure) {
         self.state.stopped.store(true, Ordering::Relaxed);
-        self.state.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        self.state
+            .stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(failure);
     }
 
     /// Sends a batch of one route. If the server refuses it for what is in it, halves of it are sent, down to the bad rows.
@@ -149,17 +189,40 @@ impl Worker<'_> {
         if self.state.stopped.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let Some(first) = batch.first() else { return Ok(()) };
+        let Some(first) = batch.first() else {
+            return Ok(());
+        };
         let (method, rest, content_type, body) = match first.route {
-            Route::Images => (Method::POST, "/images", "application/x-ndjson", joined(batch, b"", b"\n", b"\n")),
-            Route::Documents => (Method::POST, "/documents", "application/x-ndjson", joined(batch, b"", b"\n", b"\n")),
-            Route::Points => (Method::PUT, "/points?wait=true", "application/json", joined(batch, b"{\"points\":[", b",", b"]}")),
+            Route::Images => (
+                Method::POST,
+                "/images",
+                "application/x-ndjson",
+                joined(batch, b"", b"\n", b"\n"),
+            ),
+            Route::Documents => (
+                Method::POST,
+                "/documents",
+                "application/x-ndjson",
+                joined(batch, b"", b"\n", b"\n"),
+            ),
+            Route::Points => (
+                Method::PUT,
+                "/points?wait=true",
+                "application/json",
+                joined(batch, b"{\"points\":[", b",", b"]}"),
+            ),
         };
         let path = collection_path(self.collection, rest);
-        let reply = self.client.retrying(&Call { method, path: &path, body: Some((content_type, &body)) })?;
+        let reply = self.client.retrying(&Call {
+            method,
+            path: &path,
+            body: Some((content_type, &body)),
+        })?;
         match reply.status {
             // A native upload of which nothing could be stored still tells of each item.
-            422 if first.route != Route::Points && items_of(&reply.body).is_some_and(|items| items.len() == batch.len()) => {
+            422 if first.route != Route::Points
+                && items_of(&reply.body).is_some_and(|items| items.len() == batch.len()) =>
+            {
                 self.settle(batch, &reply.body)
             }
             400 | 413 | 415 | 422 if batch.len() == 1 => self.refuse(first, &reply.message()),
@@ -177,10 +240,22 @@ impl Worker<'_> {
 
     /// Counts what a success took; native uploads tell of each item.
     fn settle(&self, batch: &[Item], body: &[u8]) -> Result<()> {
-        let answers = if batch[0].route == Route::Points { None } else { items_of(body) };
-        let error_at = |idx: usize| answers.as_ref().and_then(|answers| answers.get(idx)?.get("error")?.as_str());
-        let refused = (0..batch.len()).filter(|&idx| error_at(idx).is_some()).count();
-        self.state.taken.fetch_add((batch.len() - refused) as u64, Ordering::Relaxed);
+        let answers = if batch[0].route == Route::Points {
+            None
+        } else {
+            items_of(body)
+        };
+        let error_at = |idx: usize| {
+            answers
+                .as_ref()
+                .and_then(|answers| answers.get(idx)?.get("error")?.as_str())
+        };
+        let refused = (0..batch.len())
+            .filter(|&idx| error_at(idx).is_some())
+            .count();
+        self.state
+            .taken
+            .fetch_add((batch.len() - refused) as u64, Ordering::Relaxed);
         for (idx, item) in batch.iter().enumerate() {
             if let Some(error) = error_at(idx) {
                 self.refuse(item, error)?;
@@ -192,7 +267,7 @@ impl Worker<'_> {
     fn refuse(&self, item: &Item, reason: &str) -> Result<()> {
         self.errors.add(&item.source, Some(&item.id), reason)?;
         let refused = self.state.refused.fetch_add(1, Ordering::Relaxed) + 1;
-        if refused >= REFUSED_ALL_MAX && self.state.taken.load(Ordering::Relaxed) == 0 {
+        if refused >= HOPELESS_ROWS && self.state.taken.load(Ordering::Relaxed) == 0 {
             return Err(Failure::new(format!("the first {refused} rows were all refused, the last one because: {}", one_line(reason, 400)))
                 .at(format!("{}, row {}", self.client.base(), item.source))
                 .mend("load into another collection, or read the rows otherwise; the reasons are in the errors file"));
@@ -211,7 +286,10 @@ fn items_of(body: &[u8]) -> Option<Vec<Value>> {
 }
 
 fn joined(batch: &[Item], open: &[u8], between: &[u8], close: &[u8]) -> Vec<u8> {
-    let bytes: usize = batch.iter().map(|item| item.body.len() + between.len()).sum();
+    let bytes: usize = batch
+        .iter()
+        .map(|item| item.body.len() + between.len())
+        .sum();
     let mut out = Vec::with_capacity(bytes + open.len() + close.len());
     out.extend_from_slice(open);
     for (idx, item) in batch.iter().enumerate() {

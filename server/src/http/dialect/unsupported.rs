@@ -1,11 +1,11 @@
 //! Routes of the dialect that this version does not have: each says so, none pretends.
 
 use axum::Router;
-use axum::extract::MatchedPath;
+use axum::extract::{MatchedPath, Request, State};
 use axum::routing::any;
 
 use crate::App;
-use crate::http::ApiError;
+use crate::http::{ApiError, discard};
 
 const ROUTES: [&str; 37] = [
     "/collections/aliases",
@@ -53,6 +53,7 @@ pub(super) fn routes() -> Router<App> {
     })
 }
 
-async fn refuse(path: MatchedPath) -> ApiError {
+async fn refuse(State(app): State<App>, path: MatchedPath, request: Request) -> ApiError {
+    discard(&app, request).await;
     ApiError::unsupported(path.as_str())
 }
