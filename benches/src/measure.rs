@@ -39,6 +39,9 @@ impl Speed {
     }
 }
 
+/// What one thread asked: nanoseconds per query, the answers, and when it began and ended.
+type Asked<T> = (Vec<u64>, Vec<(usize, T)>, [Instant; 2]);
+
 /// Runs `count` queries on `threads` threads, every one at least once and all for two seconds at least. Returns the
 /// answers of the first round, in the order of the queries.
 ///
@@ -53,7 +56,7 @@ pub fn speed<T: Send>(
     (0..WARM_UP.min(count)).try_for_each(|query_idx| search(query_idx).map(drop))?;
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let barrier = Barrier::new(threads);
-    let ask = || -> Result<(Vec<u64>, Vec<(usize, T)>, [Instant; 2])> {
+    let ask = || -> Result<Asked<T>> {
         let (mut nanoseconds, mut answers) = (Vec::new(), Vec::new());
         barrier.wait();
         let started = Instant::now();

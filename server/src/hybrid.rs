@@ -18,10 +18,13 @@ pub enum Way {
 
 impl Way {
     /// What a list counts in the weighted sum of scores, each list normalised from its worst to its best answer.
+    ///
+    /// Words as written weigh more than meaning. Chosen on SciFact's train queries and WordNet with
+    /// `embed/examples/evaluate_text`; on SciFact's test queries it gives nDCG@10 0.705, equal weights 0.697.
     fn weight(self) -> f32 {
         match self {
-            Self::Dense => 1.0,
-            Self::Sparse => 1.0,
+            Self::Dense => 0.3,
+            Self::Sparse => 0.7,
             Self::Image => 1.0,
         }
     }
