@@ -34,11 +34,29 @@ pub struct ScifactArgs {
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
     /// Weights of `text` and `bm25` in the weighted RRF.
-    #[arg(long, value_name = "TEXT,BM25", value_delimiter = ',', num_args = 2, default_values_t = [0.4, 0.6])]
-    weights: Vec<f32>,
+    #[arg(long, value_name = "TEXT,BM25", default_value = "0.4,0.6", value_parser = weights)]
+    weights: [f64; 2],
     /// The k of the weighted RRF.
     #[arg(long, default_value_t = 2.0)]
-    weighted_k: f32,
+    weighted_k: f64,
+}
+
+/// Reads `0.4,0.6`.
+fn weights(text: &str) -> Result<[f64; 2], String> {
+    let numbers: Result<Vec<f64>, _> = text
+        .split(',')
+        .map(|number| number.trim().parse())
+        .collect();
+    let positive = |weights: &[f64; 2]| {
+        weights
+            .iter()
+            .all(|weight| weight.is_finite() && *weight > 0.0)
+    };
+    numbers
+        .ok()
+        .and_then(|numbers| <[f64; 2]>::try_from(numbers).ok())
+        .filter(positive)
+        .ok_or_else(|| "give two positive numbers, as 0.4,0.6".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -195,7 +213,7 @@ fn ways(args: &ScifactArgs) -> Vec<Way> {
             json!({ "prefetch": [list("text"), list("bm25")], "query": rule, "limit": DEPTH })
         }),
     };
-    let (k, weights) = (args.weighted_k, &args.weights);
+    let (k, weights) = (args.weighted_k, args.weights);
     let weighted = format!("RRF, k {k}, text {} bm25 {}", weights[0], weights[1]);
     vec![
         search("sparse: BM25 alone", "sparse"),
@@ -297,4 +315,17 @@ fn texts(path: &Path) -> Result<Vec<(String, String)>> {
         Ok((id, row.text.unwrap_or_default()))
     };
     open(path, &options)?.map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_two_positive_numbers() {
+        assert_eq!(weights("0.3, 7"), Ok([0.3, 7.0]));
+        for text in ["", "1", "1,2,3", "1,x", "0,1", "-1,1", "inf,1"] {
+            assert!(weights(text).is_err(), "{text}");
+        }
+    }
 }

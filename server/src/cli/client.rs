@@ -102,7 +102,7 @@ impl Client {
         Ok(Self {
             agent: config.new_agent(),
             base,
-            api_key: api_key.map(str::to_owned),
+            api_key: api_key.filter(|key| !key.is_empty()).map(str::to_owned),
             reached: Arc::default(),
         })
     }

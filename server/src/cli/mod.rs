@@ -78,7 +78,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: &Command, output: Output) -> Result<u8> {
     let skipped_unless = |complete: bool| if complete { 0 } else { EXIT_SKIPPED };
     match command {
-        Command::Serve(args) => serve::run(args, output).map(|()| 0),
+        Command::Serve(args) => serve::run(args).map(|()| 0),
         Command::Load(args) => load::run(args, output).map(skipped_unless),
         Command::Search(args) => search::run(args, output).map(|()| 0),
         Command::Bench(args) => bench::run(args, output).map(|()| 0),

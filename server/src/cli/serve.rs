@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::{Failure, Result};
-use super::output::Output;
 
 /// Folder of the data if nothing is said.
 pub const DATA_DEFAULT: &str = "./vecino-data";
 
+const LOGGING: &str = "\
+Logs go to standard error. VECINO_LOG says how much (error, warn, info, debug; default info), VECINO_LOG_FORMAT=json in
+which form.";
+
 /// How to run the server.
 #[derive(Args, Debug)]
+#[command(after_help = LOGGING)]
 pub struct ServeArgs {
     /// Folder of everything that is stored; made if absent.
     #[arg(long, value_name = "DIR", env = "VECINO_DATA_DIR", default_value = DATA_DEFAULT)]
@@ -35,10 +39,12 @@ pub struct ServeArgs {
 /// # Errors
 ///
 /// The address is taken, or the data folder cannot be opened.
-pub fn run(args: &ServeArgs, _output: Output) -> Result<()> {
+pub fn run(args: &ServeArgs) -> Result<()> {
+    server::init_logging();
     let mut options = server::ServeOptions::new(&args.data);
     options.listen = args.listen;
-    options.api_key.clone_from(&args.api_key);
+    // An empty variable in the environment is no key.
+    options.api_key = args.api_key.clone().filter(|key| !key.is_empty());
     let runtime = runtime()?;
     runtime
         .block_on(server::serve(options))

@@ -4,13 +4,12 @@
 //! id falls to, so that of two rows with one id the later one wins. Whatever is refused goes to the errors file.
 
 mod create;
+mod errors_file;
 mod item;
+mod report;
 mod send;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use clap::Args;
 use datasets::formats::{Format, OpenOptions, Progress, Source};
@@ -19,12 +18,14 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs, collection_path};
 use super::failure::{Failure, Result};
-use super::output::{Meter, Output, Paint, grouped, one_line};
+use super::output::{Meter, Output, grouped, one_line};
 use create::VectorChoice;
+use errors_file::ErrorsFile;
 use item::{Encoder, Item};
 use send::Sender;
 
 pub use create::{Creation, IndexName, MetricName};
+pub use report::Report;
 
 /// What to load, and where to.
 #[derive(Args, Debug)]
@@ -66,76 +67,6 @@ pub struct LoadArgs {
     /// Stop after so many rows.
     #[arg(long, value_name = "ROWS")]
     limit: Option<u64>,
-}
-
-/// What a load did.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Rows read, bad ones included.
-    pub read: u64,
-    /// Rows that the server has taken.
-    pub taken: u64,
-    /// Rows left out, with a line in the errors file each.
-    pub skipped: u64,
-    /// Points that the collection has more than before.
-    pub added: u64,
-    /// Seconds from the first row to the last answer.
-    pub seconds: f64,
-    /// Whether the collection was made.
-    pub created: bool,
-    /// Where the reasons are, if rows were left out.
-    pub errors_file: Option<PathBuf>,
-    /// Remarks about what was not stored.
-    pub remarks: Vec<String>,
-}
-
-impl Report {
-    /// For `--json`.
-    pub fn to_json(&self, collection: &str, format: &str) -> Value {
-        json!({
-            "collection": collection,
-            "created": self.created,
-            "format": format,
-            "rows_read": self.read,
-            "rows_loaded": self.taken,
-            "points_added": self.added,
-            "points_updated": self.taken.saturating_sub(self.added),
-            "rows_skipped": self.skipped,
-            "seconds": (self.seconds * 1000.0).round() / 1000.0,
-            "rows_per_second": (self.rate() * 10.0).round() / 10.0,
-            "errors_file": self.errors_file,
-            "remarks": self.remarks,
-        })
-    }
-
-    /// For people.
-    pub fn to_text(&self, collection: &str, paint: Paint) -> String {
-        let mut text = format!(
-            "{}: {} rows read, {} points added, {} updated, {} skipped; {:.0} rows/s, {:.1} s\n",
-            paint.bold(collection),
-            grouped(self.read),
-            grouped(self.added),
-            grouped(self.taken.saturating_sub(self.added)),
-            grouped(self.skipped),
-            self.rate(),
-            self.seconds
-        );
-        for remark in &self.remarks {
-            text.push_str(&format!("note: {remark}\n"));
-        }
-        if let Some(file) = &self.errors_file {
-            text.push_str(&paint.odd(&format!(
-                "{} rows were left out; the reasons are in {}\n",
-                grouped(self.skipped),
-                file.display()
-            )));
-        }
-        text
-    }
-
-    fn rate(&self) -> f64 {
-        self.taken as f64 / self.seconds.max(1e-3)
-    }
 }
 
 /// Runs the command. Returns whether every row was taken.
@@ -392,72 +323,6 @@ impl Work {
     }
 }
 
-/// The file of rows that were left out: one JSON object a line with `source`, `id` if known, and `reason`. Made when the
-/// first one comes.
-struct ErrorsFile {
-    path: PathBuf,
-    open: Mutex<Reasons>,
-}
-
-#[derive(Default)]
-struct Reasons {
-    count: u64,
-    first: Option<String>,
-    file: Option<BufWriter<File>>,
-}
-
-impl ErrorsFile {
-    fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            open: Mutex::default(),
-        }
-    }
-
-    fn add(&self, source: &str, id: Option<&Value>, reason: &str) -> Result<()> {
-        let line = match id {
-            Some(id) => json!({ "source": source, "id": id, "reason": reason }),
-            None => json!({ "source": source, "reason": reason }),
-        };
-        let mut reasons = self.lock();
-        reasons.count += 1;
-        reasons.first.get_or_insert_with(|| reason.to_owned());
-        let write = |file: &mut Option<BufWriter<File>>| -> std::io::Result<()> {
-            if file.is_none() {
-                *file = Some(BufWriter::new(File::create(&self.path)?));
-            }
-            file.as_mut()
-                .map_or(Ok(()), |file| writeln!(file, "{line}"))
-        };
-        write(&mut reasons.file).map_err(|error| self.failure(&error))
-    }
-
-    fn count(&self) -> u64 {
-        self.lock().count
-    }
-
-    /// How many there were, and the first reason.
-    fn finish(self) -> Result<(u64, Option<String>)> {
-        let mut reasons = self.lock();
-        if let Some(file) = &mut reasons.file {
-            file.flush().map_err(|error| self.failure(&error))?;
-        }
-        Ok((reasons.count, reasons.first.take()))
-    }
-
-    fn failure(&self, error: &std::io::Error) -> Failure {
-        Failure::new(format!("write the errors file: {error}"))
-            .at(self.path.display().to_string())
-            .mend("name another with --errors FILE")
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Reasons> {
-        self.open
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,26 +346,5 @@ mod tests {
             );
         }
         assert_eq!(id_prefix(Path::new("x.csv"), Format::Csv), "");
-    }
-
-    #[test]
-    fn reasons_are_lines_of_json() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("errors.jsonl");
-        let errors = ErrorsFile::new(&path);
-        assert!(!path.exists());
-        errors.add("a.csv line 3", None, "not \"JSON\"").unwrap();
-        errors.add("b", Some(&json!(7)), "wrong dim").unwrap();
-        assert_eq!(
-            errors.finish().unwrap(),
-            (2, Some("not \"JSON\"".to_owned()))
-        );
-        let lines: Vec<Value> = std::fs::read_to_string(&path)
-            .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        assert_eq!(lines[0]["reason"], "not \"JSON\"");
-        assert_eq!(lines[1]["id"], 7);
     }
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::http::Method;
 
+use super::errors_file::ErrorsFile;
 use super::item::{Item, Route};
-use super::{ErrorsFile, HOPELESS_ROWS, Loader};
+use super::{HOPELESS_ROWS, Loader};
 use crate::cli::client::{Call, Client, collection_path};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::one_line;
