@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("embed", &[]),
     ("datasets", &[]),
     ("engine", &["index"]),
-    ("cluster", &["engine"]),
+    ("cluster", &[]),
     ("server", &["cluster", "datasets", "embed"]),
 ];
 
@@ -33,14 +33,14 @@ const REQUIRED: [(&str, &str); 12] = [
     ("server", "serde"),
     ("engine", "serde"),
     ("embed", "serde"),
-    ("cluster", "xxhash_rust"),
+    ("cluster", "image"),
 ];
 
 /// Packages, and the only crates that may know them, `benches` aside.
 const KEPT_IN: [(&str, &[&str]); 6] = [
     ("rocksdb", &["engine"]),
     ("bincode", &["engine"]),
-    ("kiddo", &["index"]),
+    ("kiddo", &["engine"]),
     ("image", &["embed"]),
     ("axum", &["server"]),
     ("tokio", &["server", "cluster"]),

@@ -395,4 +395,42 @@ mod tests {
         );
         assert_eq!(reply("<html>").message(), "HTTP status 404: <html>");
     }
+
+    /// Answers one connection after the other with these bytes; none breaks the connection after the request.
+    fn scripted(answers: &'static [&'static str]) -> String {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut socket, _) = listener.accept().unwrap();
+                let mut request = [0; 4096];
+                let _ = socket.read(&mut request).unwrap();
+                socket.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        url
+    }
+
+    const BUSY: &str =
+        "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const DONE: &str =
+        "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{\"result\": 7}";
+
+    #[test]
+    fn a_busy_server_and_a_broken_connection_are_tried_again() {
+        let client = Client::new(&scripted(&[BUSY, BUSY, "", DONE]), None).unwrap();
+        assert_eq!(client.get("/").unwrap(), 7);
+    }
+
+    #[test]
+    fn other_statuses_are_answers() {
+        let gone = "HTTP/1.1 404 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let client = Client::new(&scripted(&[gone]), None).unwrap();
+        let failure = client.get("/collections/x").unwrap_err().to_string();
+        assert!(
+            failure.contains("404") && failure.contains("vecino load"),
+            "{failure}"
+        );
+    }
 }
