@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("embed", &[]),
     ("datasets", &[]),
     ("engine", &["index"]),
-    ("cluster", &[]),
+    ("cluster", &["engine"]),
     ("server", &["cluster", "datasets", "embed"]),
 ];
 
@@ -33,14 +33,14 @@ const REQUIRED: [(&str, &str); 12] = [
     ("server", "serde"),
     ("engine", "serde"),
     ("embed", "serde"),
-    ("cluster", "image"),
+    ("cluster", "xxhash_rust"),
 ];
 
 /// Packages, and the only crates that may know them, `benches` aside.
 const KEPT_IN: [(&str, &[&str]); 6] = [
     ("rocksdb", &["engine"]),
     ("bincode", &["engine"]),
-    ("kiddo", &["engine"]),
+    ("kiddo", &["index"]),
     ("image", &["embed"]),
     ("axum", &["server"]),
     ("tokio", &["server", "cluster"]),

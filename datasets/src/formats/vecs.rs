@@ -39,6 +39,7 @@ pub(super) fn open(
     Ok(Box::new(PrefixedRows {
         input,
         element,
+        dim_max,
         dim: None,
         bytes: Vec::new(),
         ended: false,
@@ -48,6 +49,8 @@ pub(super) fn open(
 struct PrefixedRows {
     input: Input,
     element: Element,
+    dim_max: i32,
+    /// The first row's.
     dim: Option<i32>,
     bytes: Vec<u8>,
     ended: bool,
@@ -61,8 +64,12 @@ impl PrefixedRows {
             Filled::Part(0) => return Ok(None),
             Filled::Part(got) => return Err(RowFault::Truncated { wanted: 4, got }),
         }
-        // The first row's dim was checked when the file was opened.
         let got = i32::from_le_bytes(prefix);
+        // The file's opening looks at the first row too, but a damaged compressed file may hide it there.
+        if !(1..=self.dim_max).contains(&got) {
+            let wanted = self.dim.unwrap_or(self.dim_max);
+            return Err(RowFault::BadRowDim { wanted, got });
+        }
         let wanted = *self.dim.get_or_insert(got);
         if got != wanted {
             return Err(RowFault::BadRowDim { wanted, got });

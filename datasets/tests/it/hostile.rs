@@ -373,6 +373,21 @@ fn pipes() {
     check(&npy, Format::Npy, 3);
 }
 
+/// A gzip stream whose checks fail shows no first row when the file is opened, and then a negative dim.
+#[test]
+fn a_dim_hidden_by_a_damaged_compressed_file_is_a_bad_row() {
+    let bytes = [0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 0, 0, 146, 40, 56, 112, 0];
+    for format in [Format::Fvecs, Format::Bvecs, Format::Ivecs] {
+        let options = OpenOptions {
+            format: Some(format),
+            ..OpenOptions::default()
+        };
+        if let Ok(source) = open_reader(Box::new(Cursor::new(bytes.to_vec())), &options) {
+            assert!(source.count() < 10);
+        }
+    }
+}
+
 proptest! {
     /// Nothing that stands in a file makes a reader panic or go on for ever.
     #[test]

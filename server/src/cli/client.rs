@@ -425,8 +425,8 @@ mod tests {
 
     #[test]
     fn other_statuses_are_answers() {
-        let gone = "HTTP/1.1 404 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        let client = Client::new(&scripted(&[gone]), None).unwrap();
+        const GONE: &str = "HTTP/1.1 404 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let client = Client::new(&scripted(&[GONE]), None).unwrap();
         let failure = client.get("/collections/x").unwrap_err().to_string();
         assert!(
             failure.contains("404") && failure.contains("vecino load"),
