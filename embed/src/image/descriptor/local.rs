@@ -34,8 +34,9 @@ impl LocalDescriptors {
             values: Vec::new(),
             centers: Vec::new(),
         };
+        let mut smoother = Smoother::new();
         for (cell, step) in SCALES {
-            all.append_scale(&smooth(&votes, cell), cell, step);
+            all.append_scale(smoother.smooth(&votes, cell), cell, step);
         }
         all
     }
@@ -87,43 +88,73 @@ fn vote(gradient: &Gradient) -> Vec<Directions> {
     votes
 }
 
-/// Mean under a triangle of about `2 * cell` pixels, along both axes: a box, twice.
-fn smooth(votes: &[Directions], cell: usize) -> Vec<Directions> {
-    let (before, after) = ((cell - 1) / 2, cell / 2);
-    let mut once = vec![[0.0; DIRECTIONS]; SIDE * SIDE];
-    let mut twice = once.clone();
-    // The second box leans the other way, so that even sizes do not shift the picture.
-    slide(votes, &mut once, [SIDE, 1], before, after);
-    slide(&once, &mut twice, [SIDE, 1], after, before);
-    slide(&twice, &mut once, [1, SIDE], before, after);
-    slide(&once, &mut twice, [1, SIDE], after, before);
-    twice
+/// Pixels of votes: the result of the last smoothing, and room for its steps. Kept from scale to scale.
+struct Smoother {
+    smoothed: Vec<Directions>,
+    half_done: Vec<Directions>,
 }
 
-/// Running mean of `before + 1 + after` pixels along an axis; outside the picture there is nothing.
-///
-/// `[line, step]`: distance between lines, and between the pixels of a line.
-fn slide(
-    source: &[Directions],
-    target: &mut [Directions],
-    [line, step]: [usize; 2],
-    before: usize,
-    after: usize,
-) {
-    let share = 1.0 / (before + 1 + after) as f32;
-    for start in (0..SIDE).map(|at| at * line) {
-        let mut sum = [0.0; DIRECTIONS];
-        for at in 0..after {
-            add(&mut sum, &source[start + at * step], 1.0);
+impl Smoother {
+    fn new() -> Self {
+        let plane = vec![[0.0; DIRECTIONS]; SIDE * SIDE];
+        Self {
+            smoothed: plane.clone(),
+            half_done: plane,
         }
+    }
+
+    /// Mean under a triangle of about `2 * cell` pixels, along both axes: a box, twice.
+    fn smooth(&mut self, votes: &[Directions], cell: usize) -> &[Directions] {
+        let (before, after) = ((cell - 1) / 2, cell / 2);
+        // The second box leans the other way, so that even sizes do not shift the picture.
+        slide_rows(votes, &mut self.half_done, before, after);
+        slide_rows(&self.half_done, &mut self.smoothed, after, before);
+        slide_columns(&self.smoothed, &mut self.half_done, before, after);
+        slide_columns(&self.half_done, &mut self.smoothed, after, before);
+        &self.smoothed
+    }
+}
+
+/// Running mean of `before + 1 + after` pixels along each row; outside the picture there is nothing.
+fn slide_rows(source: &[Directions], target: &mut [Directions], before: usize, after: usize) {
+    let share = 1.0 / (before + 1 + after) as f32;
+    for (row, target) in source.chunks_exact(SIDE).zip(target.chunks_exact_mut(SIDE)) {
+        let mut sum = [0.0; DIRECTIONS];
+        row[..after]
+            .iter()
+            .for_each(|pixel| add(&mut sum, pixel, 1.0));
         for at in 0..SIDE {
             if at + after < SIDE {
-                add(&mut sum, &source[start + (at + after) * step], 1.0);
+                add(&mut sum, &row[at + after], 1.0);
             }
-            target[start + at * step] = sum.map(|value| value * share);
+            target[at] = sum.map(|value| value * share);
             if at >= before {
-                add(&mut sum, &source[start + (at - before) * step], -1.0);
+                add(&mut sum, &row[at - before], -1.0);
             }
+        }
+    }
+}
+
+/// The same along columns, all columns at once: memory is read in its order.
+fn slide_columns(source: &[Directions], target: &mut [Directions], before: usize, after: usize) {
+    let share = 1.0 / (before + 1 + after) as f32;
+    let row = |at: usize| &source[at * SIDE..][..SIDE];
+    let mut sums = [[0.0; DIRECTIONS]; SIDE];
+    let add_row = |sums: &mut [Directions; SIDE], row: &[Directions], sign: f32| {
+        sums.iter_mut()
+            .zip(row)
+            .for_each(|(sum, pixel)| add(sum, pixel, sign));
+    };
+    (0..after).for_each(|at| add_row(&mut sums, row(at), 1.0));
+    for (at, target) in target.chunks_exact_mut(SIDE).enumerate() {
+        if at + after < SIDE {
+            add_row(&mut sums, row(at + after), 1.0);
+        }
+        for (target, sum) in target.iter_mut().zip(&sums) {
+            *target = sum.map(|value| value * share);
+        }
+        if at >= before {
+            add_row(&mut sums, row(at - before), -1.0);
         }
     }
 }
