@@ -148,7 +148,7 @@ fn validate_vector_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks a collection's name: 1 to [`NAME_BYTES_MAX`] bytes, no slash, no control character.
+/// Checks a collection's name: 1 to `NAME_BYTES_MAX` (255) bytes, no slash, no control character.
 ///
 /// # Errors
 ///

@@ -25,7 +25,7 @@ pub enum PointId {
     Num(u64),
     /// A UUID, as its 128 bits.
     Uuid(u128),
-    /// Any other string of 1 to [`STRING_ID_BYTES_MAX`] bytes.
+    /// Any other string of 1 to 512 bytes.
     Str(Arc<str>),
 }
 
