@@ -56,10 +56,16 @@ impl TopK {
     ///
     /// Refuse by `distance > limit` only: NaN must pass, since [`TopK::push`] gives it a place.
     pub fn limit(&self) -> f32 {
-        match self.heap.peek() {
+        let limit = match self.heap.peek() {
             Some(&worst) if self.is_full() => Neighbor::from_key(worst).distance,
             _ if self.k == 0 => f32::NEG_INFINITY,
             _ => self.max_distance,
+        };
+        // Infinity saturates at the largest number, so it is not beyond it.
+        if limit == f32::MAX {
+            f32::INFINITY
+        } else {
+            limit
         }
     }
 
@@ -147,9 +153,14 @@ mod tests {
         )
     }
 
+    fn bound() -> impl Strategy<Value = Option<f32>> {
+        let odd = prop::sample::select(vec![f32::MAX, -f32::MAX, f32::INFINITY, f32::NEG_INFINITY]);
+        prop_oneof![2 => Just(None), 2 => (-3f32..3.0).prop_map(Some), 1 => odd.prop_map(Some)]
+    }
+
     proptest! {
         #[test]
-        fn equals_sort(distances in distances(), k in prop_oneof![0usize..40, Just(usize::MAX)], bound in prop::option::of(-3f32..3.0)) {
+        fn equals_sort(distances in distances(), k in prop_oneof![0usize..40, Just(usize::MAX)], bound in bound()) {
             let mut expected: Vec<Neighbor> =
                 distances.iter().enumerate().map(|(i, &distance)| Neighbor::new(i as Offset, distance)).collect();
             expected.retain(|neighbor| bound.is_none_or(|bound| neighbor.distance <= bound));
@@ -162,10 +173,28 @@ mod tests {
             distances.iter().enumerate().rev().for_each(|(i, &distance)| backward.push(i as Offset, distance));
             let mut grouped = TopK::within(k, bound);
             grouped.push_consecutive(0, &distances);
+            let mut last_group_first = TopK::within(k, bound);
+            for (group_idx, group) in distances.chunks(50).enumerate().rev() {
+                last_group_first.push_consecutive(group_idx as Offset * 50, group);
+            }
 
             prop_assert_eq!(&forward.into_sorted(), &expected);
             prop_assert_eq!(&backward.into_sorted(), &expected);
             prop_assert_eq!(&grouped.into_sorted(), &expected);
+            prop_assert_eq!(&last_group_first.into_sorted(), &expected);
         }
+    }
+
+    /// Infinity is as far as the largest number: whoever allows the one, or holds it as the k-th, allows the other.
+    #[test]
+    fn infinity_is_not_beyond_the_largest_number() {
+        let far = [f32::INFINITY; 20];
+        let mut bounded = TopK::within(3, Some(f32::MAX));
+        bounded.push_consecutive(0, &far);
+        assert_eq!(bounded.len(), 3);
+        let mut full = TopK::new(1);
+        full.push(90, f32::MAX);
+        full.push_consecutive(0, &far);
+        assert_eq!(full.into_sorted(), [Neighbor::new(0, f32::MAX)]);
     }
 }
