@@ -5,6 +5,7 @@
 //! 64-bit brute force, at nearly the speed of a matrix product.
 
 use std::collections::{BinaryHeap, HashSet};
+use std::ops::RangeInclusive;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
@@ -106,8 +107,8 @@ const TILE_ROWS: usize = 512;
 /// More than the numbers below the smallest normal one can lose, in up to millions of terms.
 const UNDERFLOW: f32 = f32::MIN_POSITIVE;
 
-/// Products of lengths below this make no estimate of a cosine.
-const LENGTHS_MIN: f32 = 1e-25;
+/// Products of lengths outside make no estimate of a cosine: sums of such products vanish, or overflow.
+const LENGTHS: RangeInclusive<f32> = 1e-25..=f32::MAX;
 
 /// Finds the `k` nearest base vectors of each query, exactly.
 ///
@@ -256,8 +257,12 @@ impl Space<'_> {
         let unit = f32::EPSILON; // twice the unit roundoff
         let gamma = unit * (self.base.ncols() as f32 + 8.0);
         let lengths = query_length * row_length;
+        // Below the smallest normal number a length has lost digits.
+        let smallest = query_length.min(row_length);
         match self.metric {
-            Metric::Cosine if lengths > LENGTHS_MIN => (1.0 - sum / lengths, gamma + 8.0 * unit),
+            Metric::Cosine if LENGTHS.contains(&lengths) && smallest >= f32::MIN_POSITIVE => {
+                (1.0 - sum / lengths, gamma + 8.0 * unit)
+            }
             Metric::Cosine => (1.0, f32::INFINITY),
             Metric::Dot => (-sum, gamma * lengths + UNDERFLOW),
             Metric::L2 => {
@@ -520,6 +525,27 @@ mod tests {
         let mut base = set.base(100);
         base.slice_mut(s![..50, ..]).fill(0.0);
         check(&base, &Array2::zeros((2, 5)), 60);
+    }
+
+    #[test]
+    fn products_of_lengths_that_overflow_are_no_cosine() {
+        // The products of the long rows fit 32 bits, the products of their lengths do not. The short rows are farther.
+        let base = Array2::from_shape_fn((40, 2), |(row, column)| match row % 2 {
+            0 => [0.1 + row as f32 / 100.0, 1.0][column] * 2e19,
+            _ => [0.05, 1.0][column],
+        });
+        check(&base, &ndarray::array![[2e19, 0.0]], 5);
+    }
+
+    #[test]
+    fn lengths_with_few_digits_are_no_cosine() {
+        let base = Array2::from_shape_fn((40, 2), |(row, column)| {
+            [
+                f32::from_bits(1 + row as u32 % 7),
+                f32::from_bits(1 + row as u32 / 7),
+            ][column]
+        });
+        check(&base, &ndarray::array![[1e25, 2e25]], 5);
     }
 
     #[test]
