@@ -130,6 +130,8 @@ struct Peek<R> {
     first: Vec<u8>,
     first_at: usize,
     peeked: bool,
+    /// What ended peeking. It stands behind the first bytes for whoever reads on: decompressors do not repeat themselves.
+    failed: Option<io::Error>,
 }
 
 /// What is read to recognise a format.
@@ -142,18 +144,30 @@ impl<R: Read> Peek<R> {
             first: Vec::new(),
             first_at: 0,
             peeked: false,
+            failed: None,
         }
     }
 
     fn peek(&mut self) -> io::Result<&[u8]> {
+        self.read_first();
+        self.check()?;
+        Ok(&self.first[self.first_at..])
+    }
+
+    fn read_first(&mut self) {
         if !self.peeked {
             self.peeked = true;
-            self.reader
-                .by_ref()
-                .take(PEEK_BYTES)
-                .read_to_end(&mut self.first)?;
+            let mut reader = self.reader.by_ref().take(PEEK_BYTES);
+            self.failed = reader.read_to_end(&mut self.first).err();
         }
-        Ok(&self.first[self.first_at..])
+    }
+
+    /// Gives the error that ended peeking, as often as it is asked for.
+    fn check(&self) -> io::Result<()> {
+        match &self.failed {
+            Some(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -168,14 +182,12 @@ impl<R: Read> Read for Peek<R> {
 
 impl<R: Read> BufRead for Peek<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if !self.peeked {
-            self.peek()?;
-        }
+        self.read_first();
         if self.first_at < self.first.len() {
-            Ok(&self.first[self.first_at..])
-        } else {
-            self.reader.fill_buf()
+            return Ok(&self.first[self.first_at..]);
         }
+        self.check()?;
+        self.reader.fill_buf()
     }
 
     fn consume(&mut self, bytes: usize) {

@@ -111,6 +111,29 @@ fn gzip_that_breaks_off() {
     assert_eq!((rows.len(), errors.len()), (20_000, 0));
 }
 
+/// The check at the end of a small file is met while its beginning is looked at, which must not be the end of it.
+#[test]
+fn damage_of_a_small_compressed_file_is_told() {
+    let vector = [2i32.to_le_bytes(), [0; 4], [0; 4]].concat();
+    for (format, bytes) in [
+        (Format::Csv, &b"id,x\n1,2\n"[..]),
+        (Format::Jsonl, b"{\"id\":1}\n"),
+        (Format::Lines, b"one\n"),
+        (Format::Fvecs, &vector),
+    ] {
+        let mut packed = gzip(bytes);
+        let check_at = packed.len() - 8;
+        packed[check_at] ^= 1;
+        let options = OpenOptions {
+            format: Some(format),
+            ..OpenOptions::default()
+        };
+        let (rows, errors) = split(open_reader(Box::new(Cursor::new(packed)), &options).unwrap());
+        assert_eq!((rows.len(), errors.len()), (1, 1), "{format}: {errors:?}");
+        assert!(errors[0].contains("read: "), "{format}: {errors:?}");
+    }
+}
+
 #[test]
 fn csv() {
     check(
