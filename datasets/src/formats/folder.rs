@@ -58,6 +58,20 @@ struct Level {
 struct Entry {
     name: String,
     is_folder: bool,
+    /// Whether `name` is the name, and not what is left of one that is no text.
+    is_text: bool,
+}
+
+impl Entry {
+    /// Why what would be read otherwise is not, inside `depth` folders.
+    fn problem(&self, depth: usize) -> Option<String> {
+        let is_wanted = self.is_folder || picture::kind_of_name(&self.name) != Kind::Other;
+        if is_wanted && !self.is_text {
+            return Some("its name is not UTF-8; rename it".to_owned());
+        }
+        (self.is_folder && depth >= DEPTH_MAX)
+            .then(|| format!("folders are followed {DEPTH_MAX} deep; load it by itself"))
+    }
 }
 
 impl Folder {
@@ -255,10 +269,12 @@ impl Iterator for Folder {
                 continue;
             };
             let path = joined(&folder, &entry.name);
+            if let Some(problem) = entry.problem(self.open.len()) {
+                let fault = RowFault::Unreadable(std::io::Error::other(problem));
+                return Some(Err(error_at(&path, fault)));
+            }
             if entry.is_folder {
-                if self.open.len() < DEPTH_MAX {
-                    self.enter(path);
-                }
+                self.enter(path);
             } else if let Some(row) = self.plain_row(path, &entry.name) {
                 return Some(row);
             }
@@ -326,8 +342,9 @@ fn entries_of(folder: &Path) -> std::io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
+        let (name, is_text) = match entry.file_name().into_string() {
+            Ok(name) => (name, true),
+            Err(name) => (name.to_string_lossy().into_owned(), false),
         };
         let kind = entry.file_type()?;
         let is_hidden = name.starts_with('.') || name == "__MACOSX";
@@ -336,6 +353,7 @@ fn entries_of(folder: &Path) -> std::io::Result<Vec<Entry>> {
             entries.push(Entry {
                 name,
                 is_folder: kind.is_dir(),
+                is_text,
             });
         }
     }
@@ -351,7 +369,7 @@ fn count_pictures(folder: &Path, depth: usize) -> u64 {
     };
     let count = |entry: Entry| match picture::kind_of_name(&entry.name) {
         _ if entry.is_folder => count_pictures(&folder.join(entry.name), depth + 1),
-        Kind::Read => 1,
+        Kind::Read if entry.is_text => 1,
         _ => 0,
     };
     entries.into_iter().map(count).sum()
@@ -388,7 +406,7 @@ fn loadable_file(folder: &Path) -> Option<PathBuf> {
     };
     entries
         .iter()
-        .find(|entry| !entry.is_folder && is_loadable(entry))
+        .find(|entry| !entry.is_folder && entry.is_text && is_loadable(entry))
         .map(|entry| folder.join(&entry.name))
 }
 

@@ -116,6 +116,31 @@ fn metadata_names_pictures() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_named_or_lies_too_deep_is_told() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "1.jpg", b"x");
+    for name in [&b"caf\xe9.jpg"[..], b"caf\xe9.txt"] {
+        fs::write(folder.path().join(OsStr::from_bytes(name)), b"x").unwrap();
+    }
+    let deep = vec!["d"; 65].join("/");
+    write(folder.path(), &format!("{deep}/2.jpg"), b"x");
+    let (rows, errors) = read(folder.path(), &OpenOptions::default());
+    assert_eq!(rows.len(), 1);
+    let wanted = [
+        "caf\u{fffd}.jpg: read: its name is not UTF-8; rename it".to_owned(),
+        format!(
+            "{}: read: folders are followed 64 deep; load it by itself",
+            vec!["d"; 64].join("/")
+        ),
+    ];
+    assert_eq!(errors, wanted);
+}
+
 #[test]
 fn folders_without_pictures() {
     let folder = tempfile::tempdir().unwrap();
