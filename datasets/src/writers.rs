@@ -157,7 +157,7 @@ pub fn npy<T: Number>(mut output: impl Write, matrix: ArrayView2<T>) -> io::Resu
 /// Largest picture that [`jsonl_row`] reads from a file.
 const PICTURE_BYTES_MAX: u64 = 24 << 20;
 
-/// Names under which the reader looks for other things than payload.
+/// Names under which the reader looks for other things than payload; `title`, which stays there, may be among them too.
 const RESERVED: [&str; 15] = [
     "id",
     "_id",
@@ -178,17 +178,20 @@ const RESERVED: [&str; 15] = [
 
 /// Writes a row as one line of JSON: `id`, `text`, `image` (base64, also of a picture in a file), `vectors`, payload.
 ///
-/// Reading it gives the same row, but that its `source` follows from its place if it has no id.
+/// Reading it gives the same row, but that its `source` follows from its place if it has no id, and that blanks around
+/// its text are gone.
 ///
 /// # Errors
 ///
-/// [`WriteError::ReservedField`] if the payload has a field of such a name; nothing has been written then.
+/// [`WriteError::ReservedField`] if the payload has a field of such a name, or a `title` that the text does not begin
+/// with and that would be read as its beginning; nothing has been written then.
 pub fn jsonl_row(mut output: impl Write, row: &Row) -> Result<(), WriteError> {
-    if let Some(field) = row
-        .payload
-        .keys()
-        .find(|field| RESERVED.contains(&field.as_str()))
-    {
+    let text = row.text.as_deref().unwrap_or_default();
+    let would_be_read_otherwise = |(field, value): &(&String, &Value)| match field.as_str() {
+        "title" => value.as_str().is_some_and(|title| !text.starts_with(title)),
+        field => RESERVED.contains(&field),
+    };
+    if let Some((field, _)) = row.payload.iter().find(would_be_read_otherwise) {
         return Err(WriteError::ReservedField {
             field: field.clone(),
         });

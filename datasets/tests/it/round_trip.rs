@@ -1,9 +1,9 @@
 //! What is written is read again.
 
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{BufWriter, Cursor};
 
-use datasets::formats::OpenOptions;
+use datasets::formats::{OpenOptions, open_reader};
 use datasets::matrix::{read_neighbors, read_vectors};
 use datasets::{ImageSource, Row, RowId, writers};
 use half::f16;
@@ -11,7 +11,7 @@ use ndarray::Array2;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::read;
+use crate::{read, split};
 
 fn vectors() -> impl Strategy<Value = Array2<f32>> {
     (1usize..8, 1usize..9).prop_flat_map(|(rows, dim)| {
@@ -145,23 +145,27 @@ fn what_cannot_be_written() {
         "a row has 1 numbers, wanted 2"
     );
     assert_eq!(writer.finish().unwrap().len(), 12);
-    let payload = Map::from_iter([("caption".to_owned(), json!("a"))]);
-    let row = Row {
+    let mut row = Row {
         source: "1".to_owned(),
         id: None,
         text: None,
         image: None,
         vectors: Vec::new(),
-        payload,
+        payload: Map::new(),
     };
     let mut bytes = Vec::new();
-    assert!(
-        writers::jsonl_row(&mut bytes, &row)
-            .unwrap_err()
-            .to_string()
-            .contains("'caption'")
-    );
-    assert!(bytes.is_empty());
+    for (field, text) in [("caption", None), ("title", None), ("title", Some("b"))] {
+        row.payload = Map::from_iter([(field.to_owned(), json!("a"))]);
+        row.text = text.map(str::to_owned);
+        let error = writers::jsonl_row(&mut bytes, &row).unwrap_err();
+        assert!(error.to_string().contains(&format!("'{field}'")), "{error}");
+        assert!(bytes.is_empty());
+    }
+    row.text = Some("a. b".to_owned());
+    writers::jsonl_row(&mut bytes, &row).unwrap();
+    let (rows, _) =
+        split(open_reader(Box::new(Cursor::new(bytes)), &OpenOptions::default()).unwrap());
+    assert_eq!((&rows[0].text, &rows[0].payload), (&row.text, &row.payload));
 }
 
 #[test]
