@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ShapeError};
+use ndarray::Array2;
 
 use crate::formats::{OpenError, OpenOptions, open, open_numbers};
 use crate::row::{RowError, RowFault};
@@ -52,9 +52,6 @@ pub enum MatrixError {
         /// The file's name.
         name: String,
     },
-    /// Rows that make no rectangle.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
 }
 
 /// Reads the first vector of each row of any format, up to `rows_max` rows, as `[rows, dim]`.
@@ -88,7 +85,8 @@ pub fn read_vectors(
         numbers.extend_from_slice(vector);
         rows += 1;
     }
-    Ok(Array2::from_shape_vec((rows, dim.unwrap_or(0)), numbers)?)
+    let shape = (rows, dim.unwrap_or(0));
+    Ok(Array2::from_shape_vec(shape, numbers).expect("every row has the dim of the first"))
 }
 
 /// Reads offsets (ground truth: ivecs, or NPY of integers) as `[queries, k]`, exactly.
@@ -126,5 +124,5 @@ pub fn read_neighbors(path: &Path, options: &OpenOptions) -> Result<Array2<u32>,
     } else {
         offsets.len() / row as usize
     };
-    Ok(Array2::from_shape_vec((row as usize, k), offsets)?)
+    Ok(Array2::from_shape_vec((row as usize, k), offsets).expect("a file's rows have one length"))
 }
