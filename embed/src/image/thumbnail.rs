@@ -1,7 +1,8 @@
 //! Small copies of pictures, to show in lists: see [`thumbnail`].
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType as PngFilter, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
@@ -80,19 +81,19 @@ pub(super) fn resize(picture: &RgbImage, width: u32, height: u32, filter: Filter
     if picture.dimensions() == (width, height) {
         return picture.clone();
     }
-    let source = ImageRef::new(
-        picture.width(),
-        picture.height(),
-        picture.as_raw(),
-        PixelType::U8x3,
-    )
-    .expect("an RgbImage has three bytes a pixel");
-    let mut target = Image::new(width, height, PixelType::U8x3);
+    let source =
+        TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.as_raw())
+            .expect("an RgbImage has three bytes a pixel");
+    let mut resized = RgbImage::new(width, height);
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut resized)
+        .expect("an RgbImage has three bytes a pixel");
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
+    // Not `resize`, which finds out the type of pixel at run time: it would compile the filters for all types there are,
+    // most of the time that this crate takes to compile.
     Resizer::new()
-        .resize(&source, &mut target, &options)
-        .expect("both sides are of the same pixel type");
-    RgbImage::from_raw(width, height, target.into_vec()).expect("three bytes a pixel")
+        .resize_typed(&source, &mut target, &options)
+        .expect("a whole picture lies within itself");
+    resized
 }
 
 #[cfg(test)]
