@@ -139,9 +139,9 @@ pub enum Kind {
 pub struct Identity {
     /// The name in the registry, without aliases.
     pub name: String,
-    /// Version of the weights or of the algorithm, with the options that change the vectors.
+    /// Version of the weights or of the algorithm.
     pub version: String,
-    /// Checksum of the weights in hexadecimal; of the version where there are none.
+    /// Checksum of the weights in hexadecimal; where there are none, of the version and the options that change the vectors.
     pub checksum: String,
 }
 

@@ -170,6 +170,15 @@ fn wrong_options_say_what_is_allowed() {
     }
 }
 
+/// Collections hold the checksum and refuse another one, so it may only change when the vectors do.
+#[test]
+fn the_checksum_of_the_defaults_is_pinned() {
+    assert_eq!(
+        embedder(json!(null)).identity().checksum,
+        "06274d710b0ad4c7"
+    );
+}
+
 #[test]
 fn the_identity_tells_options_apart() {
     let checksum = |options| embedder(options).identity().checksum.clone();
