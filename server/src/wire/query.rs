@@ -165,10 +165,14 @@ impl<'de> Visitor<'de> for KindVisitor {
                     }
                 },
             };
-            // Diversity beside `nearest` is what cannot be done.
-            if !matches!(kind, Some(KindWire::Unsupported(_))) {
-                kind = Some(read);
-            }
+            kind = Some(match (kind, read) {
+                (None, read) => read,
+                // Diversity beside `nearest` is what cannot be done.
+                (Some(KindWire::Unsupported(name)), _) | (Some(_), KindWire::Unsupported(name)) => {
+                    KindWire::Unsupported(name)
+                }
+                _ => return Err(A::Error::custom("the query has two kinds: give one")),
+            });
         }
         match (kind, vector) {
             (Some(kind), None) => Ok(kind),

@@ -195,6 +195,7 @@ pub(super) struct Entries {
 enum Member {
     Text(String),
     Vector(VectorInput),
+    Null,
     Other(&'static str),
 }
 
@@ -233,7 +234,7 @@ impl<'de> Deserialize<'de> for Member {
             }
 
             fn visit_unit<E>(self) -> Result<Member, E> {
-                Ok(Member::Other("null"))
+                Ok(Member::Null)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Member, A::Error> {
@@ -295,6 +296,7 @@ impl Entries {
             )),
             Member::Vector(vector) => Ok((name, vector)),
             Member::Text(_) => Err(no_vector(&name, "a string")),
+            Member::Null => Err(no_vector(&name, "null")),
             Member::Other(form) => Err(no_vector(&name, form)),
         });
         let named = named.collect::<Result<Vec<_>, _>>()?;
@@ -337,7 +339,19 @@ impl Entries {
 
     fn inference(mut self, source: Source) -> Result<VectorInput, String> {
         let model = self.take_text("model");
-        if let Some((key, _)) = self.others.first() {
+        // Some clients write what they leave open as null.
+        let mut beside = self
+            .others
+            .iter()
+            .filter(|(_, member)| !matches!(member, Member::Null))
+            .map(|(key, _)| key.as_str())
+            .chain(
+                self.object
+                    .iter()
+                    .filter(|o| !o.is_null())
+                    .map(|_| "object"),
+            );
+        if let Some(key) = beside.next() {
             return Err(format!(
                 "`{key}` stands beside `{}`: an inference object has that, `model` and `options` only",
                 source.key()

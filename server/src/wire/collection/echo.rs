@@ -27,6 +27,11 @@ pub(super) const ECHOED_VECTORS: &str = "vectors";
 /// The same for sparse vectors.
 pub(super) const ECHOED_SPARSE: &str = "sparse_vectors";
 
+/// What of a vector a patch may change.
+const CHANGEABLE: [&str; 4] = ["hnsw_config", "quantization_config", "on_disk", "memory"];
+/// The same for sparse vectors.
+const CHANGEABLE_SPARSE: [&str; 1] = ["index"];
+
 /// Keeps what is known, refuses what is not.
 pub(super) fn echoed(others: Map<String, Value>) -> ApiResult<Map<String, Value>> {
     let mut echo = Map::new();
@@ -68,27 +73,65 @@ pub(super) fn without_nulls(map: Map<String, Value>) -> Map<String, Value> {
 ///
 /// # Errors
 ///
-/// 400 for unknown settings and unknown vectors.
+/// 400 for unknown settings, unknown vectors, and what of a vector cannot change.
 pub fn update(config: &mut CollectionConfig, mut body: Map<String, Value>) -> ApiResult<()> {
-    let params = body.remove("params");
     let mut nested = Map::new();
-    for key in [ECHOED_VECTORS, ECHOED_SPARSE] {
-        let Some(Value::Object(diff)) = body.remove(key) else {
-            continue;
-        };
-        for name in diff.keys() {
-            if !config.vectors.contains_key(name) && !config.sparse_vectors.contains_key(name) {
-                return Err(unknown_vector(config, name));
-            }
-        }
-        nested.insert(key.to_owned(), Value::Object(without_nulls(diff)));
+    if let Some(vectors) = take_object(&mut body, ECHOED_VECTORS)? {
+        let known = |name: &str| config.vectors.contains_key(name);
+        check_vectors(config, &vectors, known, &CHANGEABLE)?;
+        nested.insert(ECHOED_VECTORS.to_owned(), Value::Object(vectors));
     }
-    if let Some(Value::Object(params)) = params {
+    if let Some(vectors) = take_object(&mut body, ECHOED_SPARSE)? {
+        let known = |name: &str| config.sparse_vectors.contains_key(name);
+        check_vectors(config, &vectors, known, &CHANGEABLE_SPARSE)?;
+        nested.insert(ECHOED_SPARSE.to_owned(), Value::Object(vectors));
+    }
+    if let Some(params) = take_object(&mut body, "params")? {
         body.extend(params);
     }
     let mut change = echoed(body)?;
     change.extend(nested);
     merge(&mut config.dialect, change);
+    Ok(())
+}
+
+/// Takes an object without its nulls out of a body; none if it is absent or null.
+fn take_object(body: &mut Map<String, Value>, key: &str) -> ApiResult<Option<Map<String, Value>>> {
+    match body.remove(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(without_nulls(object))),
+        Some(_) => Err(ApiError::bad_request(format!("{key}: give an object"))),
+    }
+}
+
+/// What is shown of a vector must stay what it is: only settings without a meaning here may change.
+fn check_vectors(
+    config: &CollectionConfig,
+    changes: &Map<String, Value>,
+    known: impl Fn(&str) -> bool,
+    changeable: &[&str],
+) -> ApiResult<()> {
+    for (name, change) in changes {
+        if !known(name) {
+            return Err(unknown_vector(config, name));
+        }
+        let name = crate::http::quote(name);
+        let Value::Object(change) = change else {
+            return Err(ApiError::bad_request(format!(
+                "vector \"{name}\": give an object"
+            )));
+        };
+        if let Some(key) = change
+            .keys()
+            .find(|key| !changeable.contains(&key.as_str()))
+        {
+            return Err(ApiError::bad_request(format!(
+                "vector \"{name}\": `{}` cannot be changed, only {}: create another collection",
+                crate::http::quote(key),
+                changeable.join(", ")
+            )));
+        }
+    }
     Ok(())
 }
 

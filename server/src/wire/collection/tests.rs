@@ -104,6 +104,35 @@ fn a_patch_is_merged() {
     assert!(update(&mut config, unknown.as_object().unwrap().clone()).is_err());
 }
 
+/// A patch of a vector's size was shown by the collection, which went on with the old one.
+#[test]
+fn a_patch_of_what_cannot_change_is_refused() {
+    let json = "{\"vectors\": {\"a\": {\"size\": 4, \"distance\": \"Cosine\"}}, \"sparse_vectors\": {\"s\": {}}}";
+    let mut config = create(json).unwrap();
+    let before = dialect_config(&config);
+    for (body, part) in [
+        (json!({"vectors": {"a": {"size": 5}}}), "`size`"),
+        (json!({"vectors": {"a": {"distance": "Dot"}}}), "`distance`"),
+        (json!({"vectors": {"a": 5}}), "\"a\""),
+        (json!({"vectors": 5}), "vectors"),
+        (json!({"vectors": {"s": {}}}), "\"s\""),
+        (
+            json!({"sparse_vectors": {"s": {"modifier": "idf"}}}),
+            "`modifier`",
+        ),
+        (json!({"params": 5}), "params"),
+    ] {
+        let error = update(&mut config, body.as_object().unwrap().clone()).unwrap_err();
+        assert_eq!(error.status.as_u16(), 400, "{error}");
+        assert!(error.message.contains(part), "{body}: {error}");
+    }
+    assert_eq!(dialect_config(&config), before);
+    let body = json!({"vectors": {"a": {"size": null}}, "sparse_vectors": {"s": {"index": {"on_disk": true}}}, "params": null});
+    update(&mut config, body.as_object().unwrap().clone()).unwrap();
+    let sparse = &dialect_config(&config)["params"]["sparse_vectors"];
+    assert_eq!(*sparse, json!({"s": {"index": {"on_disk": true}}}));
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let check = |json: &str, status: u16, part: &str| {

@@ -126,6 +126,13 @@ fn what_is_wrong_is_said() {
         400,
         "unknown key `nearst`",
     );
+    // The last one counted, silently.
+    for two in [
+        "{\"nearest\": [1], \"fusion\": \"rrf\"}",
+        "{\"fusion\": \"rrf\", \"rrf\": {\"k\": 60}}",
+    ] {
+        check(&format!("{{\"query\": {two}}}"), 400, "give one");
+    }
     check("{\"query\": {}}", 400, "empty");
     check("{\"query\": {\"recommend\": {}}}", 400, "positive");
     check(

@@ -58,6 +58,11 @@ fn names_and_inference_objects_are_told_apart() {
         inference("{\"object\": \"x\"}").source,
         Source::Object(_)
     ));
+    // What a client leaves open may be written as null.
+    let null =
+        inference("{\"image\": \"aGk=\", \"text\": null, \"model\": null, \"options\": null}");
+    assert_eq!(null.source, Source::Image("aGk=".into()));
+    assert_eq!(null.model, None);
 }
 
 #[test]
@@ -84,6 +89,10 @@ fn what_is_wrong_is_said() {
     check(
         "{\"text\": \"a\", \"color\": [1]}",
         "`color` stands beside `text`",
+    );
+    check(
+        "{\"text\": \"a\", \"object\": {\"text\": \"b\"}}",
+        "`object` stands beside `text`",
     );
     check("-3", "unsigned");
     check("true", "a vector");
