@@ -289,6 +289,21 @@ fn searching_by_words() {
     );
     assert_eq!(ids(&found["points"]), [json!(2)]);
     assert!(found["explain"].is_object());
+    // Beside a JSON body, the query string was ignored.
+    let found = server.ok(
+        "POST",
+        &format!("{SEARCH}?text=pie&k=1&filter={encoded}&explain"),
+        &json!({"text": "apple", "with_payload": false}),
+    );
+    assert_eq!(ids(&found["points"]), [json!(2)]);
+    assert!(found["explain"].is_object());
+    let found = server.ok(
+        "POST",
+        &format!("{SEARCH}?k=1&mode=sparse"),
+        &json!({"text": "apple", "k": 2}),
+    );
+    assert_eq!(found["points"].as_array().unwrap().len(), 2);
+    assert_eq!(found["searched"], json!(["bm25"]));
     let sparse = server.ok(
         "GET",
         &format!("{SEARCH}?text=sea&mode=sparse"),

@@ -33,7 +33,7 @@ pub(super) async fn get(
     run(app, name, search).await
 }
 
-/// JSON, or a picture as the body with the rest in the query string.
+/// JSON or a picture as the body; what it leaves open may stand in the query string.
 pub(super) async fn post(
     State(app): State<App>,
     PathParams(name): PathParams<String>,
@@ -56,7 +56,8 @@ pub(super) async fn post(
         if body.is_blank() {
             return query.search(&reader);
         }
-        from_json::<SearchBody>(&body.bytes)?.search(&reader)
+        let body = from_json::<SearchBody>(&body.bytes)?;
+        body.search(query.search(&reader)?, &reader)
     });
     let search = search.await?;
     run(app, name, search).await

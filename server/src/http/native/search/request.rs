@@ -137,32 +137,34 @@ fn flag(name: &str, value: Option<String>) -> ApiResult<Option<bool>> {
 }
 
 impl SearchBody {
-    /// What it means.
+    /// What it means; what it leaves open is taken from the query string's search `beside` it.
     ///
     /// # Errors
     ///
     /// 400 or 422 for what cannot be read.
-    pub(super) fn search(self, app: &App) -> ApiResult<Search> {
-        let params = self
-            .params
-            .map_or(Ok(SearchParams::default()), ParamsWire::params)?;
+    pub(super) fn search(self, beside: Search, app: &App) -> ApiResult<Search> {
+        let params = self.params.map(ParamsWire::params).transpose()?;
+        let explain = params
+            .as_ref()
+            .map_or(beside.explain, |params| params.explain || beside.explain);
         let image = self.image.map(|text| image_bytes(&text)).transpose()?;
+        let filter = self
+            .filter
+            .map(|filter| filter.filter(app.options.limits.filter_depth))
+            .transpose()?;
         Ok(Search {
-            text: self.text.map(Into::into),
+            text: self.text.map(Into::into).or(beside.text),
             image: image.map(Into::into),
-            like: self.like.map(|id| id.0),
-            k: self.k.unwrap_or(LIMIT_DEFAULT),
-            offset: self.offset.unwrap_or_default(),
-            mode: self.mode.unwrap_or_default(),
-            filter: self
-                .filter
-                .map(|filter| filter.filter(app.options.limits.filter_depth))
-                .transpose()?,
-            explain: self.explain.unwrap_or(params.explain),
-            params,
+            like: self.like.map(|id| id.0).or(beside.like),
+            k: self.k.unwrap_or(beside.k),
+            offset: self.offset.unwrap_or(beside.offset),
+            mode: self.mode.unwrap_or(beside.mode),
+            filter: filter.or(beside.filter),
+            explain: self.explain.unwrap_or(explain),
+            params: params.unwrap_or(beside.params),
             with_payload: self
                 .with_payload
-                .map_or(Ok(Selection::All), WithPayload::selection)?,
+                .map_or(Ok(beside.with_payload), WithPayload::selection)?,
         })
     }
 }
