@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -81,17 +81,20 @@ async fn no_method(State(app): State<App>, request: Request) -> ApiError {
     error
 }
 
-/// Refuses compressions that are not read, in the envelope.
-async fn check_encoding(State(app): State<App>, request: Request, next: Next) -> Response {
-    let encoding = request.headers().get(header::CONTENT_ENCODING);
-    let known = encoding.is_none_or(|value| {
-        value.to_str().is_ok_and(|name| {
-            ["gzip", "br", "identity"]
-                .iter()
-                .any(|known| name.trim().eq_ignore_ascii_case(known))
-        })
+/// Refuses compressions that are not read, in the envelope; the others are named in lower case from here on, as the layer that
+/// reads them wants.
+async fn check_encoding(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let Some(value) = request.headers().get(header::CONTENT_ENCODING) else {
+        return next.run(request).await;
+    };
+    let known = value.to_str().ok().and_then(|name| {
+        ["gzip", "br", "identity"]
+            .into_iter()
+            .find(|known| name.trim().eq_ignore_ascii_case(known))
     });
-    if known {
+    if let Some(name) = known {
+        let name = HeaderValue::from_static(name);
+        request.headers_mut().insert(header::CONTENT_ENCODING, name);
         return next.run(request).await;
     }
     discard(&app, request).await;

@@ -270,6 +270,9 @@ fn compressed_bodies_are_read() {
     ];
     let reply = server.send("PUT", POINTS, &headers, &gzip);
     assert_eq!(reply.status, 200, "{}", reply.json());
+    // Names of encodings have no case.
+    let reply = server.send("PUT", POINTS, &[("content-encoding", " GZip")], &gzip);
+    assert_eq!(reply.status, 200);
     let reply = server.send("PUT", POINTS, &headers, &gzip[..30]);
     assert_eq!(reply.status, 400, "{}", reply.json());
     let reply = server.send("PUT", POINTS, &[("content-encoding", "zstd")], &gzip);
