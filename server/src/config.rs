@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where clients of the dialect look first.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6333);
@@ -17,8 +18,6 @@ pub struct ServeOptions {
     pub api_key: Option<String>,
     /// What a request may ask for.
     pub limits: Limits,
-    /// Prefixes of the URLs that pictures may be fetched from. Fetching does not exist yet: a URL is refused with a reason.
-    pub image_url_allow: Vec<String>,
 }
 
 impl ServeOptions {
@@ -29,7 +28,6 @@ impl ServeOptions {
             listen: LISTEN_DEFAULT,
             api_key: None,
             limits: Limits::default(),
-            image_url_allow: Vec::new(),
         }
     }
 }
@@ -47,11 +45,17 @@ pub struct Limits {
     pub filter_depth: usize,
     /// Nesting of prefetches.
     pub prefetch_depth: usize,
+    /// How long the head of a request may take, from the connection's start or the end of the answer before: then the
+    /// connection is closed. So it is also how long a connection is kept that asks nothing.
+    pub head_time_max: Duration,
+    /// How long the body of a request may take after its head.
+    pub body_time_max: Duration,
 }
 
 impl Default for Limits {
     /// 32 MB, as the dialect; 100,000 points, because a body of vectors reaches its bytes first; 64 megapixels, more than a
-    /// phone's largest photo; the engine's own depths.
+    /// phone's largest photo; the engine's own depths; a minute of rest between two requests, longer than clients keep idle
+    /// connections; five minutes, in which the largest body comes over a line of 1 Mbit/s.
     fn default() -> Self {
         Self {
             body_bytes: 32 << 20,
@@ -59,6 +63,8 @@ impl Default for Limits {
             image_pixels: 64_000_000,
             filter_depth: cluster::engine::filter::FILTER_DEPTH_MAX,
             prefetch_depth: cluster::engine::query::PREFETCH_DEPTH_MAX,
+            head_time_max: Duration::from_secs(60),
+            body_time_max: Duration::from_secs(300),
         }
     }
 }

@@ -19,6 +19,7 @@
 
 mod auth;
 mod config;
+mod connections;
 mod http;
 mod hybrid;
 mod inference;
@@ -33,7 +34,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use cluster::{Node, NodeOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -209,15 +209,14 @@ async fn run(
 ) -> anyhow::Result<()> {
     let router = http::router(Arc::clone(&app));
     let (close, closed) = watch::channel(false);
-    // Answers are written whole: waiting for more would only delay the last packet.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let server = axum::serve(listener, router).with_graceful_shutdown(until_true(closed));
-    let mut server = tokio::spawn(async move { server.await });
+    let head_time_max = app.options.limits.head_time_max;
+    let serving = connections::serve(listener, router, head_time_max, until_true(closed));
+    let mut server = tokio::spawn(serving);
     let opened = open(Arc::clone(&app)).await;
     if opened.is_ok() {
         tokio::select! {
             () = until_true(stopped) => {}
-            ended = &mut server => return Ok(ended.context("join the listener")??),
+            ended = &mut server => return ended.context("join the listener"),
         }
     }
     // The receiver lives in the server, which still runs.
@@ -228,6 +227,8 @@ async fn run(
     {
         tracing::warn!("connections were cut after {} s", SHUTDOWN_GRACE.as_secs());
         server.abort();
+        // They are gone when it is.
+        let _ = server.await;
     }
     opened
 }

@@ -20,7 +20,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// How much of a field path or a piece of a body an error repeats, in characters.
 const QUOTE_CHARS_MAX: usize = 100;
 
-/// A whole request body of at most `body_bytes`, decompressed, with the headers that tell what it is.
+/// A whole request body of at most `body_bytes`, read within `body_time_max`, decompressed, with the headers that tell what it is.
 #[derive(Debug)]
 pub struct RawBody {
     /// The headers of the request.
@@ -46,7 +46,10 @@ impl FromRequest<App> for RawBody {
             }
             return Err(too_large(limit));
         }
-        let bytes = read(body, limit).await?;
+        let time_max = app.options.limits.body_time_max;
+        let bytes = tokio::time::timeout(time_max, read(body, limit))
+            .await
+            .map_err(|_| too_slow(time_max))??;
         Ok(Self {
             headers: parts.headers,
             bytes,
@@ -106,6 +109,13 @@ fn too_large(limit: usize) -> ApiError {
             "the body is larger than the limit of {limit} bytes ({} MB): send it in smaller batches",
             limit >> 20
         ),
+    )
+}
+
+fn too_slow(time_max: Duration) -> ApiError {
+    ApiError::new(
+        StatusCode::REQUEST_TIMEOUT,
+        format!("the body took longer than {time_max:?}: send it in smaller batches"),
     )
 }
 

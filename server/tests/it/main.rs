@@ -12,3 +12,4 @@ mod points;
 mod query;
 mod recorded;
 mod security;
+mod slow_clients;
