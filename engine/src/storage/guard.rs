@@ -4,16 +4,18 @@
 //! number that was durable at the last note; a store below that floor refuses to serve as if nothing had happened.
 //!
 //! Two slots of 512 bytes are written in turn, so that a torn write leaves the other: codec record of ([`Slot`]), CRC-32 at the end.
-//! The floor is noted at most once a second, at opening and at clean shutdown: a loss within the last second's writes is not
-//! noticed by the guard (the WAL's own checksums still notice damage).
+//! The floor is noted at opening, at clean shutdown, and by a thread of its own at most a second after a write: a loss within the last
+//! second's writes is not noticed by the guard (the WAL's own checksums still notice damage).
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bincode::{Decode, Encode};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::codec;
 use crate::error::{Error, Result, ResultExt};
@@ -29,26 +31,44 @@ struct Slot {
     floor: u64,
 }
 
-/// The open guard file.
+/// The open guard file, and the thread that writes it.
 pub struct Guard {
-    path: PathBuf,
-    state: Mutex<State>,
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
 }
 
-struct State {
+struct Shared {
+    path: PathBuf,
+    /// Held while the file is written.
+    slots: Mutex<Slots>,
+    /// Held for moments only: a write of points never waits for the file.
+    due: Mutex<Due>,
+    changed: Condvar,
+}
+
+struct Slots {
     file: File,
     last: Slot,
-    noted: Instant,
+}
+
+struct Due {
+    /// The highest sequence number said to be durable.
+    durable: u64,
+    /// What was tried to be noted of it, and when.
+    tried: u64,
+    tried_at: Instant,
+    closing: bool,
 }
 
 impl Guard {
-    /// Opens or creates the file and compares its floor with the store's `sequence`.
+    /// Opens or creates the file and compares its floor with the store's `sequence`, which is durable.
     ///
     /// # Errors
     ///
     /// `Corrupted` if the store is below the floor, or if both slots are unreadable.
     pub fn open(path: &Path, sequence: u64) -> Result<Self> {
         let io = |error: std::io::Error| Error::io(&error, path);
+        let fresh = !path.exists();
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -57,26 +77,7 @@ impl Guard {
             .open(path)
             .map_err(io)
             .context("open the guard file")?;
-        let mut bytes = Vec::new();
-        (&file)
-            .take(2 * SLOT_BYTES as u64)
-            .read_to_end(&mut bytes)
-            .map_err(io)
-            .context("read the guard file")?;
-        let last = bytes
-            .chunks(SLOT_BYTES)
-            .filter_map(read_slot)
-            .max_by_key(|slot| slot.serial);
-        let last = match last {
-            None if bytes.is_empty() => Slot::default(),
-            None => {
-                return Err(Error::corrupted(format!(
-                    "{}: neither slot can be read; if the data is known to be complete, move the file away",
-                    path.display()
-                )));
-            }
-            Some(slot) => slot,
-        };
+        let last = read_file(&file, path)?;
         if sequence < last.floor {
             return Err(Error::corrupted(format!(
                 "the store ends at sequence {sequence}, but {} was acknowledged ({}): writes were lost, for example a \
@@ -85,29 +86,40 @@ impl Guard {
                 path.display()
             )));
         }
-        let guard = Self {
+        let shared = Arc::new(Shared {
             path: path.to_path_buf(),
-            state: Mutex::new(State {
-                file,
-                last,
-                noted: Instant::now(),
+            slots: Mutex::new(Slots { file, last }),
+            due: Mutex::new(Due {
+                durable: sequence,
+                tried: sequence,
+                tried_at: Instant::now(),
+                closing: false,
             }),
-        };
-        guard.write(&mut guard.state.lock(), sequence)?;
-        Ok(guard)
+            changed: Condvar::new(),
+        });
+        shared.write(sequence)?;
+        if fresh && let Some(folder) = path.parent() {
+            // A file that a power cut takes away guards nothing.
+            sync_folder(folder)?;
+        }
+        let writer = std::thread::Builder::new().name("guard".into()).spawn({
+            let shared = shared.clone();
+            move || shared.run()
+        });
+        Ok(Self {
+            shared,
+            writer: Some(writer.map_err(io).context("start the guard's thread")?),
+        })
     }
 
-    /// Notes that everything up to `sequence` is durable, unless it was noted within the last second.
-    ///
-    /// # Errors
-    ///
-    /// What the disk says.
-    pub fn note(&self, sequence: u64) -> Result<()> {
-        let mut state = self.state.lock();
-        if state.noted.elapsed() < NOTE_INTERVAL {
-            return Ok(());
+    /// Says that everything up to `sequence` is durable: it is noted within a second, without waiting for it here.
+    pub fn note(&self, sequence: u64) {
+        let mut due = self.shared.due.lock();
+        let asleep = due.durable == due.tried;
+        due.durable = due.durable.max(sequence);
+        if asleep {
+            self.shared.changed.notify_one();
         }
-        self.write(&mut state, sequence)
     }
 
     /// Notes the last durable `sequence` of a clean shutdown.
@@ -116,29 +128,100 @@ impl Guard {
     ///
     /// What the disk says.
     pub fn close(&self, sequence: u64) -> Result<()> {
-        self.write(&mut self.state.lock(), sequence)
+        self.shared.write(sequence)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.shared.due.lock().closing = true;
+        self.shared.changed.notify_one();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Notes what is due, at most once a second; asleep without a timer when nothing is.
+    fn run(&self) {
+        let mut due = self.due.lock();
+        while !due.closing {
+            if due.durable == due.tried {
+                self.changed.wait(&mut due);
+                continue;
+            }
+            let at = due.tried_at + NOTE_INTERVAL;
+            if Instant::now() < at {
+                self.changed.wait_until(&mut due, at);
+                continue;
+            }
+            let sequence = due.durable;
+            due.tried = sequence;
+            due.tried_at = Instant::now();
+            MutexGuard::unlocked(&mut due, || {
+                if let Err(error) = self.write(sequence) {
+                    // The points are durable all the same: only a loss of them would pass unnoticed, until a note succeeds.
+                    tracing::warn!(%error, "the guard file lags behind");
+                }
+            });
+        }
     }
 
-    fn write(&self, state: &mut State, floor: u64) -> Result<()> {
+    fn write(&self, floor: u64) -> Result<()> {
+        let mut slots = self.slots.lock();
         let slot = Slot {
-            serial: state.last.serial + 1,
-            floor,
+            serial: slots.last.serial + 1,
+            // Two notes may overtake each other on their way here.
+            floor: floor.max(slots.last.floor),
         };
         let mut bytes = codec::encode(&slot);
         bytes.resize(SLOT_BYTES - 4, 0);
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         let at = (slot.serial % 2) * SLOT_BYTES as u64;
         let mut write = || -> std::io::Result<()> {
-            state.file.seek(SeekFrom::Start(at))?;
-            state.file.write_all(&bytes)?;
-            state.file.sync_data()
+            slots.file.seek(SeekFrom::Start(at))?;
+            slots.file.write_all(&bytes)?;
+            slots.file.sync_data()
         };
         write()
             .map_err(|error| Error::io(&error, &self.path))
             .context("write the guard file")?;
-        state.last = slot;
-        state.noted = Instant::now();
+        slots.last = slot;
         Ok(())
+    }
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| Error::io(&error, folder))
+        .context("sync a folder")
+}
+
+/// The last note in the file; the default if it is empty.
+fn read_file(file: &File, path: &Path) -> Result<Slot> {
+    let mut bytes = Vec::new();
+    file.take(2 * SLOT_BYTES as u64)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::io(&error, path))
+        .context("read the guard file")?;
+    let last = bytes
+        .chunks(SLOT_BYTES)
+        .filter_map(read_slot)
+        .max_by_key(|slot| slot.serial);
+    match last {
+        Some(slot) => Ok(slot),
+        None if bytes.is_empty() => Ok(Slot::default()),
+        None => Err(Error::corrupted(format!(
+            "{}: neither slot can be read; if the data is known to be complete, move the file away",
+            path.display()
+        ))),
     }
 }
 
@@ -194,5 +277,25 @@ mod tests {
                 .to_string()
                 .contains("neither slot")
         );
+    }
+
+    /// The last write before a long rest: no further write comes to carry its note.
+    #[test]
+    fn a_rest_after_a_write_does_not_leave_it_unguarded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("guard");
+        let guard = Guard::open(&path, 10).unwrap();
+        // The second comes when the thread has gone to sleep after the first.
+        for sequence in [400, 500] {
+            let since = Instant::now();
+            guard.note(sequence);
+            while read_file(&File::open(&path).unwrap(), &path).unwrap().floor < sequence {
+                assert!(since.elapsed() < Duration::from_secs(30), "never noted");
+                std::thread::yield_now();
+            }
+            assert!(since.elapsed() > NOTE_INTERVAL / 2, "noted at every write");
+        }
+        drop(guard);
+        assert!(Guard::open(&path, 499).is_err());
     }
 }

@@ -24,7 +24,7 @@ use rocksdb::{
 };
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use guard::Guard;
+use guard::{Guard, sync_folder};
 
 /// One column family.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -113,6 +113,9 @@ impl Store {
         let db = open_database(&path)?;
         let sequence = db.latest_sequence_number();
         let guard = Guard::open(&guard_path, sequence)?;
+        if fresh && let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
+            sync_folder(parent)?;
+        }
         let store = Self {
             db,
             dir: dir.to_path_buf(),
@@ -177,7 +180,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `StorageFull` if less than the reserve would remain; nothing was written then.
+    /// `StorageFull` if less than the reserve would remain; nothing was written then. Else as [`Self::write_synced_unreserved`].
     pub fn write_synced(&self, batch: Batch<'_>) -> Result<()> {
         space::ensure(&self.dir, batch.inner.size_in_bytes() as u64)?;
         self.write_synced_unreserved(batch)
@@ -187,7 +190,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What RocksDB says.
+    /// What RocksDB says. After an fsync that failed it is unknown whether the batch will be there after a restart, and RocksDB
+    /// refuses all further writes until then (`paranoid_checks`): an fsync is never tried again.
     pub fn write_synced_unreserved(&self, batch: Batch<'_>) -> Result<()> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
@@ -195,7 +199,8 @@ impl Store {
         self.db
             .write_opt(batch.inner, &options)
             .context("write durably")?;
-        self.guard.note(self.db.latest_sequence_number())
+        self.guard.note(self.db.latest_sequence_number());
+        Ok(())
     }
 
     /// Writes the batch into the WAL without waiting for the disk: what follows a durable batch may be lost with the tail, never before it.
@@ -316,6 +321,8 @@ impl Store {
     ///
     /// What the disk says.
     pub fn close(&self) -> Result<()> {
+        // Nothing may come between the sync and the note: it would count as durable.
+        let _writing = self.writing.lock();
         self.db
             .flush_wal(true)
             .context("sync the write-ahead log")?;
@@ -407,7 +414,7 @@ fn open_with(path: &Path, recovery: DBRecoveryMode) -> Result<DB> {
         .into_iter()
         .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
     DB::open_cf_descriptors(&database_options(recovery), path, descriptors).map_err(|error| {
-        if error.to_string().contains("lock") && error.kind() == rocksdb::ErrorKind::IOError {
+        if is_locked(&error) {
             Error::new(
                 ErrorKind::Unavailable,
                 format!(
@@ -419,6 +426,17 @@ fn open_with(path: &Path, recovery: DBRecoveryMode) -> Result<DB> {
             Error::from(error).context(format!("open {}", path.display()))
         }
     })
+}
+
+/// Whether another process, or another part of this one, holds the folder. RocksDB has no kind for it; paths may hold any word.
+fn is_locked(error: &rocksdb::Error) -> bool {
+    let text = error.to_string();
+    [
+        "IO error: While lock file:",
+        "IO error: lock hold by current process",
+    ]
+    .iter()
+    .any(|beginning| text.starts_with(beginning))
 }
 
 fn database_options(recovery: DBRecoveryMode) -> Options {
@@ -466,4 +484,27 @@ fn family_options(family: Family, cache: &Cache) -> Options {
         });
     }
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_named_like_a_lock_is_not_taken_for_one_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("blocks");
+        let database = folder.join("rocksdb");
+        std::fs::create_dir_all(&database).unwrap();
+        // RocksDB names the missing manifest, and so the folder, in its error.
+        std::fs::write(database.join("CURRENT"), "MANIFEST-000001\n").unwrap();
+        let error = Store::open(&folder).err().unwrap();
+        assert!(error.to_string().contains("MANIFEST-000001"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+
+        let other = dir.path().join("other");
+        let _store = Store::open(&other).unwrap();
+        let error = Store::open(&other).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
 }
