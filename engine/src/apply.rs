@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::log::{Change, Entry};
 use crate::point::PointId;
 use crate::storage::record::{ChangeRecord, GarbageList, PointRow};
@@ -38,7 +38,7 @@ pub(crate) fn put_entries(
             let key = key::point(entry.partition, collection, id);
             let old = match pending.get(&key) {
                 Some(row) => row.clone(),
-                None => read_row(store, entry.partition, collection, id)?,
+                None => read_superseded(store, entry.partition, collection, id)?,
             };
             if let Some(old) = old {
                 garbage
@@ -72,6 +72,23 @@ pub(crate) fn put_entries(
         }
     }
     Ok(())
+}
+
+/// The row that a change replaces. One that cannot be read is replaced all the same, or a single damaged row would keep the store from
+/// ever applying its log; what it owned stays behind.
+fn read_superseded(
+    store: &Store,
+    partition: Partition,
+    collection: CollectionId,
+    id: &PointId,
+) -> Result<Option<PointRow>> {
+    match read_row(store, partition, collection, id) {
+        Err(error) if error.kind() == ErrorKind::Corrupted => {
+            tracing::error!(%error, collection = collection.0, point = %id, "replaced a row that cannot be read; its vectors and media stay on disk");
+            Ok(None)
+        }
+        read => read,
+    }
 }
 
 /// Removes the values that an entry brought for a collection that is gone.

@@ -1,6 +1,6 @@
 //! The node's engine: opening and recovery, collections, append and apply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -339,20 +339,12 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// What RocksDB says. Nothing more is written then until a restart.
+    /// What RocksDB says; the entries take effect at the next start, and nothing more is written until then.
     pub fn apply(&self, entries: Vec<Entry>) -> Result<()> {
         let _applying = self.applying.lock();
         self.write_rows(&entries)
-            .inspect_err(|_| self.broken.store(true, Ordering::Release))?;
-        let by_id: BTreeMap<CollectionId, Arc<Collection>> = self
-            .collections
-            .read()
-            .values()
-            .filter_map(|slot| match slot {
-                Slot::Ready(collection) => Some((collection.id(), collection.clone())),
-                Slot::Loading(..) | Slot::Quarantined(..) => None,
-            })
-            .collect();
+            .inspect_err(|_| self.broken.store(true, Ordering::Release))
+            .context("the write is durable, but takes effect only when the server is restarted")?;
         let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
         for entry in entries {
             for change in entry.changes {
@@ -364,17 +356,36 @@ impl Engine {
                     .push((entry.partition, change));
             }
         }
-        for (id, changes) in changes {
-            if let Some(collection) = by_id.get(&id) {
+        let touched: Vec<Arc<Collection>> = self
+            .collections
+            .read()
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Ready(collection) => Some(collection),
+                Slot::Loading(..) | Slot::Quarantined(..) => None,
+            })
+            .filter(|collection| changes.contains_key(&collection.id()))
+            .cloned()
+            .collect();
+        for collection in touched {
+            if let Some(changes) = changes.remove(&collection.id()) {
                 collection.apply(changes.into_iter());
-                self.builder.wake(collection);
+                self.builder.wake(&collection);
             }
         }
-        self.log.purge(&self.store)
+        if let Err(error) = self.log.purge(&self.store, || self.collection_ids()) {
+            // The write itself has succeeded and must say so; the next one tries the purge again.
+            tracing::warn!(%error, "the log was not purged");
+        }
+        Ok(())
+    }
+
+    fn collection_ids<C: FromIterator<CollectionId>>(&self) -> C {
+        self.collections.read().values().map(Slot::id).collect()
     }
 
     fn write_rows(&self, entries: &[Entry]) -> Result<()> {
-        let exists: Vec<CollectionId> = self.collections.read().values().map(Slot::id).collect();
+        let exists: HashSet<CollectionId> = self.collection_ids();
         let mut batch = self.store.batch();
         put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
         self.log.put_applied(&mut batch, entries);
@@ -409,7 +420,8 @@ impl Engine {
         }
     }
 
-    /// Reads every row and vector of every collection and compares them with what is in memory; answers what is wrong.
+    /// Reads every row and vector of every collection and compares their count with what is in memory; answers what is wrong. Writes
+    /// meanwhile may make the counts differ.
     pub fn check(&self) -> Vec<String> {
         let slots: Vec<(String, Slot)> = self
             .collections
@@ -484,3 +496,6 @@ fn collection_record(id: CollectionId, config: &CollectionConfig) -> Result<Vec<
         config_json,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,16 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// About how many bytes it brings into a batch: payloads are estimated. Time O(values of the payload).
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Upsert { point, .. } => point.bytes(),
+            Self::Delete { id, .. } => id.encode().len(),
+        }
+    }
+}
+
 /// The part of a request that one partition gets: one log entry.
 #[derive(Clone, Debug)]
 pub struct Share {
@@ -40,6 +50,15 @@ pub struct Share {
     pub partition: Partition,
     /// Applied in order.
     pub operations: Vec<Operation>,
+}
+
+impl Share {
+    /// Whether it writes no point: such a share is accepted when the disk is nearly full.
+    pub fn only_deletes(&self) -> bool {
+        self.operations
+            .iter()
+            .all(|operation| matches!(operation, Operation::Delete { .. }))
+    }
 }
 
 /// A durable log entry, to be applied.
@@ -133,7 +152,7 @@ impl Log {
         ))
     }
 
-    /// Writes one entry per share, with their vectors and media, in one durable batch.
+    /// Writes one entry per share, with their vectors and media, in one durable batch. Deletes alone may use the disk's reserve.
     pub(crate) fn append(
         &self,
         store: &Store,
@@ -142,6 +161,7 @@ impl Log {
     ) -> Result<Vec<Entry>> {
         let mut positions = self.positions.lock();
         let mut lasts: Vec<u64> = positions.iter().map(|position| position.last).collect();
+        let makes_room = shares.iter().all(Share::only_deletes);
         let mut batch = store.batch();
         let now = env.now_ms();
         let entries = shares
@@ -155,7 +175,11 @@ impl Log {
         if entries.is_empty() {
             return Ok(entries);
         }
-        store.write_synced(batch)?;
+        if makes_room {
+            store.write_synced_unreserved(batch)?;
+        } else {
+            store.write_synced(batch)?;
+        }
         for (position, last) in positions.iter_mut().zip(lasts) {
             position.last = last;
         }
@@ -196,10 +220,15 @@ impl Log {
         }
     }
 
-    /// Purges the older half of every log that has grown long, with the values that its entries superseded.
+    /// Purges the older half of every log that has grown long, with the values that its entries superseded and what the entries
+    /// changed in these collections.
     ///
     /// A vector is removed here and not when it is superseded, because until then a replica may need its entry.
-    pub(crate) fn purge(&self, store: &Store) -> Result<()> {
+    pub(crate) fn purge(
+        &self,
+        store: &Store,
+        collections: impl Fn() -> Vec<CollectionId>,
+    ) -> Result<()> {
         let mut positions = self.positions.lock();
         for partition in Partition::all() {
             let state = &mut positions[usize::from(partition.0)].state;
@@ -214,6 +243,7 @@ impl Log {
                     applied: state.applied,
                     purged,
                 },
+                &collections(),
             )?;
             state.purged = purged;
         }
@@ -221,8 +251,16 @@ impl Log {
     }
 }
 
-fn purge_partition(store: &Store, partition: Partition, state: PartitionState) -> Result<()> {
+fn purge_partition(
+    store: &Store,
+    partition: Partition,
+    state: PartitionState,
+    collections: &[CollectionId],
+) -> Result<()> {
     let mut batch = store.batch();
+    for collection in collections {
+        put_purge_of_changes(store, &mut batch, partition, *collection, state.purged)?;
+    }
     batch.delete_range(
         Family::Log,
         &key::log_prefix(partition),
@@ -263,6 +301,25 @@ fn purge_partition(store: &Store, partition: Partition, state: PartitionState) -
         &codec::encode(&state),
     );
     store.write(batch)
+}
+
+/// Removes the change records up to `purged`, if there are any: a collection at rest is not given a range tombstone at every purge.
+fn put_purge_of_changes(
+    store: &Store,
+    batch: &mut Batch<'_>,
+    partition: Partition,
+    collection: CollectionId,
+    purged: u64,
+) -> Result<()> {
+    let prefix = key::collection_prefix(partition, collection);
+    let first = store.cursor(Family::Changes, &prefix, &prefix);
+    if let Some((key, _)) = first.item()?
+        && key::last_index(key)? <= purged
+    {
+        let end = key::change(partition, collection, purged + 1);
+        batch.delete_range(Family::Changes, &prefix, &end);
+    }
+    Ok(())
 }
 
 fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) -> Result<Entry> {
@@ -330,16 +387,28 @@ fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) ->
             }
         }
     }
-    batch.put(
-        Family::Log,
-        &key::log(partition, index),
-        &codec::encode(&LogEntry::new(TERM, now_ms, operations)),
-    );
+    let entry = encode_entry(partition, &LogEntry::new(TERM, now_ms, operations))?;
+    batch.put(Family::Log, &key::log(partition, index), &entry);
     Ok(Entry {
         partition,
         index,
         changes,
     })
+}
+
+/// An entry that could not be read back would keep the store from opening after a crash.
+fn encode_entry(partition: Partition, entry: &LogEntry) -> Result<Vec<u8>> {
+    let bytes = codec::encode(entry);
+    if bytes.len() > codec::ENTRY_BYTES_MAX || !codec::is_readable::<LogEntry>(&bytes) {
+        return Err(Error::invalid(format!(
+            "{} operations with {} MiB of payloads fall to partition {}; the limit is {} MiB at once, write fewer points in one request",
+            entry.operations.len(),
+            bytes.len() >> 20,
+            partition.0,
+            codec::ENTRY_BYTES_MAX >> 20
+        )));
+    }
+    Ok(bytes)
 }
 
 fn read_entry(partition: Partition, index: u64, entry: LogEntry) -> Result<Entry> {

@@ -219,6 +219,36 @@ pub struct Point {
     pub media: Vec<Media>,
 }
 
+impl Point {
+    /// About how many bytes the point takes in a batch: vectors and media as they are stored, the payload as JSON without its escapes.
+    /// Time O(values of the payload).
+    pub(crate) fn bytes(&self) -> usize {
+        let vectors = self.vectors.values().map(|vector| match vector {
+            Vector::Dense(values) => size_of_val(values.as_slice()),
+            Vector::Sparse(sparse) => 2 * size_of_val(sparse.values()),
+        });
+        let media = self.media.iter().map(|media| media.bytes.len());
+        vectors.chain(media).sum::<usize>() + object_bytes(&self.payload)
+    }
+}
+
+fn object_bytes(object: &Payload) -> usize {
+    object
+        .iter()
+        .map(|(key, value)| key.len() + 4 + value_bytes(value))
+        .sum()
+}
+
+fn value_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len() + 2,
+        Value::Array(elements) => elements.iter().map(|value| value_bytes(value) + 1).sum(),
+        Value::Object(object) => object_bytes(object),
+    }
+}
+
 /// A point as it is read back.
 #[derive(Clone, Debug)]
 pub struct Record {

@@ -9,8 +9,13 @@ use bincode::{Decode, Encode};
 use crate::error::{Error, Result};
 
 const VERSION: u8 = 1;
-/// No record claims more memory than this while it is read: the body limit of a request with room to spare.
+/// No record claims more memory than this while it is read: eight times the body limit of a request.
 const DECODE_BYTES_MAX: usize = 256 << 20;
+/// No log entry is larger: twice the body limit of a request.
+pub const ENTRY_BYTES_MAX: usize = 64 << 20;
+/// Up to here a record's claims stay below the limit whatever it holds: the smallest list element, an unnamed vector's reference, takes 3
+/// bytes and claims 60.
+const SMALL_BYTES_MAX: usize = DECODE_BYTES_MAX / 32;
 
 /// The record's bytes.
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
@@ -18,6 +23,12 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
     bincode::encode_into_std_write(value, &mut out, config::standard())
         .expect("encoding into memory has no way to fail");
     out
+}
+
+/// Whether [`decode`] will accept these bytes of [`encode`]: it refuses what claims too much memory. To be asked before a record is written
+/// without which the store does not open. Time O(1) for records of usual size.
+pub fn is_readable<T: Decode<()>>(bytes: &[u8]) -> bool {
+    bytes.len() <= SMALL_BYTES_MAX || decode::<T>(bytes, "record").is_ok()
 }
 
 /// Reads what [`encode`] wrote; `what` names the record in the error.

@@ -1,0 +1,351 @@
+//! What the log promises, each rule by its name in the design: S (storage) and I (invariants).
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::config::VectorConfig;
+use crate::log::Operation;
+use crate::point::{Media, MediaKind, Payload, Point, PointId, Vector};
+use crate::storage::record::{GarbageList, LogEntry, LogOperation, PartitionState, PointRow};
+
+const PARTITION: Partition = Partition(3);
+
+fn open(dir: &Path) -> Engine {
+    Engine::open(dir, EngineOptions::default()).unwrap()
+}
+
+fn config() -> CollectionConfig {
+    let mut config = CollectionConfig::default();
+    let vector = VectorConfig {
+        dim: 1,
+        metric: index::Metric::L2,
+        index: None,
+    };
+    config.vectors.insert(String::new(), vector);
+    config
+}
+
+fn create(engine: &Engine, name: &str) -> CollectionId {
+    engine.create_collection(name, config()).unwrap().id()
+}
+
+fn upsert(collection: CollectionId, id: u64, value: f32) -> Operation {
+    let point = Point {
+        id: PointId::Num(id),
+        vectors: [(String::new(), Vector::Dense(vec![value]))].into(),
+        payload: Payload::new(),
+        media: vec![Media {
+            kind: MediaKind::Text,
+            content_type: "text/plain".into(),
+            bytes: b"source"[..].into(),
+        }],
+    };
+    Operation::Upsert { collection, point }
+}
+
+fn delete(collection: CollectionId, id: u64) -> Operation {
+    let id = PointId::Num(id);
+    Operation::Delete { collection, id }
+}
+
+fn share(operations: Vec<Operation>) -> Share {
+    Share {
+        partition: PARTITION,
+        operations,
+    }
+}
+
+fn rows(engine: &Engine, name: &str) -> Vec<(PointId, Vec<f32>)> {
+    let mut rows = engine.collection(name).unwrap().vector_rows("").unwrap();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    rows
+}
+
+fn keys(engine: &Engine, family: Family) -> BTreeSet<Vec<u8>> {
+    let mut keys = BTreeSet::new();
+    for partition in Partition::all() {
+        let prefix = key::log_prefix(partition);
+        let visit = |key: &[u8], _: &[u8]| {
+            keys.insert(key.to_vec());
+            Ok(Visit::Next)
+        };
+        engine.store.scan(family, &prefix, &[], visit).unwrap();
+    }
+    keys
+}
+
+fn state(engine: &Engine) -> PartitionState {
+    let key = key::state_applied(PARTITION);
+    let bytes = engine.store.get(Family::State, &key).unwrap().unwrap();
+    codec::decode(&bytes, "state").unwrap()
+}
+
+/// I10 and its converse: every reference of a row or of a log entry that is not purged has its value, and every value has a row or a garbage
+/// list that will remove it. Values of collections that are gone are no longer referred to.
+fn check_values(engine: &Engine) {
+    let existing: BTreeSet<CollectionId> = engine.collection_ids();
+    let mut owned = BTreeSet::new();
+    let mut note = |collection: CollectionId, value: crate::storage::record::Garbage| {
+        let key = key::value(PARTITION, collection, value.index, value.ordinal);
+        if existing.contains(&collection) {
+            owned.insert((value.media, key));
+        }
+    };
+    for id in &existing {
+        let prefix = key::collection_prefix(PARTITION, *id);
+        let visit = |_: &[u8], value: &[u8]| {
+            let row: PointRow = codec::decode(value, "row")?;
+            row.owned().for_each(|value| note(*id, value));
+            Ok(Visit::Next)
+        };
+        engine
+            .store
+            .scan(Family::Points, &prefix, &[], visit)
+            .unwrap();
+    }
+    let visit = |_: &[u8], value: &[u8]| {
+        let list: GarbageList = codec::decode(value, "garbage")?;
+        for (collection, value) in list.values {
+            note(CollectionId(collection), value);
+        }
+        Ok(Visit::Next)
+    };
+    let prefix = key::garbage_prefix(PARTITION);
+    engine
+        .store
+        .scan(Family::State, &prefix, &[], visit)
+        .unwrap();
+    let stored: BTreeSet<(bool, Vec<u8>)> = keys(engine, Family::Vectors)
+        .into_iter()
+        .map(|key| (false, key))
+        .chain(
+            keys(engine, Family::Media)
+                .into_iter()
+                .map(|key| (true, key)),
+        )
+        .collect();
+    assert_eq!(stored, owned);
+    let prefix = key::log_prefix(PARTITION);
+    let visit = |_: &[u8], value: &[u8]| {
+        let entry: LogEntry = codec::decode(value, "entry")?;
+        entry.verify()?;
+        for operation in entry.operations {
+            if let LogOperation::Upsert {
+                collection, row, ..
+            } = operation
+                && existing.contains(&CollectionId(collection))
+            {
+                for value in row.owned() {
+                    let key = key::value(
+                        PARTITION,
+                        CollectionId(collection),
+                        value.index,
+                        value.ordinal,
+                    );
+                    assert!(stored.contains(&(value.media, key)), "{value:?} is gone");
+                }
+            }
+        }
+        Ok(Visit::Next)
+    };
+    engine.store.scan(Family::Log, &prefix, &[], visit).unwrap();
+}
+
+/// S1: what `append` returned is in the log with its values, and nothing of it is in the rows yet. S2, S3, I3: the next start applies it once,
+/// together with the applied position; a start after that finds nothing to do.
+#[test]
+fn s1_s2_s3_i3_an_entry_that_was_durable_is_applied_at_the_next_start_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    engine
+        .apply(
+            engine
+                .append(vec![share(vec![upsert(id, 1, 1.0), upsert(id, 2, 1.0)])])
+                .unwrap(),
+        )
+        .unwrap();
+    let entries = engine
+        .append(vec![
+            share(vec![upsert(id, 1, 2.0), upsert(id, 1, 3.0)]),
+            share(vec![delete(id, 2), upsert(id, 4, 4.0)]),
+        ])
+        .unwrap();
+    assert_eq!(entries.iter().map(Entry::index).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(state(&engine).applied, 1);
+    assert_eq!(keys(&engine, Family::Log).len(), 3);
+    assert_eq!(keys(&engine, Family::Vectors).len(), 5);
+    drop(engine);
+
+    let mut garbage = None;
+    for _ in 0..2 {
+        let engine = open(dir.path());
+        let expected = [(PointId::Num(1), vec![3.0]), (PointId::Num(4), vec![4.0])];
+        assert_eq!(rows(&engine, "c"), expected);
+        assert_eq!(state(&engine).applied, 3);
+        check_values(&engine);
+        let now = keys(&engine, Family::State);
+        assert_eq!(*garbage.get_or_insert_with(|| now.clone()), now);
+    }
+}
+
+/// S5: a purge removes headers, not the values of living rows. S6: a superseded value goes with the entry that superseded it, not before.
+/// The change records go with their entries.
+#[test]
+fn s5_s6_i10_a_purge_removes_headers_and_what_they_superseded_only() {
+    const WRITES: usize = 2048;
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    let resting = create(&engine, "resting");
+    let write = |shares| engine.apply(engine.append(shares).unwrap()).unwrap();
+    write(vec![share(vec![upsert(resting, 7, 7.0)])]);
+    let many = (2..WRITES).map(|n| share(vec![upsert(id, 1, n as f32)]));
+    write(many.collect());
+    assert_eq!(state(&engine).purged, 0);
+    assert_eq!(keys(&engine, Family::Log).len(), WRITES - 1);
+    assert_eq!(keys(&engine, Family::Vectors).len(), WRITES - 1);
+    check_values(&engine);
+
+    write(vec![share(vec![upsert(id, 1, 9999.0)])]);
+    let PartitionState { applied, purged } = state(&engine);
+    assert_eq!((applied, purged), (WRITES as u64, WRITES as u64 / 2));
+    assert_eq!(keys(&engine, Family::Log).len(), WRITES / 2);
+    assert_eq!(keys(&engine, Family::Changes).len(), WRITES / 2);
+    // The living one of each collection, and what the entries that are left superseded.
+    assert_eq!(keys(&engine, Family::Vectors).len(), WRITES / 2 + 2);
+    check_values(&engine);
+    drop(engine);
+
+    let engine = open(dir.path());
+    assert_eq!(rows(&engine, "c"), [(PointId::Num(1), vec![9999.0])]);
+    assert_eq!(rows(&engine, "resting"), [(PointId::Num(7), vec![7.0])]);
+}
+
+#[test]
+fn a_damaged_row_does_not_keep_the_log_from_being_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    let mut batch = engine.store.batch();
+    let key = key::point(PARTITION, id, &PointId::Num(1));
+    batch.put(Family::Points, &key, b"no row");
+    engine.store.write_synced(batch).unwrap();
+    engine
+        .apply(
+            engine
+                .append(vec![share(vec![upsert(id, 1, 1.0)])])
+                .unwrap(),
+        )
+        .unwrap();
+    drop(engine);
+    let engine = open(dir.path());
+    assert_eq!(rows(&engine, "c"), [(PointId::Num(1), vec![1.0])]);
+}
+
+/// I13: refused means not written, and the partition goes on with the same index.
+#[test]
+fn i13_an_entry_too_large_to_be_read_back_is_refused_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    let mut large = upsert(id, 1, 1.0);
+    if let Operation::Upsert { point, .. } = &mut large {
+        let text = "x".repeat(codec::ENTRY_BYTES_MAX);
+        point.payload.insert("text".into(), json!(text));
+    }
+    let error = engine.append(vec![share(vec![large])]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(keys(&engine, Family::Vectors).is_empty());
+    let entries = engine
+        .append(vec![share(vec![upsert(id, 2, 2.0)])])
+        .unwrap();
+    assert_eq!(entries[0].index(), 1);
+    engine.apply(entries).unwrap();
+    assert_eq!(rows(&engine, "c"), [(PointId::Num(2), vec![2.0])]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<(u64, bool)>),
+    /// As a crash between the two would leave it.
+    AppendAndReopen(Vec<(u64, bool)>),
+    /// The collection goes, and comes again, between append and apply.
+    RecreateBetween(Vec<(u64, bool)>),
+    Recreate,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let operations = || proptest::collection::vec((0u64..6, any::<bool>()), 1..6);
+    let step = prop_oneof![
+        5 => operations().prop_map(Step::Write),
+        2 => operations().prop_map(Step::AppendAndReopen),
+        1 => operations().prop_map(Step::RecreateBetween),
+        1 => Just(Step::Recreate),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// I10 over crashes between append and apply, and over collections that are deleted and made again.
+    #[test]
+    fn i10_every_value_has_an_owner_and_every_owner_its_value(steps in steps()) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = open(dir.path());
+        let mut id = create(&engine, "c");
+        let mut expected: BTreeMap<u64, f32> = BTreeMap::new();
+        for (at, step) in steps.into_iter().enumerate() {
+            let value = at as f32;
+            let entries = |engine: &Engine, operations: &[(u64, bool)]| {
+                let operations = operations.iter().map(|&(point, write)| {
+                    if write { upsert(id, point, value) } else { delete(id, point) }
+                });
+                engine.append(vec![share(operations.collect())]).unwrap()
+            };
+            match &step {
+                Step::Write(operations) => engine.apply(entries(&engine, operations)).unwrap(),
+                Step::AppendAndReopen(operations) => {
+                    let _ = entries(&engine, operations);
+                    drop(engine);
+                    engine = open(dir.path());
+                }
+                Step::RecreateBetween(operations) => {
+                    let entries = entries(&engine, operations);
+                    engine.drop_collection("c").unwrap();
+                    id = create(&engine, "c");
+                    engine.apply(entries).unwrap();
+                }
+                Step::Recreate => {
+                    engine.drop_collection("c").unwrap();
+                    id = create(&engine, "c");
+                }
+                Step::Reopen => {
+                    drop(engine);
+                    engine = open(dir.path());
+                }
+            }
+            match step {
+                Step::Write(operations) | Step::AppendAndReopen(operations) => {
+                    for (point, write) in operations {
+                        if write { expected.insert(point, value); } else { expected.remove(&point); }
+                    }
+                }
+                Step::RecreateBetween(_) | Step::Recreate => expected.clear(),
+                Step::Reopen => {}
+            }
+            check_values(&engine);
+            let held = rows(&engine, "c").into_iter().map(|(id, values)| match id {
+                PointId::Num(id) => (id, values[0]),
+                other => panic!("{other} is no number"),
+            });
+            prop_assert_eq!(held.collect::<BTreeMap<_, _>>(), expected.clone());
+        }
+    }
+}
