@@ -2,6 +2,7 @@
 
 mod crash;
 mod full_disk;
+mod listing;
 mod model;
 mod queries;
 mod recovery;

@@ -130,7 +130,14 @@ fn prepare<'q>(
     };
     let ordered = match &query.kind {
         QueryKind::OrderBy(order) => {
-            ordered(collection, order, query.filter.as_ref(), needed(query))?
+            // Where only some points may answer, these need not be among the first of all.
+            let restricted = parent.is_some() || !query.prefetch.is_empty();
+            let limit = if restricted {
+                usize::MAX
+            } else {
+                needed(query)
+            };
+            ordered(collection, order, query.filter.as_ref(), limit)?
         }
         _ => Vec::new(),
     };

@@ -60,20 +60,19 @@ impl Collection {
                 page.next = Some(id);
                 break;
             }
-            let vectors = match vectors {
-                VectorSelection::None => None,
-                _ => fetch(self, &[(id.clone(), partition)], &Selection::None, vectors)?
-                    .pop()
-                    .flatten()
-                    .and_then(|record| record.vectors),
-            };
-            let payload = select_payload(&id, &row, payload)?;
-            page.points.push(Record {
-                id,
-                version: row.version,
-                payload,
-                vectors,
-            });
+            if *vectors == VectorSelection::None {
+                page.points.push(Record {
+                    payload: select_payload(&id, &row, payload)?,
+                    id,
+                    version: row.version,
+                    vectors: None,
+                });
+            } else {
+                // The row is as it was when the listing began, and its vectors may be gone: read as it is now, so that payload and vectors
+                // are of one write.
+                let now = fetch(self, &[(id, partition)], payload, vectors)?;
+                page.points.extend(now.into_iter().flatten());
+            }
         }
         Ok(page)
     }
