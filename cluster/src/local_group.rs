@@ -12,12 +12,25 @@ use engine::{Engine, Error, ErrorKind, Operation, Partition, Result, Share};
 
 use crate::proposer::{Committed, Proposer};
 
-/// Operations after which a batch takes no further request: bounds the memory of one RocksDB batch.
+/// Operations after which a batch takes no further request.
 const BATCH_OPERATIONS_MAX: usize = 4096;
+/// Bytes after which a batch takes no further request: with one request more, its log entries can still be read back, and it fits in memory
+/// whatever waits.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 
 struct Proposal {
     shares: Vec<Share>,
     done: Box<dyn FnOnce(Result<Committed>) + Send>,
+}
+
+impl Proposal {
+    fn operations(&self) -> impl Iterator<Item = &Operation> {
+        self.shares.iter().flat_map(|share| &share.operations)
+    }
+
+    fn only_deletes(&self) -> bool {
+        self.shares.iter().all(Share::only_deletes)
+    }
 }
 
 /// See the module.
@@ -69,38 +82,58 @@ impl Drop for LocalGroup {
 
 fn run(engine: &Engine, receiver: &Receiver<Proposal>) {
     while let Ok(first) = receiver.recv() {
-        let mut operations = count(&first);
-        let mut proposals = vec![first];
-        while operations < BATCH_OPERATIONS_MAX
-            && let Ok(next) = receiver.try_recv()
-        {
-            operations += count(&next);
-            proposals.push(next);
-        }
-        commit(engine, proposals);
+        commit(engine, gather(first, receiver));
     }
 }
 
-fn count(proposal: &Proposal) -> usize {
-    proposal
-        .shares
-        .iter()
-        .map(|share| share.operations.len())
-        .sum()
+/// The first proposal and those that wait behind it, up to the limits of a batch.
+fn gather(first: Proposal, receiver: &Receiver<Proposal>) -> Vec<Proposal> {
+    let mut operations = first.operations().count();
+    let mut bytes: usize = first.operations().map(Operation::bytes).sum();
+    let mut proposals = vec![first];
+    while operations < BATCH_OPERATIONS_MAX
+        && bytes < BATCH_BYTES_MAX
+        && let Ok(next) = receiver.try_recv()
+    {
+        operations += next.operations().count();
+        bytes += next.operations().map(Operation::bytes).sum::<usize>();
+        proposals.push(next);
+    }
+    proposals
 }
 
 fn commit(engine: &Engine, proposals: Vec<Proposal>) {
-    // One entry per partition, however many requests touch it; operations stay in the order of the requests.
-    let mut by_partition: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
+    // A batch with points in it is refused when the disk is nearly full; the deletes among them make room and are then tried by themselves.
+    let mixed = proposals.iter().any(Proposal::only_deletes)
+        && !proposals.iter().all(Proposal::only_deletes);
+    let mut shares = Vec::new();
     let mut waiting = Vec::with_capacity(proposals.len());
     for proposal in proposals {
-        for share in proposal.shares {
-            by_partition
-                .entry(share.partition)
-                .or_default()
-                .extend(share.operations);
-        }
-        waiting.push(proposal.done);
+        let deletes = (mixed && proposal.only_deletes()).then(|| proposal.shares.clone());
+        shares.extend(proposal.shares);
+        waiting.push((proposal.done, deletes));
+    }
+    let outcome = write(engine, shares);
+    for (done, deletes) in waiting {
+        done(match (&outcome, deletes) {
+            (Ok(committed), _) => Ok(*committed),
+            (Err(error), Some(deletes)) if error.kind() == ErrorKind::StorageFull => {
+                write(engine, deletes)
+            }
+            (Err(error), _) => Err(Error::new(error.kind(), error.to_string())),
+        });
+    }
+}
+
+/// Brings the shares into the logs and applies them: one entry per partition, however many requests touch it; operations stay in the order of
+/// the requests.
+fn write(engine: &Engine, shares: Vec<Share>) -> Result<Committed> {
+    let mut by_partition: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
+    for share in shares {
+        by_partition
+            .entry(share.partition)
+            .or_default()
+            .extend(share.operations);
     }
     let shares = by_partition
         .into_iter()
@@ -109,14 +142,11 @@ fn commit(engine: &Engine, proposals: Vec<Proposal>) {
             operations,
         })
         .collect();
-    let outcome = engine
-        .append(shares)
-        .and_then(|entries| engine.apply(entries));
-    let operation_id = engine.sequence();
-    for done in waiting {
-        done(match &outcome {
-            Ok(()) => Ok(Committed { operation_id }),
-            Err(error) => Err(Error::new(error.kind(), error.to_string())),
-        });
-    }
+    engine.apply(engine.append(shares)?)?;
+    Ok(Committed {
+        operation_id: engine.sequence(),
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The node: its engine, its proposer, and the calls that a server makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -165,12 +165,9 @@ impl Node {
     /// As [`Self::collection`]; `StorageFull`.
     pub fn delete(&self, collection: &str, ids: &[PointId]) -> Result<Receipt> {
         let collection = self.collection(collection)?;
-        let present: Vec<PointId> = ids
-            .iter()
-            .filter(|id| collection.contains(id))
-            .cloned()
-            .collect();
-        self.delete_present(collection.id(), present)
+        // An id that is named twice is one point.
+        let present: BTreeSet<&PointId> = ids.iter().filter(|id| collection.contains(id)).collect();
+        self.delete_present(collection.id(), present.into_iter().cloned().collect())
     }
 
     /// Removes the points that pass the filter, durably.

@@ -1,6 +1,6 @@
 //! The one trait between a request and the logs of the partitions it touches.
 
-use engine::{Result, Share};
+use engine::{Error, ErrorKind, Result, Share};
 
 /// What became of a proposal.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -29,6 +29,33 @@ pub trait Proposer: Send + Sync {
                 let _ = sender.send(outcome);
             }),
         );
-        receiver.recv().expect("a proposal is always answered")
+        receiver.recv().unwrap_or_else(|_| {
+            // The proposer dropped `done`: it has panicked, which is a bug of ours but none of the caller's.
+            Err(Error::new(
+                ErrorKind::Unavailable,
+                "the committer has stopped, it is unknown whether the write took effect; restart the server",
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A proposer whose thread has died with the proposal in its hands.
+    struct Dead;
+
+    impl Proposer for Dead {
+        fn propose(&self, _: Vec<Share>, done: Box<dyn FnOnce(Result<Committed>) + Send>) {
+            drop(done);
+        }
+    }
+
+    #[test]
+    fn a_proposal_that_nobody_answers_is_an_error() {
+        let error = Dead.propose_and_wait(Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("it is unknown"), "{error}");
     }
 }

@@ -59,6 +59,28 @@ fn a_full_disk_refuses_writes_and_reads_go_on() {
     };
     assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
     assert!(error.to_string().contains("reads go on"), "{error}");
+    // The message tells to delete points, so that must be possible well below the reserve, also while others still try to write.
+    let ballast = disk.0.path().join("ballast");
+    let small = |id| vec![point(id, &[0.0; 64], json!({}))];
+    let mut bytes = 0;
+    while node.upsert("c", small(100)).is_ok() {
+        bytes += 1 << 20;
+        std::fs::write(&ballast, vec![1; bytes]).unwrap();
+    }
+    std::fs::write(&ballast, vec![1; bytes + (8 << 20)]).unwrap();
+    std::thread::scope(|scope| {
+        for id in [100, 101] {
+            let (node, small) = (&node, &small);
+            // These points are there already: nothing changes in number if background work has made room meanwhile.
+            scope.spawn(move || (0..20).for_each(|_| drop(node.upsert("c", small(id)))));
+        }
+        for id in 10..30 {
+            let receipt = node.delete("c", &[PointId::Num(id), PointId::Num(id)]);
+            assert_eq!(receipt.unwrap().points, 1);
+        }
+    });
+    std::fs::remove_file(&ballast).unwrap();
+    acknowledged -= 20;
     let collection = node.collection("c").unwrap();
     assert_eq!(collection.count(None).unwrap() as u64, acknowledged);
     assert!(node.check().is_empty());
