@@ -12,10 +12,10 @@ use crate::config::CollectionConfig;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::log::Change;
-use crate::point::{Media, Point, PointId, Vector};
+use crate::point::{Media, MediaKind, Point, PointId, Vector};
 use crate::segment::policy::{self, GrowingSize, Size};
 use crate::segment::{Segment, Source, merge};
-use crate::storage::record::{PointRow, decode_vector};
+use crate::storage::record::{MediaRef, PointRow, decode_vector};
 use crate::storage::{Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
 
@@ -328,40 +328,47 @@ impl Collection {
             .collect()
     }
 
-    /// Source text and picture of a point; empty if none were kept.
+    /// Kinds of the media kept of a point; reads none of their bytes.
     ///
     /// # Errors
     ///
     /// `NotFound` without the point.
-    pub fn media(&self, id: &PointId) -> Result<Vec<Media>> {
+    pub fn media_kinds(&self, id: &PointId) -> Result<Vec<MediaKind>> {
+        let (_, row) = self.row(id)?;
+        row.media.iter().map(MediaRef::kind).collect()
+    }
+
+    /// Source text or picture of a point; `None` if no such medium was kept.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` without the point, `Corrupted` if the bytes that it refers to are gone.
+    pub fn media(&self, id: &PointId, kind: MediaKind) -> Result<Option<Media>> {
+        let (partition, row) = self.row(id)?;
+        for reference in row.media {
+            if reference.kind()? == kind {
+                let key = key::value(partition, self.id, reference.index, reference.ordinal);
+                let bytes = self.store.get(Family::Media, &key)?.ok_or_else(|| {
+                    Error::corrupted(format!("point {id}: its {kind:?} is missing"))
+                })?;
+                return Ok(Some(Media {
+                    kind,
+                    content_type: reference.content_type,
+                    bytes: bytes.into(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stored row of a point.
+    fn row(&self, id: &PointId) -> Result<(Partition, PointRow)> {
         let missing =
             || Error::not_found(format!("collection {}: there is no point {id}", self.name));
-        let (_, partition) = self
-            .locate(std::slice::from_ref(id))
-            .pop()
-            .ok_or_else(missing)?;
-        let row =
-            crate::apply::read_row(&self.store, partition, self.id, id)?.ok_or_else(missing)?;
-        let keys: Vec<Vec<u8>> = row
-            .media
-            .iter()
-            .map(|reference| key::value(partition, self.id, reference.index, reference.ordinal))
-            .collect();
-        row.media
-            .iter()
-            .zip(self.store.get_many(Family::Media, &keys)?)
-            .map(|(reference, bytes)| {
-                let bytes = bytes.ok_or_else(|| {
-                    Error::corrupted(format!("point {id}: its media are missing"))
-                })?;
-                let content_type = reference.content_type.clone();
-                Ok(Media {
-                    kind: reference.kind()?,
-                    content_type,
-                    bytes: bytes.into(),
-                })
-            })
-            .collect()
+        let located = self.locate(std::slice::from_ref(id)).pop();
+        let (_, partition) = located.ok_or_else(missing)?;
+        let row = crate::apply::read_row(&self.store, partition, self.id, id)?;
+        Ok((partition, row.ok_or_else(missing)?))
     }
 
     /// Every live dense vector of a name, in no particular order.

@@ -459,12 +459,18 @@ fn media_are_kept_with_their_point() {
     drop(node);
     let node = open(dir.path());
     let collection = node.collection("c").unwrap();
-    assert_eq!(collection.media(&PointId::Num(1)).unwrap(), expected);
-    assert!(collection.media(&PointId::Num(2)).unwrap().is_empty());
-    assert_eq!(
-        collection.media(&PointId::Num(3)).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    let (text, image) = (MediaKind::Text, MediaKind::Image);
+    let kinds = |id| collection.media_kinds(&PointId::Num(id));
+    let media = |id, kind| collection.media(&PointId::Num(id), kind);
+    assert_eq!(kinds(1).unwrap(), [text, image]);
+    assert_eq!(kinds(2).unwrap(), []);
+    assert_eq!(kinds(3).unwrap_err().kind(), ErrorKind::NotFound);
+    for medium in expected {
+        let kind = medium.kind;
+        assert_eq!(media(1, kind).unwrap(), Some(medium));
+        assert_eq!(media(2, kind).unwrap(), None);
+        assert_eq!(media(3, kind).unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }
 
 #[test]

@@ -31,20 +31,20 @@ enum Kind {
 
 fn read(app: &App, collection: &str, id: &str, kind: Option<Kind>) -> ApiResult<Media> {
     let point = from_path(id)?;
-    let media = app.node()?.collection(collection)?.media(&point)?;
+    let points = app.node()?.collection(collection)?;
     let wanted = match kind {
         Some(Kind::Text) => &[MediaKind::Text][..],
         Some(Kind::Image) => &[MediaKind::Image],
         None => &[MediaKind::Image, MediaKind::Text],
     };
-    let found = wanted
-        .iter()
-        .find_map(|kind| media.iter().find(|medium| medium.kind == *kind));
-    found.cloned().ok_or_else(|| {
-        ApiError::not_found(format!(
-            "Collection `{collection}` keeps no such media of point {point}"
-        ))
-    })
+    for kind in wanted {
+        if let Some(medium) = points.media(&point, *kind)? {
+            return Ok(medium);
+        }
+    }
+    Err(ApiError::not_found(format!(
+        "Collection `{collection}` keeps no such media of point {point}"
+    )))
 }
 
 /// The source bytes, with ETag and ranges.

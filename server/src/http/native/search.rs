@@ -97,7 +97,7 @@ async fn run(app: App, name: String, mut search: Search) -> ApiResult<Response> 
         let found = collection.query(&query)?;
         let hits = found.points.into_iter().enumerate();
         let hits = hits.map(|(rank, point)| Hit::new(&collection, rank, point, single.as_deref()));
-        Ok(SearchOut { points: hits.collect(), searched, explain: found.explain.filter(|_| explain) })
+        Ok(SearchOut { points: hits.collect::<Result<_, _>>()?, searched, explain: found.explain.filter(|_| explain) })
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! What a search answers.
 
 use cluster::engine::query::{Explain, ScorePart, ScoredPoint};
-use cluster::engine::{Collection, MediaKind, Payload};
+use cluster::engine::{Collection, ErrorKind, MediaKind, Payload, Result};
 use serde::Serialize;
 
 use crate::wire::id::{Id, percent_encode, to_path};
@@ -42,12 +42,16 @@ pub(super) struct Hit {
 
 impl Hit {
     /// Looks up the text and media of the first hits. `single` names the only list searched, which a fusion does not report.
+    ///
+    /// # Errors
+    ///
+    /// Of the store; a point whose media are lost is `Corrupted`.
     pub(super) fn new(
         collection: &Collection,
         rank: usize,
         point: ScoredPoint,
         single: Option<&str>,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut parts = point.score_parts;
         if let Some(using) = single {
             parts = vec![ScorePart {
@@ -66,28 +70,37 @@ impl Hit {
             id: Id(point.id),
         };
         if rank < SNIPPETS_MAX {
-            hit.add_media(collection);
+            hit.add_media(collection)?;
         }
-        hit
+        Ok(hit)
     }
 
-    /// A point deleted since it was found simply has no media.
-    fn add_media(&mut self, collection: &Collection) {
-        let media = collection.media(&self.id.0).unwrap_or_default();
+    /// Of a picture only its address; of a text its beginning. A point deleted since it was found simply has no media.
+    fn add_media(&mut self, collection: &Collection) -> Result<()> {
+        let kinds = match collection.media_kinds(&self.id.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            kinds => kinds?,
+        };
+        if kinds.is_empty() {
+            return Ok(());
+        }
         let place = format!(
             "/collections/{}/points/{}",
             percent_encode(collection.name()),
             to_path(&self.id.0)
         );
-        for medium in &media {
-            match medium.kind {
-                MediaKind::Image => self.thumbnail = Some(format!("{place}/thumbnail")),
-                MediaKind::Text => {
-                    self.text = Some(snippet(&String::from_utf8_lossy(&medium.bytes)))
-                }
-            }
-            self.media = Some(format!("{place}/media"));
+        if kinds.contains(&MediaKind::Image) {
+            self.thumbnail = Some(format!("{place}/thumbnail"));
         }
+        if kinds.contains(&MediaKind::Text) {
+            let text = match collection.media(&self.id.0, MediaKind::Text) {
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                text => text?,
+            };
+            self.text = text.map(|text| snippet(&String::from_utf8_lossy(&text.bytes)));
+        }
+        self.media = Some(format!("{place}/media"));
+        Ok(())
     }
 }
 
