@@ -24,6 +24,7 @@ mod http;
 mod hybrid;
 mod inference;
 mod ingest;
+mod memory;
 mod telemetry;
 mod ui;
 mod wire;
@@ -125,6 +126,7 @@ impl Running {
 ///
 /// If the system starts no threads.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    memory::bound_arenas();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(SOCKET_THREADS)
         .max_blocking_threads(WORK_THREADS_MAX)
