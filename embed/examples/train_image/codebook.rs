@@ -1,7 +1,7 @@
 //! Learns what windows are compared with: principal components, then k-means.
 
+use embed::image::Affine;
 use embed::image::descriptor::{Codebook, LOCAL_DIM, LocalDescriptors, local_descriptors};
-use embed::image::projection::Affine;
 use image::RgbImage;
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;

@@ -19,8 +19,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use embed::image::Affine;
 use embed::image::descriptor::{PARTS, Part, describe};
-use embed::image::projection::{Affine, MODES, Mode, Projection};
+use embed::image::projection::{MODES, Mode, Projection};
 use image::RgbImage;
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use rayon::prelude::*;

@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod affine;
 mod canvas;
 mod complete;
 mod decode;
@@ -34,6 +35,7 @@ pub mod projection;
 mod sniff;
 mod thumbnail;
 
+pub use affine::{Affine, AffineError};
 pub use decode::{DecodeError, DecodeLimits, Picture, decode};
 pub use embedder::ImageEmbedder;
 pub use projection::Mode;

@@ -7,7 +7,7 @@
 use ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::local::{LOCAL_DIM, LocalDescriptors};
-use crate::image::projection::Affine;
+use crate::image::affine::Affine;
 
 /// Words of the codebook.
 const WORDS: usize = 64;
