@@ -32,9 +32,11 @@ mod local_group;
 mod node;
 mod placement;
 mod proposer;
+mod snapshots;
 
 pub use ::engine;
 pub use local_group::LocalGroup;
 pub use node::{Node, NodeOptions, Receipt};
 pub use placement::{NodeId, Ring, VIRTUAL_NODES, partition_of};
 pub use proposer::{Committed, Proposer};
+pub use snapshots::SnapshotInfo;

@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::local_group::LocalGroup;
 use crate::placement::partition_of;
 use crate::proposer::Proposer;
+use crate::snapshots::remove_uploads;
 
 /// How to open a node.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,9 @@ pub struct Node {
     // Dropped in this order: no writes, then no loading, then the store is closed.
     proposer: Box<dyn Proposer>,
     loader: Option<JoinHandle<()>>,
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
+    /// Held while a snapshot is written.
+    pub(crate) snapshotting: Mutex<()>,
     ready: Arc<(Mutex<bool>, Condvar)>,
 }
 
@@ -49,6 +52,7 @@ impl Node {
     /// As [`Engine::open_unloaded`].
     pub fn open(dir: &Path, options: NodeOptions) -> Result<Self> {
         let engine = Arc::new(Engine::open_unloaded(dir, options.engine)?);
+        remove_uploads(dir);
         let ready = Arc::new((Mutex::new(false), Condvar::new()));
         let loader = std::thread::Builder::new().name("loader".into()).spawn({
             let (engine, ready) = (engine.clone(), ready.clone());
@@ -64,6 +68,7 @@ impl Node {
             proposer,
             loader,
             engine,
+            snapshotting: Mutex::new(()),
             ready,
         })
     }

@@ -15,8 +15,19 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::log::{Change, Entry, Log, Share};
 use crate::storage::record::CollectionRecord;
-use crate::storage::{Family, Store, Visit, codec, key};
+use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
+
+/// First character of the names of collections that are not finished: users cannot give it, and a start removes them.
+const UNFINISHED: char = '\u{1}';
+
+/// Where the values and rows of a collection stand.
+const COLLECTION_FAMILIES: [Family; 4] = [
+    Family::Points,
+    Family::Vectors,
+    Family::Media,
+    Family::Changes,
+];
 
 /// How to open an engine.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +112,18 @@ impl Engine {
             );
             engine.write_rows(&unapplied)?;
         }
+        engine.drop_unfinished()?;
         Ok(engine)
+    }
+
+    /// Removes what a restore left that was killed.
+    fn drop_unfinished(&self) -> Result<()> {
+        let names: Vec<String> = self.collections.read().keys().cloned().collect();
+        for name in names.iter().filter(|name| name.starts_with(UNFINISHED)) {
+            tracing::warn!("removing a collection whose restore was not finished");
+            self.drop_collection(name)?;
+        }
+        Ok(())
     }
 
     /// [`Self::open_unloaded`], then [`Self::load`].
@@ -164,7 +186,11 @@ impl Engine {
 
     /// Names of all collections, ascending.
     pub fn collections(&self) -> Vec<String> {
-        self.collections.read().keys().cloned().collect()
+        let collections = self.collections.read();
+        let finished = collections
+            .keys()
+            .filter(|name| !name.starts_with(UNFINISHED));
+        finished.cloned().collect()
     }
 
     /// The collection of this name.
@@ -199,6 +225,21 @@ impl Engine {
         config: CollectionConfig,
     ) -> Result<Arc<Collection>> {
         validate_collection_name(name)?;
+        self.create_named(name, config)
+    }
+
+    /// Creates a collection that no list shows, to be filled and then given its name by [`Self::publish_collection`]. One that is not published is
+    /// removed at the next start.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for settings that cannot be.
+    pub fn create_unfinished(&self, config: CollectionConfig) -> Result<Arc<Collection>> {
+        let name = format!("{UNFINISHED}{:016x}", self.env.random());
+        self.create_named(&name, config)
+    }
+
+    fn create_named(&self, name: &str, config: CollectionConfig) -> Result<Arc<Collection>> {
         config.validate()?;
         let _changing = self.changing.lock();
         if self.collections.read().contains_key(name) {
@@ -293,30 +334,90 @@ impl Engine {
         let Some(id) = self.collections.read().get(name).map(Slot::id) else {
             return Ok(false);
         };
-        const FAMILIES: [Family; 4] = [
-            Family::Points,
-            Family::Vectors,
-            Family::Media,
-            Family::Changes,
-        ];
         let mut batch = self.store.batch();
         batch.delete(Family::Meta, &key::meta_collection(name));
-        for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
-            let end = key::successor(&prefix).expect("partition numbers are far from their end");
-            for family in FAMILIES {
-                batch.delete_range(family, &prefix, &end);
-            }
-        }
+        put_removal(&mut batch, id);
         self.store
             .write_synced_unreserved(batch)
             .context("delete collection")?;
         self.collections.write().remove(name);
+        self.reclaim(id);
+        Ok(true)
+    }
+
+    /// Gives an unfinished collection its name, durably, in the place of the one that has it, if any.
+    ///
+    /// Its rows are read once more; searches of the old one go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that cannot be; what the disk says. Nothing has changed then.
+    pub fn publish_collection(&self, unfinished: &Collection, name: &str) -> Result<()> {
+        validate_collection_name(name)?;
+        let collection = Collection::load(
+            unfinished.id(),
+            name.to_owned(),
+            (*unfinished.config()).clone(),
+            self.store.clone(),
+            self.env.clone(),
+        );
+        let collection = Arc::new(collection?);
+        let _changing = self.changing.lock();
+        // No entry of the collection that goes is half applied.
+        let _applying = self.applying.lock();
+        let old = self.collections.read().get(name).map(Slot::id);
+        let mut batch = self.store.batch();
+        batch.delete(Family::Meta, &key::meta_collection(unfinished.name()));
+        batch.put(
+            Family::Meta,
+            &key::meta_collection(name),
+            &collection_record(collection.id(), &collection.config())?,
+        );
+        if let Some(old) = old {
+            put_removal(&mut batch, old);
+        }
+        self.store
+            .write_synced_unreserved(batch)
+            .context("publish collection")?;
+        {
+            let mut collections = self.collections.write();
+            collections.remove(unfinished.name());
+            collections.insert(name.to_owned(), Slot::Ready(collection.clone()));
+        }
+        self.builder.wake(&collection);
+        if let Some(old) = old {
+            self.reclaim(old);
+        }
+        Ok(())
+    }
+
+    /// Gives back the disk of a collection that was deleted.
+    fn reclaim(&self, id: CollectionId) {
         for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
-            for family in FAMILIES {
+            for family in COLLECTION_FAMILIES {
                 self.store.reclaim(family, &prefix);
             }
         }
-        Ok(true)
+    }
+
+    /// A copy of the whole store in `folder`, which must not exist, by hard links: what was acknowledged before is in it. It is a data
+    /// folder to start a server on.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn checkpoint(&self, folder: &Path) -> Result<()> {
+        self.store.checkpoint(folder)
+    }
+
+    /// Clock and randomness.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.store.folder()
     }
 
     /// Makes the shares durable: one entry per share in its partition's log, all in one batch and one fsync. The caller applies the
@@ -475,6 +576,16 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
             tracing::error!(%error, "closing the store failed");
+        }
+    }
+}
+
+/// Removes every row and value of a collection, and what changed in it.
+fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
+    for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
+        let end = key::successor(&prefix).expect("partition numbers are far from their end");
+        for family in COLLECTION_FAMILIES {
+            batch.delete_range(family, &prefix, &end);
         }
     }
 }

@@ -35,6 +35,7 @@
 //! ```
 
 mod apply;
+mod archive;
 mod builder;
 mod collection;
 mod config;
@@ -48,6 +49,7 @@ pub mod query;
 mod segment;
 mod storage;
 
+pub use archive::{ArchiveReader, ArchiveSummary};
 pub use collection::{Collection, CollectionInfo, SegmentInfo};
 pub use config::{
     CollectionConfig, DIM_MAX, EmbedderConfig, MediaConfig, SparseVectorConfig, VectorConfig,
@@ -59,6 +61,8 @@ pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use index::{IndexKind, Metric};
 pub use log::{Entry, Operation, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
+
+pub use storage::guard::sync_folder;
 
 /// Number of partitions of a store, fixed for its life.
 ///

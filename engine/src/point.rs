@@ -195,6 +195,29 @@ pub enum MediaKind {
     Image,
 }
 
+impl MediaKind {
+    /// How records name it.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Text => 0,
+            Self::Image => 1,
+        }
+    }
+
+    /// Reads [`Self::number`].
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` for an unknown one.
+    pub(crate) fn from_number(number: u8) -> Result<Self> {
+        match number {
+            0 => Ok(Self::Text),
+            1 => Ok(Self::Image),
+            other => Err(Error::corrupted(format!("unknown kind of medium {other}"))),
+        }
+    }
+}
+
 /// The source text or picture of a point, kept with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Media {

@@ -6,6 +6,7 @@ mod listing;
 mod model;
 mod queries;
 mod recovery;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::path::Path;

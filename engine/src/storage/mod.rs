@@ -4,6 +4,7 @@
 //! - `codec`: the one place that knows bincode; a version byte before every record.
 //! - `record`: what the values hold.
 //! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
+//! - `view`: the store as it was at one moment.
 //! - `space`: refuses writes before the disk is full.
 //!
 //! A vector or medium is written once, under (partition, collection, log index, ordinal), by the batch that appends its log entry;
@@ -14,10 +15,12 @@ pub mod guard;
 pub mod key;
 pub mod record;
 mod space;
+pub mod view;
 
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRawIterator, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
@@ -74,6 +77,8 @@ impl Family {
     }
 }
 
+/// RocksDB's folder within the data folder.
+const DATABASE_FOLDER: &str = "rocksdb";
 /// Bytes of RocksDB's block cache. 32 MiB: payload rows of the answers, which are few; vectors are not read through it.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
 /// Values of this size or more go to blob files: a 128-d vector does, a 3-d one stays in the tree.
@@ -100,7 +105,7 @@ impl Store {
         std::fs::create_dir_all(dir)
             .map_err(|error| Error::io(&error, dir))
             .context("create data folder")?;
-        let path = dir.join("rocksdb");
+        let path = dir.join(DATABASE_FOLDER);
         let fresh = !path.join("CURRENT").exists();
         let guard_path = dir.join("guard");
         if fresh && guard_path.exists() {
@@ -248,23 +253,15 @@ impl Store {
         family: Family,
         prefix: &[u8],
         from: &[u8],
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<Visit>,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<Visit>,
     ) -> Result<()> {
         let mut options = ReadOptions::default();
         if let Some(end) = key::successor(prefix) {
             options.set_iterate_upper_bound(end);
         }
         options.set_readahead_size(1 << 20);
-        let mut iterator: DBRawIterator<'_> =
-            self.db.raw_iterator_cf_opt(self.handle(family), options);
-        iterator.seek(if from > prefix { from } else { prefix });
-        while let Some((key, value)) = iterator.item() {
-            match visit(key, value)? {
-                Visit::Next => iterator.next(),
-                Visit::Stop => return Ok(()),
-            }
-        }
-        iterator.status().context("scan records")
+        let iterator = self.db.raw_iterator_cf_opt(self.handle(family), options);
+        visit_records(iterator, if from > prefix { from } else { prefix }, visit)
     }
 
     /// The records from `from` on whose keys begin with `prefix`, ascending.
@@ -308,6 +305,27 @@ impl Store {
                 (family.name(), tables + blobs)
             })
             .collect()
+    }
+
+    /// A second store in `folder`, which must not exist, of hard links to the files of this one: quick whatever the size, and complete to the
+    /// last write.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; `folder` on another file system cannot hold hard links and is filled with copies.
+    pub fn checkpoint(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::io(&error, folder))
+            .context("create the snapshot's folder")?;
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(folder.join(DATABASE_FOLDER)))
+            .context("snapshot the store")?;
+        sync_folder(folder)
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        &self.dir
     }
 
     /// Number that grows with every write.
@@ -361,6 +379,22 @@ impl Cursor<'_> {
     pub fn advance(&mut self) {
         self.iterator.next();
     }
+}
+
+/// Calls `visit` for every record of the iterator from `from` on, until it says stop.
+fn visit_records(
+    mut iterator: DBRawIterator<'_>,
+    from: &[u8],
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<Visit>,
+) -> Result<()> {
+    iterator.seek(from);
+    while let Some((key, value)) = iterator.item() {
+        match visit(key, value)? {
+            Visit::Next => iterator.next(),
+            Visit::Stop => return Ok(()),
+        }
+    }
+    iterator.status().context("scan records")
 }
 
 /// Whether a scan goes on.

@@ -131,12 +131,8 @@ pub struct MediaRef {
 impl MediaRef {
     /// A reference.
     pub fn new(kind: MediaKind, content_type: String, index: u64, ordinal: u32) -> Self {
-        let kind = match kind {
-            MediaKind::Text => 0,
-            MediaKind::Image => 1,
-        };
         Self {
-            kind,
+            kind: kind.number(),
             content_type,
             index,
             ordinal,
@@ -149,13 +145,7 @@ impl MediaRef {
     ///
     /// `Corrupted` for an unknown kind.
     pub fn kind(&self) -> Result<MediaKind> {
-        match self.kind {
-            0 => Ok(MediaKind::Text),
-            1 => Ok(MediaKind::Image),
-            other => Err(Error::corrupted(format!(
-                "media reference: unknown kind {other}"
-            ))),
-        }
+        MediaKind::from_number(self.kind)
     }
 }
 
