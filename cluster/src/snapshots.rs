@@ -9,13 +9,13 @@
 //! the next is written.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use engine::{ArchiveReader, Error, ErrorKind, Point, Result, ResultExt};
+use engine::{ArchiveReader, Engine, Error, ErrorKind, Point, Result, ResultExt};
 
 use crate::node::Node;
 
@@ -55,10 +55,11 @@ impl Node {
         let part = folder.join(format!("{name}{PART_SUFFIX}"));
         let io = |error: std::io::Error| Error::io(&error, &part);
         let written = File::create_new(&part).map_err(io).and_then(|file| {
-            let mut out = BufWriter::with_capacity(1 << 20, file);
+            let engine = &self.engine;
+            let mut out = BufWriter::with_capacity(1 << 20, Reserved { engine, file });
             source.write_archive(&mut out)?;
-            let file = out.into_inner().map_err(|error| io(error.into_error()))?;
-            file.sync_all().map_err(io)
+            let out = out.into_inner().map_err(|error| io(error.into_error()))?;
+            out.file.sync_all().map_err(io)
         });
         written
             .and_then(|()| publish(&part, &folder.join(&name)))
@@ -92,6 +93,26 @@ impl Node {
             false => Ok(folder.join(name)),
             true => Err(missing(name)),
         }
+    }
+
+    /// The same for one that is named by its path: it must lie below [`Self::snapshots_folder`].
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a file that is not there or lies elsewhere.
+    pub fn snapshot_at(&self, path: &Path) -> Result<PathBuf> {
+        let folder = self.snapshots_folder();
+        let inside = folder.canonicalize().ok();
+        let found = path.canonicalize().ok();
+        found
+            .filter(|found| inside.is_some_and(|inside| found.starts_with(inside)))
+            .ok_or_else(|| {
+                Error::invalid(format!(
+                    "{}: there is no such snapshot below {}; copy it there, or upload it",
+                    path.display(),
+                    folder.display()
+                ))
+            })
     }
 
     /// Deletes an archive.
@@ -186,7 +207,21 @@ impl Node {
 
     /// Folder of the snapshots of the node.
     pub fn node_snapshots_folder(&self) -> PathBuf {
-        self.engine.folder().join("snapshots").join("node")
+        self.snapshots_folder().join("node")
+    }
+
+    /// Folder of all snapshots.
+    pub fn snapshots_folder(&self) -> PathBuf {
+        self.engine.folder().join("snapshots")
+    }
+
+    /// Refuses `bytes` that would leave less than the disk's reserve.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull`.
+    pub fn ensure_space(&self, bytes: u64) -> Result<()> {
+        self.engine.ensure_space(bytes)
     }
 
     /// Folder of uploaded archives that are not restored yet; emptied when the node opens.
@@ -201,8 +236,8 @@ impl Node {
     }
 
     fn archives(&self, collection: &str) -> PathBuf {
-        let snapshots = self.engine.folder().join("snapshots");
-        snapshots.join("collections").join(file_name(collection))
+        let folder = self.snapshots_folder().join("collections");
+        folder.join(file_name(collection))
     }
 
     /// Milliseconds since 1970, counted on if that is taken.
@@ -218,6 +253,26 @@ impl Node {
             }
             at += 1;
         }
+    }
+}
+
+/// A file that leaves the disk's reserve alone.
+struct Reserved<'a> {
+    engine: &'a Engine,
+    file: File,
+}
+
+impl Write for Reserved<'_> {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let full = |error| std::io::Error::new(std::io::ErrorKind::StorageFull, error);
+        self.engine
+            .ensure_space(buffer.len() as u64)
+            .map_err(full)?;
+        self.file.write(buffer)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -410,6 +410,15 @@ impl Engine {
         self.store.checkpoint(folder)
     }
 
+    /// Refuses `bytes` of other files in the data folder that would leave less than the reserve.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull`.
+    pub fn ensure_space(&self, bytes: u64) -> Result<()> {
+        self.store.ensure_space(bytes)
+    }
+
     /// Clock and randomness.
     pub fn env(&self) -> &Env {
         &self.env

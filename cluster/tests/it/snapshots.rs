@@ -108,6 +108,10 @@ fn names_lead_nowhere_else() {
         let error = node.snapshot_path("c", name).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{name}");
     }
+    for path in ["/etc/passwd", "guard", "nowhere"] {
+        let error = node.snapshot_at(&dir.path().join(path)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{path}");
+    }
     let long = "ü".repeat(120);
     for name in ["a b", "50%", long.as_str()] {
         node.create_collection(name, dense(2, Metric::L2, None))

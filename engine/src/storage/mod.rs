@@ -323,6 +323,15 @@ impl Store {
         sync_folder(folder)
     }
 
+    /// Refuses `bytes` beside the store's own that would leave less than the reserve.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull`.
+    pub fn ensure_space(&self, bytes: u64) -> Result<()> {
+        space::ensure(&self.dir, bytes)
+    }
+
     /// The data folder.
     pub fn folder(&self) -> &Path {
         &self.dir

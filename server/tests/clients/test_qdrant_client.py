@@ -206,6 +206,23 @@ def test_documents_and_images():
             assert b"vecino/text" in error.content and b"vecino/bm25" in error.content
 
 
+def test_snapshots():
+    client = connect()
+    with collection(client, vectors_config=dense(2)) as name:
+        client.upsert(name, [point(id, [id + 1, 1], serial=id) for id in range(20)], wait=True)
+        made = client.create_snapshot(name)
+        assert made.size > 0 and made.creation_time
+        assert [known.name for known in client.list_snapshots(name)] == [made.name]
+        client.delete(name, models.PointIdsList(points=list(range(10))), wait=True)
+        assert client.recover_snapshot(name, location=made.name)
+        assert client.count(name).count == 20
+        assert client.delete_snapshot(name, made.name)
+        assert client.list_snapshots(name) == []
+        full = client.create_full_snapshot()
+        assert full.name in [known.name for known in client.list_full_snapshots()]
+        assert client.delete_full_snapshot(full.name)
+
+
 def main():
     tests = [(name, test) for name, test in globals().items() if name.startswith("test_")]
     failed = 0

@@ -13,3 +13,4 @@ mod query;
 mod recorded;
 mod security;
 mod slow_clients;
+mod snapshots;

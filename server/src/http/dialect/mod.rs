@@ -4,6 +4,7 @@ mod collections;
 mod points;
 mod query;
 mod service;
+mod snapshots;
 mod unsupported;
 
 use axum::Router;
@@ -17,5 +18,6 @@ pub(crate) fn routes() -> Router<App> {
         .merge(collections::routes())
         .merge(points::routes())
         .merge(query::routes())
+        .merge(snapshots::routes())
         .merge(unsupported::routes())
 }

@@ -7,7 +7,7 @@ use axum::routing::any;
 use crate::App;
 use crate::http::{ApiError, discard};
 
-const ROUTES: [&str; 37] = [
+const ROUTES: [&str; 33] = [
     "/collections/aliases",
     "/collections/{collection}/facet",
     "/collections/{collection}/points/batch",
@@ -26,16 +26,12 @@ const ROUTES: [&str; 37] = [
     "/collections/{collection}/points/discover",
     "/collections/{collection}/points/discover/batch",
     "/collections/{collection}/vectors/{vector}",
-    "/collections/{collection}/snapshots",
-    "/collections/{collection}/snapshots/{*rest}",
     "/collections/{collection}/optimizations",
     "/collections/{collection}/cluster",
     "/collections/{collection}/shards",
     "/collections/{collection}/shards/{*rest}",
     "/collections/{collection}/changes",
     "/collections/{collection}/import",
-    "/snapshots",
-    "/snapshots/{*rest}",
     "/cluster/peer/{peer}",
     "/cluster/recover",
     "/cluster/telemetry",
