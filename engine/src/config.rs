@@ -148,7 +148,8 @@ fn validate_vector_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks a collection's name: 1 to `NAME_BYTES_MAX` (255) bytes, no slash, no control character.
+/// Checks a collection's name: 1 to `NAME_BYTES_MAX` (255) bytes, no slash, no control character, no white space at either end,
+/// and neither `.` nor `..`, which the path of a URL cannot hold.
 ///
 /// # Errors
 ///
@@ -166,6 +167,16 @@ pub fn validate_collection_name(name: &str) -> Result<()> {
     {
         return Err(Error::invalid(format!(
             "collection name: the character {bad:?} is not allowed; leave out slashes and control characters"
+        )));
+    }
+    if name.trim() != name {
+        return Err(Error::invalid(format!(
+            "collection name: {name:?} begins or ends with white space; leave it out"
+        )));
+    }
+    if matches!(name, "." | "..") {
+        return Err(Error::invalid(format!(
+            "collection name: {name:?} means a folder in the path of a URL; give another"
         )));
     }
     Ok(())

@@ -93,6 +93,15 @@ fn names_may_hold_anything_but_slashes() {
             true
         );
     }
+    for (name, part) in [
+        ("%20", "white space"),
+        ("a%20", "white space"),
+        ("%2E%2E", "means a folder"),
+        ("%2E", "means a folder"),
+    ] {
+        let error = server.refused(400, "PUT", &format!("/collections/{name}"), &json!({}));
+        assert_contains(&error, &[part]);
+    }
     let long = "x".repeat(300);
     assert_contains(
         &server.refused(400, "PUT", &format!("/collections/{long}"), &json!({})),
