@@ -289,7 +289,7 @@ pub enum VectorFault {
         got: &'static str,
     },
     /// More numbers than a vector may have.
-    #[error("has {got} numbers, at most {dim_max} are read")]
+    #[error("has {}, at most {dim_max} are read", numbers(*got))]
     TooLong {
         /// The limit.
         dim_max: usize,
@@ -297,11 +297,18 @@ pub enum VectorFault {
         got: usize,
     },
     /// Another count of numbers than the rows before it.
-    #[error("has {got} numbers, wanted {wanted}")]
+    #[error("has {}, wanted {wanted}", numbers(*got))]
     DimMismatch {
         /// The dim of the first row.
         wanted: usize,
         /// The dim of this one.
         got: usize,
     },
+}
+
+fn numbers(count: usize) -> String {
+    match count {
+        1 => "1 number".to_owned(),
+        count => format!("{count} numbers"),
+    }
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::objects::{Object, Objects, kind_of};
 use super::{Format, OpenOptions, Progress, Source, picture};
-use crate::row::{ImageSource, Row, RowError, RowFault, RowId, VectorFault};
+use crate::row::{ImageSource, Place, Row, RowError, RowFault, RowId, VectorFault};
 
 const ID_FIELDS: [&str; 2] = ["id", "_id"];
 const TITLE_FIELD: &str = "title";
@@ -20,6 +20,7 @@ pub(super) struct FieldSource {
     objects: Box<dyn Objects>,
     format: Format,
     options: OpenOptions,
+    place: Option<Place>,
 }
 
 impl FieldSource {
@@ -28,6 +29,7 @@ impl FieldSource {
             objects,
             format,
             options: options.clone(),
+            place: None,
         }
     }
 
@@ -91,8 +93,9 @@ impl Iterator for FieldSource {
     fn next(&mut self) -> Option<Self::Item> {
         let object = self.objects.next_object()?;
         Some(object.and_then(|Object { place, row, fields }| {
-            self.row_of(row, fields)
-                .map_err(|fault| RowError { place, fault })
+            let read = self.row_of(row, fields);
+            self.place = Some(place.clone());
+            read.map_err(|fault| RowError { place, fault })
         }))
     }
 }
@@ -104,6 +107,10 @@ impl Source for FieldSource {
 
     fn progress(&self) -> Progress {
         self.objects.progress()
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.place.clone()
     }
 }
 

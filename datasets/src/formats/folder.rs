@@ -45,6 +45,7 @@ pub(super) struct Folder {
     total: u64,
     /// Faults of folders and metadata files, to be told before the next row.
     waiting: Option<RowError>,
+    place: Option<Place>,
 }
 
 /// A folder being read.
@@ -97,6 +98,7 @@ impl Folder {
             done: 0,
             total,
             waiting: None,
+            place: None,
         };
         folder.enter(String::new());
         Ok(folder)
@@ -160,6 +162,7 @@ impl Folder {
             return Err(RowFault::NamedTwice { path });
         }
         self.done += 1;
+        self.place = Some(picture_place(&path));
         let id = take_id(&mut fields, &self.options)?;
         let vectors = take_vectors(&mut fields, &self.options)?;
         let mut payload = facts_of(&path);
@@ -223,6 +226,7 @@ impl Folder {
             Kind::Read => {}
         }
         self.done += 1;
+        self.place = Some(picture_place(&path));
         Some(Ok(Row {
             id: None,
             text: words_of_path(&path),
@@ -293,6 +297,17 @@ impl Source for Folder {
             total: Some(self.total),
             unit: ProgressUnit::Pictures,
         }
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.place.clone()
+    }
+}
+
+fn picture_place(path: &str) -> Place {
+    Place {
+        file: path.to_owned(),
+        at: At::File,
     }
 }
 

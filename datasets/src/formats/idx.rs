@@ -17,7 +17,7 @@ use super::element::{ByteOrder, Element};
 use super::input::{Filled, Input, fill};
 use super::numbers::{FixedRows, NumberRows, NumberSource};
 use super::{Format, IdxPictures, OpenError, OpenOptions, Progress, Source, png};
-use crate::row::{ImageSource, Row, RowError, RowFault};
+use crate::row::{ImageSource, Place, Row, RowError, RowFault};
 
 /// An open IDX file.
 pub(super) struct Idx {
@@ -39,10 +39,7 @@ pub(super) fn open(input: Input, options: &OpenOptions) -> Result<Idx, OpenError
     let (input, header) = read_header(input).map_err(problem_of)?;
     let (rows, shape) = header.axes.split_first().unwrap_or((&0, &[]));
     if shape.is_empty() {
-        return Err(problem_of(
-            "has one axis only: these are labels, open the file with the pictures beside it"
-                .to_owned(),
-        ));
+        return Err(problem_of(only_labels(input.path.as_deref())));
     }
     let dim = shape
         .iter()
@@ -139,15 +136,35 @@ fn read_header(mut input: Input) -> Result<(Input, Header), String> {
 
 /// The existing labels file that belongs to a file of pictures.
 fn labels_path(path: &Path) -> Option<PathBuf> {
+    sibling(path, [("images", "labels"), ("idx3", "idx1")])
+}
+
+/// The existing file beside this one whose name has other words in it, packed or not.
+fn sibling(path: &Path, words: [(&str, &str); 2]) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
-    let labels = name.replace("images", "labels").replace("idx3", "idx1");
-    let plain = labels.strip_suffix(".gz").unwrap_or(&labels).to_owned();
+    let other = words
+        .iter()
+        .fold(name.to_owned(), |name, (from, to)| name.replace(from, to));
+    let plain = other.strip_suffix(".gz").unwrap_or(&other).to_owned();
     let packed = format!("{plain}.gz");
-    [labels, plain, packed]
+    // Without any of the words, the packed or unpacked form of the file itself would be found.
+    if plain == name.strip_suffix(".gz").unwrap_or(name) {
+        return None;
+    }
+    [other, plain, packed]
         .into_iter()
-        .filter(|labels| labels != name)
-        .map(|labels| path.with_file_name(labels))
+        .map(|other| path.with_file_name(other))
         .find(|path| path.is_file())
+}
+
+/// What is wrong with a file of one axis, and which one to open instead, if it stands beside it.
+fn only_labels(path: Option<&Path>) -> String {
+    let pictures = path.and_then(|path| sibling(path, [("labels", "images"), ("idx1", "idx3")]));
+    let wanted = match pictures {
+        Some(pictures) => format!("open {}", pictures.display()),
+        None => "open the file with the pictures".to_owned(),
+    };
+    format!("has one axis only: these are labels; {wanted}, which takes the labels beside it along")
 }
 
 /// Opens a file of one axis, one number a row, and tells how many its header announces.
@@ -248,6 +265,10 @@ impl Source for LabelledRows {
     fn progress(&self) -> Progress {
         self.rows.progress()
     }
+
+    fn place(&self) -> Option<Place> {
+        self.rows.place()
+    }
 }
 
 #[cfg(test)]
@@ -271,6 +292,20 @@ mod tests {
         check("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte");
         check("t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte");
         assert_eq!(labels_path(&folder.path().join("digits.idx")), None);
+    }
+
+    #[test]
+    fn labels_name_their_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let labels = folder.path().join("t10k-labels-idx1-ubyte.gz");
+        assert!(only_labels(Some(&labels)).contains("open the file with the pictures"));
+        let pictures = folder.path().join("t10k-images-idx3-ubyte");
+        std::fs::write(&pictures, []).unwrap();
+        let said = only_labels(Some(&labels));
+        assert!(
+            said.contains(&format!("open {}", pictures.display())),
+            "{said}"
+        );
     }
 
     #[test]

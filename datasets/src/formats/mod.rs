@@ -59,7 +59,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::row::{Row, RowError};
+use crate::row::{Place, Row, RowError};
 use input::Input;
 pub(crate) use numbers::NumberRows;
 
@@ -71,6 +71,9 @@ pub trait Source: Iterator<Item = Result<Row, RowError>> + Send {
 
     /// How far reading has come, for a progress bar.
     fn progress(&self) -> Progress;
+
+    /// Where the row returned last stands; the place of a bad row is in its error. `None` before the first row.
+    fn place(&self) -> Option<Place>;
 }
 
 /// How far a [`Source`] has come.

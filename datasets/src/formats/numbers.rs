@@ -128,11 +128,15 @@ impl NumberSource {
     /// An error at the row that was returned last.
     pub fn error_here(&self, fault: RowFault) -> RowError {
         RowError {
-            place: Place {
-                file: self.rows.name().to_owned(),
-                at: At::Row(self.row.saturating_sub(1)),
-            },
+            place: self.place_of(self.row.saturating_sub(1)),
             fault,
+        }
+    }
+
+    fn place_of(&self, row: u64) -> Place {
+        Place {
+            file: self.rows.name().to_owned(),
+            at: At::Row(row),
         }
     }
 
@@ -179,6 +183,10 @@ impl Source for NumberSource {
 
     fn progress(&self) -> Progress {
         self.rows.progress()
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.row.checked_sub(1).map(|row| self.place_of(row))
     }
 }
 

@@ -61,15 +61,22 @@ impl NumberedLines {
                 Err(RowFault::Read(error))
             }
         };
-        let place = Place {
-            file: self.name.clone(),
-            at: At::Line(self.lines.number),
-        };
-        Some(read.map_err(|fault| RowError { place, fault }))
+        Some(read.map_err(|fault| RowError {
+            place: self.place(),
+            fault,
+        }))
     }
 
     pub fn progress(&self) -> Progress {
         self.count.progress()
+    }
+
+    /// Where the line read last stands.
+    pub fn place(&self) -> Place {
+        Place {
+            file: self.name.clone(),
+            at: At::Line(self.lines.number),
+        }
     }
 }
 
@@ -106,5 +113,9 @@ impl Source for TextLines {
 
     fn progress(&self) -> Progress {
         self.0.progress()
+    }
+
+    fn place(&self) -> Option<Place> {
+        Some(self.0.place()).filter(|place| place.at != At::Line(0))
     }
 }

@@ -7,9 +7,12 @@ use serde_json::{Map, Value};
 use super::input::Input;
 use super::text::NumberedLines;
 use super::{Format, OpenOptions, Progress, Source};
-use crate::row::{Row, RowError, RowFault, VectorFault};
+use crate::row::{At, Place, Row, RowError, RowFault, RowId, VectorFault};
 
-/// A [`Source`] of words: the word as text and as payload `word`, its numbers as the unnamed vector.
+/// Longest word that is an id, in bytes; longer ones (in large tables, the addresses of pages) are told by their line.
+const ID_BYTES_MAX: usize = 512;
+
+/// A [`Source`] of words: the word as id, as text and as payload `word`, its numbers as the unnamed vector.
 pub(super) struct WordVectors {
     lines: NumberedLines,
     dim: Option<usize>,
@@ -60,6 +63,10 @@ impl Source for WordVectors {
     fn progress(&self) -> Progress {
         self.lines.progress()
     }
+
+    fn place(&self) -> Option<Place> {
+        Some(self.lines.place()).filter(|place| place.at != At::Line(0))
+    }
 }
 
 fn is_count_and_dim(line: &str) -> bool {
@@ -103,9 +110,10 @@ fn row_of(line: &str, source: String, dim: Option<usize>, dim_max: usize) -> Res
         vector.push(number);
     }
     let payload = Map::from_iter([("word".to_owned(), Value::from(word.as_str()))]);
+    let is_id = word.len() <= ID_BYTES_MAX;
     Ok(Row {
-        source,
-        id: None,
+        source: if is_id { word.clone() } else { source },
+        id: is_id.then(|| RowId::Str(word.clone())),
         text: Some(word),
         image: None,
         vectors: vec![(String::new(), vector)],
@@ -130,7 +138,11 @@ mod tests {
         .unwrap();
         let got: Vec<String> = source
             .map(|row| match row {
-                Ok(row) => format!("{} {:?}", row.text.unwrap(), row.vectors[0].1),
+                Ok(row) => {
+                    let word = row.text.unwrap();
+                    assert_eq!(row.id, Some(RowId::Str(word.clone())));
+                    format!("{word} {:?}", row.vectors[0].1)
+                }
                 Err(error) => error.to_string(),
             })
             .collect();
@@ -148,12 +160,19 @@ mod tests {
             "a 1 2\nb 1\nc 1 x\nd 1 inf\ne 5 6",
             &[
                 "a [1.0, 2.0]",
-                "pipe line 2: vector '': has 1 numbers, wanted 2",
+                "pipe line 2: vector '': has 1 number, wanted 2",
                 "pipe line 3: vector '': element 1 is no number",
                 "pipe line 4: vector '': element 1 is not a finite 32-bit number",
                 "e [5.0, 6.0]",
             ],
         );
         check("a\n", &["pipe line 1: vector '': is empty"]);
+    }
+
+    #[test]
+    fn a_word_too_long_for_an_id_is_told_by_its_line() {
+        let line = format!("{} 1 2", "x".repeat(ID_BYTES_MAX + 1));
+        let row = row_of(&line, "a.txt#0".to_owned(), None, 10).unwrap();
+        assert_eq!((row.id, row.source.as_str()), (None, "a.txt#0"));
     }
 }

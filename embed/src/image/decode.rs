@@ -63,7 +63,7 @@ pub enum DecodeError {
     #[error("the picture is empty (0 bytes): send the bytes of a picture file")]
     Empty,
     /// More encoded bytes than [`DecodeLimits::bytes_max`].
-    #[error("the picture has {got} bytes, the limit is {max}: make it smaller or raise the limit")]
+    #[error("the picture has {got} bytes, the limit is {max}: make it smaller")]
     TooManyBytes {
         /// Bytes given.
         got: usize,
@@ -80,7 +80,7 @@ pub enum DecodeError {
     },
     /// The header announces more than the limits allow; nothing was allocated for it.
     #[error(
-        "the {} picture claims {width} x {height} pixels, the limit is {limit}: scale it down or raise the limit",
+        "the {} picture claims {width} x {height} pixels, the limit is {limit}: scale it down",
         format.name()
     )]
     TooLarge {
