@@ -37,7 +37,12 @@ function askForKey() {
 }
 
 const json = async (path, options) => (await (await call(path, options)).json()).result;
-const place = () => `/collections/${encodeURIComponent(element("collection").value)}`;
+const placeOf = (name) => `/collections/${encodeURIComponent(name)}`;
+const place = () => placeOf(element("collection").value);
+
+// How many collections are looked at to find one to begin with, and how many points of it are shown.
+const SEEK_MAX = 20;
+const START_COUNT = 12;
 
 function say(text, bad = false) {
   element("status").textContent = text;
@@ -46,21 +51,125 @@ function say(text, bad = false) {
 
 async function loadCollections() {
   const { collections } = await json("/collections");
-  const wanted = new URLSearchParams(location.search).get("collection");
   const names = collections.map((collection) => collection.name).sort();
-  const options = names.map((name) => new Option(name, name, false, name === wanted));
-  element("collection").replaceChildren(...options);
+  element("collection").replaceChildren(...names.map((name) => new Option(name, name)));
   if (names.length === 0) {
-    say("There is no collection yet. Load a folder: vecino load FOLDER --collection NAME");
+    say("There is no collection yet. Load the sample: vecino sample, or a folder: vecino load FOLDER --collection NAME");
     return;
   }
-  await showFacts();
+  element("collection").value = await firstToShow(names);
+  await enter();
 }
 
-async function showFacts() {
-  const info = await json(place());
+// The one that the address names, else the sample, else the first that can be searched by what a person has at hand.
+async function firstToShow(names) {
+  const wanted = new URLSearchParams(location.search).get("collection");
+  const known = [wanted, "sample"].find((name) => names.includes(name));
+  if (known) return known;
+  for (const name of names.slice(0, SEEK_MAX)) {
+    try {
+      const can = abilities(await json(placeOf(name)));
+      if (can.text.length || can.picture.length) return name;
+    } catch { /* One that cannot be read is not shown first. */ }
+  }
+  return names[0];
+}
+
+// Names of the vectors that are made of texts and of pictures.
+function abilities(info) {
+  const embedders = Object.entries(info.vecino?.embedders || {});
+  const named = (wanted) => embedders.filter(([, made]) => made.model.includes("image") === wanted).map(([name]) => name);
+  return { text: named(false), picture: named(true) };
+}
+
+// Shows what a collection is, what can be done with it, and some of it.
+async function enter() {
+  const turn = ++state.search;
+  const name = element("collection").value;
+  show([]);
+  showStart("", [], []);
+  const info = await json(placeOf(name));
+  if (turn !== state.search) return;
+  const can = abilities(info);
   const points = info.points_count;
   element("facts").textContent = `${points.toLocaleString()} ${points === 1 ? "point" : "points"}`;
+  element("text").disabled = element("go").disabled = can.text.length === 0;
+  element("text").placeholder = placeholder(can);
+  element("choose").hidden = can.picture.length === 0;
+  element("ways").hidden = can.text.length < 2;
+  if (can.text.length < 2) element("mode").value = "hybrid";
+  say("");
+  showStart(hint(name, can, points), [], []);
+  const some = await somePoints(can, info.vecino?.media?.keep !== false);
+  if (turn === state.search) showStart(hint(name, can, points), examples(name, can, some), some);
+}
+
+function placeholder(can) {
+  if (can.text.length && can.picture.length) return "Type what you look for, or drop or paste a picture";
+  if (can.text.length) return "Type what you look for";
+  return can.picture.length ? "Drop or paste a picture" : "This collection holds vectors only";
+}
+
+function hint(name, can, points) {
+  if (!can.text.length && !can.picture.length) {
+    const mend = "To search by words or pictures, load texts or pictures into a new collection: vecino load PATH --collection NAME";
+    const now = `Click a point to find its neighbours, or search with numbers: vecino search '[…]' --collection ${name}`;
+    return `This collection has no embedder: it holds ready vectors only, and takes no words and no pictures. ${now}. ${mend}`;
+  }
+  if (points === 0) return `This collection is empty. Load into it: vecino load PATH --collection ${name}`;
+  if (!can.text.length) return "This collection is searched by pictures: drop one, or click one below for more like it.";
+  if (!can.picture.length) return "This collection is searched by words: type some, or click a text below for more like it.";
+  return "Type what you look for, drop a picture, or click something below for more like it.";
+}
+
+const SAMPLE_QUERIES = ["a green apple", "something with two wheels", "stormy weather", "a bird"];
+
+// Words to try: those of the collection itself.
+function examples(name, can, points) {
+  if (!can.text.length) return [];
+  if (name === "sample") return SAMPLE_QUERIES;
+  const words = points.map(wordsOf).filter((text) => text && text.length <= 40 && !text.startsWith("{"));
+  return [...new Set(words)].slice(0, 3);
+}
+
+// A few points with what can be shown of them, as a search would answer them.
+async function somePoints(can, kept) {
+  const vectors = [...can.picture, ...can.text];
+  const wanted = { limit: START_COUNT, with_payload: true, with_vector: vectors };
+  const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(wanted) };
+  const base = place();
+  const { points } = await json(`${base}/points/scroll`, options);
+  return Promise.all(points.map(async ({ id, payload, vector }) => {
+    const has = (names) => kept && names.some((name) => vector && vector[name]);
+    // Digits in quotes are a text; without, a number.
+    const path = `${base}/points/${encodeURIComponent(typeof id === "string" ? `"${id}"` : id)}`;
+    const point = { id, payload };
+    if (has(can.picture)) point.thumbnail = `${path}/thumbnail`;
+    else if (has(can.text)) point.text = await textAt(`${path}/media?kind=text`);
+    return point;
+  }));
+}
+
+// A point whose vector came ready has no text to show.
+const textAt = async (path) => {
+  const answer = await call(path).catch(() => null);
+  return answer ? (await answer.text()).slice(0, 300) : "";
+};
+
+function showStart(text, queries, points) {
+  element("start").hidden = !text;
+  element("hint").textContent = text;
+  element("few").replaceChildren(...points.map(hit));
+  element("examples").replaceChildren(...queries.map((query) => {
+    const button = part("example", query, "button");
+    button.type = "button";
+    button.addEventListener("click", () => {
+      forget();
+      element("text").value = query;
+      search();
+    });
+    return button;
+  }));
 }
 
 function request() {
@@ -86,6 +195,7 @@ async function search() {
   if (!asked) return;
   const turn = ++state.search;
   const started = performance.now();
+  element("start").hidden = true;
   say("…");
   try {
     const found = await json(...asked);
@@ -96,8 +206,20 @@ async function search() {
     say(`${count === 0 ? "nothing" : count} found ${way} in ${ms} ms (${found.searched.join(" + ")})`);
     show(found.points);
   } catch (error) {
-    if (turn === state.search) say(error.message, true);
+    if (turn === state.search) fail(error);
   }
+}
+
+// What was found before would look like the answer, and a picture that cannot be read shows nothing.
+function fail(error) {
+  show([]);
+  forget();
+  say(error.message, true);
+}
+
+function forget() {
+  state.picture = state.like = null;
+  showPicture(null);
 }
 
 function show(points) {
@@ -117,12 +239,17 @@ function hit(point) {
   const words = wordsOf(point);
   if (words) card.append(part("words" + (point.thumbnail ? "" : " long"), words));
   const foot = part("foot", "");
-  foot.append(part("", String(point.id), "span"), part("", point.score.toPrecision(4), "span"));
-  foot.title = point.score_parts.map((p) => `${p.using}: rank ${p.rank + 1}, score ${p.score.toPrecision(4)}`).join("\n");
+  foot.append(part("id", shortened(String(point.id)), "span"));
+  if (point.score !== undefined) foot.append(part("score", point.score.toPrecision(4), "span"));
+  const parts = (point.score_parts || []).map((p) => `${p.using}: rank ${p.rank + 1}, score ${p.score.toPrecision(4)}`);
+  foot.title = [point.id, ...parts].join("\n");
   card.append(foot);
   item.append(card);
   return item;
 }
+
+// Both ends of an id tell it from its neighbours; the whole one is in the tip.
+const shortened = (id) => (id.length > 16 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id);
 
 function part(className, text, tag = "div") {
   const made = document.createElement(tag);
@@ -185,12 +312,12 @@ function showPicture(file) {
 }
 
 function clear() {
-  state.picture = state.like = null;
+  forget();
   state.search += 1;
-  showPicture(null);
   element("text").value = "";
   element("clear").hidden = true;
-  element("hits").replaceChildren();
+  show([]);
+  element("start").hidden = !element("hint").textContent;
   say("");
   element("text").focus();
 }
@@ -199,10 +326,7 @@ const pictureIn = (list) => [...(list || [])].find((file) => file.type.startsWit
 
 element("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (element("text").value.trim()) {
-    state.picture = state.like = null;
-    showPicture(null);
-  }
+  if (element("text").value.trim()) forget();
   search();
 });
 element("clear").addEventListener("click", clear);
@@ -210,8 +334,7 @@ element("mode").addEventListener("change", search);
 element("count").addEventListener("change", search);
 element("collection").addEventListener("change", () => {
   state.like = null;
-  element("hits").replaceChildren();
-  showFacts().then(search).catch((error) => say(error.message, true));
+  enter().then(() => request() && search()).catch(fail);
 });
 element("file").addEventListener("change", (event) => {
   usePicture(event.target.files[0]);
@@ -233,4 +356,7 @@ addEventListener("drop", (event) => {
   else say("that is no picture", true);
 });
 
-loadCollections().catch((error) => say(error.message, true));
+// A format that the browser does not show may still be one that the server reads.
+element("picture").addEventListener("error", () => { element("picture").hidden = true; });
+
+loadCollections().catch(fail);

@@ -11,6 +11,8 @@ const { chromium } = require("playwright-core");
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "vecino-page-"));
 let server, browser, page, url;
 const complaints = [];
+// Where screenshots are kept for a person who asks for them.
+const shots = process.env.SCREENSHOTS || folder;
 
 before(async () => {
   server = spawn(process.env.VECINO, ["serve", "--data", path.join(folder, "data"), "--listen", "127.0.0.1:0"]);
@@ -44,6 +46,18 @@ async function captions() {
   await page.waitForFunction(() => document.querySelectorAll("#hits li").length > 0);
   return page.locator("#hits li").allInnerTexts();
 }
+
+test("the start page shows the sample, its pictures, and words to try", async () => {
+  await page.waitForFunction(() => document.querySelectorAll("#few img").length > 3 && document.querySelectorAll(".example").length > 1);
+  assert.equal(await page.inputValue("#collection"), "sample");
+  await page.screenshot({ path: path.join(shots, "start.png") });
+  await page.click(".example");
+  assert.match((await captions())[0].toLowerCase(), /apple/);
+  assert.equal(await page.locator("#start").isVisible(), false);
+  const cut = await page.locator(".hit .score").evaluateAll((scores) => scores.filter((score) => score.scrollWidth > score.clientWidth || !/\d\.\d/.test(score.textContent)).length);
+  assert.equal(cut, 0, "scores are whole");
+  await page.screenshot({ path: path.join(shots, "hits.png") });
+});
 
 test("typing finds pictures by their words", async () => {
   await page.selectOption("#collection", "sample");
@@ -82,4 +96,37 @@ test("what a document says is shown as text, never run", async () => {
   assert.equal(await page.evaluate(() => window.hurt), undefined);
 });
 
+test("a collection of ready vectors says what it cannot do, and shows neighbours", async () => {
+  await put("colors", { vectors: { size: 2, distance: "Euclid" } });
+  await put("colors/points", { points: [1, 2, 3].map((id) => ({ id, vector: [id, 0], payload: { name: `color ${id}` } })) });
+  await page.goto(`${url}/ui?collection=colors`);
+  await page.waitForFunction(() => document.querySelectorAll("#few li").length === 3);
+  assert.match(await page.locator("#hint").innerText(), /no embedder.*vecino load/s);
+  assert.equal(await page.locator("#text").isDisabled(), true);
+  await page.screenshot({ path: path.join(shots, "vectors.png") });
+  await page.click("#few li:first-child .hit");
+  assert.match((await captions())[0], /color 2/);
+});
+
 test("nothing was complained about in the console", () => assert.deepEqual(complaints, []));
+
+// The browser itself complains of the refusal, so this comes last.
+test("an error takes away what was found before", async () => {
+  await page.goto(`${url}/ui`);
+  await page.waitForFunction(() => document.querySelectorAll(".example").length > 1);
+  await page.click(".example");
+  await captions();
+  await page.setInputFiles("#file", { name: "broken.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+  await page.waitForFunction(() => document.querySelector("#status").classList.contains("bad"));
+  assert.equal(await page.locator("#hits li").count(), 0);
+  assert.equal(await page.locator("#picture").isVisible(), false);
+});
+
+async function put(place, body) {
+  const answer = await fetch(`${url}/collections/${place}`, {
+    method: "PUT",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  assert.equal(answer.status, 200);
+}
