@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Where clients of the dialect look first.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6333);
 
+/// How deep filters may nest by default.
+const FILTER_DEPTH_MAX: usize = 64;
+
 /// Settings of one server.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
@@ -50,21 +53,30 @@ pub struct Limits {
     pub head_time_max: Duration,
     /// How long the body of a request may take after its head.
     pub body_time_max: Duration,
+    /// How long a client may leave an answer unread before its connection is closed: counted from the last byte it took.
+    pub write_time_max: Duration,
+    /// Connections served at a time, but never more than half of the files that the process may open. Further ones wait until
+    /// one ends.
+    pub connections: usize,
 }
 
 impl Default for Limits {
     /// 32 MB, as the dialect; 100,000 points, because a body of vectors reaches its bytes first; 64 megapixels, more than a
-    /// phone's largest photo; the engine's own depths; a minute of rest between two requests, longer than clients keep idle
-    /// connections; five minutes, in which the largest body comes over a line of 1 Mbit/s.
+    /// phone's largest photo; filters 24 deep, because JSON itself is read 128 deep and a filter of any form takes at most
+    /// five of them per level; the engine's own depth of prefetches; a minute of rest between two requests, longer than clients keep idle
+    /// connections; five minutes, in which the largest body comes over a line of 1 Mbit/s; a minute for a client that has
+    /// stalled; 4096 connections, far more than the threads behind them can serve, each some kilobytes while it rests.
     fn default() -> Self {
         Self {
             body_bytes: 32 << 20,
             batch_points: 100_000,
             image_pixels: 64_000_000,
-            filter_depth: cluster::engine::filter::FILTER_DEPTH_MAX,
+            filter_depth: FILTER_DEPTH_MAX,
             prefetch_depth: cluster::engine::query::PREFETCH_DEPTH_MAX,
             head_time_max: Duration::from_secs(60),
             body_time_max: Duration::from_secs(300),
+            write_time_max: Duration::from_secs(60),
+            connections: 4096,
         }
     }
 }

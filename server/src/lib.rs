@@ -31,8 +31,9 @@ mod wire;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cluster::{Node, NodeOptions};
@@ -89,6 +90,8 @@ pub struct Running {
     /// Whether the key was made for this run, so that it must be shown.
     pub api_key_generated: bool,
     stop: watch::Sender<bool>,
+    /// True once the data is open; closed if it cannot be opened.
+    opened: watch::Receiver<bool>,
     serving: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -144,7 +147,15 @@ pub async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let data_dir = options.data_dir.display().to_string();
     let signal = stop_signal().context("listen for signals")?;
     let mut running = spawn(options).await?;
-    announce(&running, &data_dir);
+    let mut signal = pin!(signal);
+    let mut opened = running.opened.clone();
+    // Before the data is open, the address is of no use: it may turn out that the server cannot serve.
+    let opened = async move { opened.wait_for(|&open| open).await.is_ok() };
+    tokio::select! {
+        () = &mut signal => return running.shutdown().await,
+        true = opened => announce(&running, &data_dir),
+        ended = &mut running.serving => return ended.context("join the server")?,
+    }
     tokio::select! {
         () = signal => running.shutdown().await,
         ended = &mut running.serving => ended.context("join the server")?,
@@ -177,8 +188,14 @@ fn announce(running: &Running, data_dir: &str) {
 /// If the address cannot be taken. A storage that cannot be opened ends the server: see [`Running::shutdown`].
 pub async fn spawn(options: ServeOptions) -> anyhow::Result<Running> {
     let listen = options.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("listen on {listen}: is another server running there? choose another address with --listen")
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        let place = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("listen on {listen}, where another server runs")
+            }
+            _ => format!("listen on {listen}"),
+        };
+        anyhow::Error::new(error).context(place)
     })?;
     let addr = listener.local_addr().context("read the address")?;
     let auth = Auth::new(options.api_key.clone(), addr);
@@ -193,12 +210,14 @@ pub async fn spawn(options: ServeOptions) -> anyhow::Result<Running> {
         options,
     });
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(run(app, listener, stopped));
+    let (open, opened) = watch::channel(false);
+    let serving = tokio::spawn(run(app, listener, stopped, open));
     Ok(Running {
         addr,
         api_key,
         api_key_generated,
         stop,
+        opened,
         serving,
     })
 }
@@ -208,14 +227,19 @@ async fn run(
     app: App,
     listener: TcpListener,
     stopped: watch::Receiver<bool>,
+    open: watch::Sender<bool>,
 ) -> anyhow::Result<()> {
     let router = http::router(Arc::clone(&app));
     let (close, closed) = watch::channel(false);
-    let head_time_max = app.options.limits.head_time_max;
-    let serving = connections::serve(listener, router, head_time_max, until_true(closed));
+    let limits = app.options.limits;
+    let serving = connections::serve(listener, router, limits, until_true(closed));
     let mut server = tokio::spawn(serving);
-    let opened = open(Arc::clone(&app)).await;
-    if opened.is_ok() {
+    let opened = open_data(Arc::clone(&app)).await;
+    let mut loading = None;
+    if let Ok(node) = &opened {
+        open.send_replace(true);
+        let node = Arc::clone(node);
+        loading = Some(tokio::task::spawn_blocking(move || log_loading(&node)));
         tokio::select! {
             () = until_true(stopped) => {}
             ended = &mut server => return ended.context("join the listener"),
@@ -232,20 +256,43 @@ async fn run(
         // They are gone when it is.
         let _ = server.await;
     }
-    opened
+    let node = opened?;
+    // It only logs, and ends with the loading, which closing the storage would wait for too.
+    if let Some(loading) = loading {
+        let _ = loading.await;
+    }
+    let closing = tokio::task::spawn_blocking(move || drop((node, app)));
+    closing.await.context("close the data")?;
+    tracing::info!("stopped");
+    Ok(())
 }
 
-async fn open(app: App) -> anyhow::Result<()> {
+async fn open_data(app: App) -> anyhow::Result<Arc<Node>> {
     let opening = tokio::task::spawn_blocking(move || {
         let dir = &app.options.data_dir;
+        tracing::info!(data = %dir.display(), "opening the data");
         let node = Node::open(dir, NodeOptions::default())
             .with_context(|| format!("open the data in {}", dir.display()))?;
+        let node = Arc::new(node);
         // It is set here only.
-        let _ = app.node.set(Arc::new(node));
-        tracing::info!("storage is open");
-        anyhow::Ok(())
+        let _ = app.node.set(Arc::clone(&node));
+        anyhow::Ok(node)
     });
     opening.await.context("join the opening")?
+}
+
+/// Says when the collections begin to load, and when they are there.
+fn log_loading(node: &Node) {
+    let started = Instant::now();
+    let collections = node.collections().len();
+    tracing::info!(collections, "loading");
+    node.wait_until_ready();
+    let loaded = node.collections().into_iter();
+    let points: usize = loaded
+        .filter_map(|name| Some(node.collection(&name).ok()?.info().points))
+        .sum();
+    let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    tracing::info!(collections, points, seconds, "loaded");
 }
 
 async fn until_true(mut watched: watch::Receiver<bool>) {

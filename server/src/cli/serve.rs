@@ -68,14 +68,15 @@ fn explain(error: &anyhow::Error, args: &ServeArgs) -> Failure {
         .map(std::io::Error::kind);
     let failure = Failure::new(text.clone());
     match kind {
-        Some(std::io::ErrorKind::AddrInUse) => failure
+        Some(std::io::ErrorKind::AddrInUse) => Failure::new("the address is taken")
             .at(args.listen.to_string())
             .mend("a server runs there already: use it, stop it, or listen elsewhere with --listen 127.0.0.1:PORT"),
         Some(std::io::ErrorKind::PermissionDenied) => failure.mend("choose a folder that you may write with --data, and a port above 1023 with --listen"),
         Some(std::io::ErrorKind::AddrNotAvailable) => {
             failure.at(args.listen.to_string()).mend("this machine does not have that address; listen on 127.0.0.1 or 0.0.0.0")
         }
-        _ if is_locked(&text) => failure
+        // The engine's words would give the same advice a second time.
+        _ if is_locked(&text) => Failure::new("the data folder is in use")
             .at(args.data.display().to_string())
             .mend("another vecino uses this folder: use that one, stop it, or choose another folder with --data"),
         _ => failure.at(args.data.display().to_string()).mend("run `vecino doctor` to see what is wrong"),

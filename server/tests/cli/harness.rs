@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The program under test.
-const VECINO: &str = env!("CARGO_BIN_EXE_vecino");
+pub const VECINO: &str = env!("CARGO_BIN_EXE_vecino");
 
 /// `vecino serve` on a free port. The process ends when this is dropped; the folder is a temporary one.
 pub struct Server {

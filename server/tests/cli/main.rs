@@ -7,3 +7,4 @@ mod harness;
 mod load;
 mod sample;
 mod search;
+mod serve;

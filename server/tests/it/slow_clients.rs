@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::harness::{Server, assert_contains};
 
 /// What the server grants in these tests.
@@ -43,6 +45,51 @@ fn a_connection_without_a_next_request_is_closed() {
     let server = impatient();
     let answer = answer(&server, b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n");
     assert_contains(&answer, &["200 OK", "alive"]);
+}
+
+/// An answer that nobody reads held its connection, and there could be any number of them.
+#[test]
+fn an_answer_that_is_not_read_holds_no_connection() {
+    let server = Server::start_with(tempfile::tempdir().unwrap(), |options| {
+        options.limits.write_time_max = GRANTED;
+        // One is held by the client of the harness.
+        options.limits.connections = 2;
+    });
+    server.create("a", 2, "Dot");
+    // More than the buffers of both sockets hold.
+    let words = "x".repeat(1 << 20);
+    let points: Vec<_> = (0..24)
+        .map(|id| json!({"id": id, "vector": [1, 2], "payload": {"words": words}}))
+        .collect();
+    server.ok("PUT", "/collections/a/points", &json!({"points": points}));
+    let mut deaf = TcpStream::connect(server.addr).unwrap();
+    let body = "{\"limit\": 100}";
+    write!(
+        deaf,
+        "POST /collections/a/points/scroll HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    // It is taken only when the other has been cut.
+    let answer = answer(&server, b"GET /livez HTTP/1.0\r\n\r\n");
+    assert_contains(&answer, &["200 OK"]);
+}
+
+#[test]
+fn further_connections_wait_until_one_ends() {
+    let server = Server::start_with(tempfile::tempdir().unwrap(), |options| {
+        options.limits.connections = 2;
+    });
+    let first = TcpStream::connect(server.addr).unwrap();
+    let mut second = TcpStream::connect(server.addr).unwrap();
+    second.write_all(b"GET /livez HTTP/1.0\r\n\r\n").unwrap();
+    second.set_read_timeout(Some(GRANTED)).unwrap();
+    let mut answer = Vec::new();
+    assert!(second.read_to_end(&mut answer).is_err() && answer.is_empty());
+    drop(first);
+    second.set_read_timeout(Some(PATIENCE)).unwrap();
+    second.read_to_end(&mut answer).unwrap();
+    assert_contains(&String::from_utf8(answer).unwrap(), &["200 OK"]);
 }
 
 /// So could its body.
