@@ -1,5 +1,6 @@
 //! A small HTTP client for one Vecino server.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -260,6 +261,8 @@ impl Client {
             404 if path.starts_with("/collections/") => {
                 failure.mend("see what there is with `vecino doctor`, or make it with `vecino load PATH --collection NAME`")
             }
+            404 => failure.mend("see whether a Vecino server is behind this address, and of the same version"),
+            409 => failure.mend("use what is there, choose another name, or delete it first"),
             413 => failure.mend("send less at once (--batch)"),
             503 => failure.mend("the server is starting or overloaded; try again"),
             507 => failure.mend("free space on the server's disk; searching goes on meanwhile"),
@@ -272,13 +275,24 @@ impl Client {
     }
 
     fn explain(&self, error: &ureq::Error) -> Failure {
-        if is_broken_connection(error) || matches!(error, ureq::Error::HostNotFound) {
-            let listen = self.base.split("://").nth(1).unwrap_or_default();
-            return Failure::new(format!("no server answers ({error})"))
+        if !is_broken_connection(error) && !is_unknown_host(error) {
+            return Failure::new(error.to_string())
                 .at(&self.base)
-                .mend(format!("start one with `vecino serve --listen {listen}`, or name another with --url or VECINO_URL"));
+                .mend(format!("check the address; one looks like {URL_DEFAULT}"));
         }
-        Failure::new(error.to_string()).at(&self.base)
+        let listen = self.base.split("://").nth(1).unwrap_or_default();
+        // Only an address can be listened on; a name has another mend.
+        let mend = match listen.parse::<SocketAddr>() {
+            Ok(_) => format!(
+                "start one with `vecino serve --listen {listen}`, or name another with --url or VECINO_URL"
+            ),
+            Err(_) => format!(
+                "check --url or VECINO_URL: it is the server's name or address with its port, like {URL_DEFAULT}; `vecino serve` starts one there"
+            ),
+        };
+        Failure::new(format!("no server answers ({error})"))
+            .at(&self.base)
+            .mend(mend)
     }
 }
 
@@ -328,6 +342,15 @@ pub fn encode(text: &str) -> String {
         }
     }
     out
+}
+
+fn is_unknown_host(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::HostNotFound => true,
+        // The standard library has no kind for it.
+        ureq::Error::Io(error) => error.to_string().contains("lookup address"),
+        _ => false,
+    }
 }
 
 fn is_broken_connection(error: &ureq::Error) -> bool {

@@ -138,6 +138,14 @@ pub fn grouped(count: u64) -> String {
     out
 }
 
+/// A count with its noun, which is in the singular: `1 row`, `12,345 rows`.
+pub fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        count => format!("{} {noun}s", grouped(count)),
+    }
+}
+
 /// Bytes in the unit that a person would choose, as `1.2 GB`.
 pub fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -212,9 +220,9 @@ impl Meter {
         self.told = Some(Instant::now());
         let seconds = self.seconds().max(1e-3);
         let mut text = format!(
-            "{} rows, {:.0} rows/s",
-            grouped(rows),
-            rows as f64 / seconds
+            "{}, {} rows/s",
+            counted(rows, "row"),
+            grouped((rows as f64 / seconds).round() as u64)
         );
         if skipped > 0 {
             let _ = write!(text, ", {} skipped", grouped(skipped));
@@ -279,6 +287,9 @@ mod tests {
         ] {
             assert_eq!(grouped(count), text);
         }
+        assert_eq!(counted(1, "row"), "1 row");
+        assert_eq!(counted(0, "row"), "0 rows");
+        assert_eq!(counted(1234, "row"), "1,234 rows");
         for (bytes, text) in [
             (0, "0 B"),
             (999, "999 B"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use datasets::formats::{Progress, ProgressUnit};
 use datasets::sample::SamplePicture;
-use datasets::{ImageSource, Row, RowError};
+use datasets::{ImageSource, Place, Row, RowError};
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, ServerArgs};
@@ -57,6 +57,7 @@ pub fn run(args: &SampleArgs, output: Output) -> Result<bool> {
         client: Client::connect(&args.server)?,
         collection: args.collection.clone(),
         creation: Creation::default(),
+        // That of a folder of this name: see `vecino load --help`.
         id_prefix: "sample/".to_owned(),
         batch: BATCH_ROWS,
         connections: 2,
@@ -92,6 +93,10 @@ impl<I: Iterator<Item = SamplePicture>> Rows for Pictures<I> {
             total: None,
             unit: ProgressUnit::Pictures,
         }
+    }
+
+    fn place(&self) -> Option<Place> {
+        None
     }
 }
 

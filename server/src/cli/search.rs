@@ -11,7 +11,7 @@ use ureq::http::Method;
 
 use super::client::{Client, ServerArgs, collection_path};
 use super::failure::{Failure, Result, io_at};
-use super::output::{Output, Paint, one_line};
+use super::output::{Output, Paint, counted, grouped, one_line};
 
 /// The largest picture sent as a query.
 const IMAGE_BYTES_MAX: u64 = 20 << 20;
@@ -59,7 +59,7 @@ pub struct SearchArgs {
     /// Take the query as text even if there is a file of that name.
     #[arg(long)]
     text: bool,
-    /// Search for points like this stored one.
+    /// Search for points like this stored one. Digits are a number; '"17"' is the text of these digits.
     #[arg(long, value_name = "ID", conflicts_with = "query")]
     like: Option<String>,
     /// Name of the vector to compare; for a vector the unnamed one, for --like all that fit, if not given.
@@ -117,10 +117,7 @@ pub fn run(args: &SearchArgs, output: Output) -> Result<()> {
 
 fn asked(args: &SearchArgs) -> Result<Asked> {
     if let Some(id) = &args.like {
-        return Ok(Asked::Like(
-            id.parse::<u64>()
-                .map_or_else(|_| Value::from(id.as_str()), Value::from),
-        ));
+        return Ok(Asked::Like(like(id)));
     }
     let query = args.query.as_deref().unwrap_or_default();
     if query.trim().is_empty() {
@@ -130,10 +127,12 @@ fn asked(args: &SearchArgs) -> Result<Asked> {
     if args.text {
         return Ok(Asked::Text(query.to_owned()));
     }
-    if query.trim_start().starts_with('[')
-        && let Ok(vector) = serde_json::from_str(query)
-    {
-        return Ok(Asked::Vector(vector));
+    if let Some(vector) = vector(query) {
+        return vector.map(Asked::Vector).map_err(|reason| {
+            Failure::new(format!("the vector cannot be read: {reason}"))
+                .at(one_line(query, SNIPPET_WIDTH))
+                .mend("write numbers between brackets, as '[1, 2.5, -3]'; or give --text to search for these words")
+        });
     }
     let path = Path::new(query);
     if path.is_file() {
@@ -145,6 +144,36 @@ fn asked(args: &SearchArgs) -> Result<Asked> {
             .mend("check the path, or give --text to search for these words"));
     }
     Ok(Asked::Text(query.to_owned()))
+}
+
+/// The numbers, if the words begin as a vector does: with a bracket and a number. Else they are words, as in `[citation needed]`.
+fn vector(query: &str) -> Option<Result<Vec<f64>, String>> {
+    let rest = query.trim().strip_prefix('[')?;
+    let inner = rest.strip_suffix(']');
+    let mut parts = inner.unwrap_or(rest).split(',').map(str::trim).peekable();
+    parts.peek()?.parse::<f64>().ok()?;
+    if inner.is_none() {
+        return Some(Err("the closing ] is missing".to_owned()));
+    }
+    let number = |(idx, part): (usize, &str)| match part.parse::<f64>() {
+        Ok(number) if (number as f32).is_finite() => Ok(number),
+        Ok(_) => Err(format!(
+            "{part}, number {} of it, is not finite in 32 bits",
+            idx + 1
+        )),
+        Err(_) => Err(format!("`{part}`, number {} of it, is no number", idx + 1)),
+    };
+    Some(parts.enumerate().map(number).collect())
+}
+
+/// An id as `--like` has it.
+fn like(id: &str) -> Value {
+    let quoted = id.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match (quoted, id.parse::<u64>()) {
+        (Some(text), _) => text.into(),
+        (None, Ok(number)) => number.into(),
+        (None, Err(_)) => id.into(),
+    }
 }
 
 fn picture(path: &Path) -> Result<Vec<u8>> {
@@ -326,17 +355,18 @@ fn explain_text(explain: &Value, paint: Paint) -> String {
                 })
                 .unwrap_or_default()
         };
+        let count = |name: &str| segment.get(name).and_then(Value::as_u64).unwrap_or(0);
         let _ = writeln!(
             text,
-            "  {} segment, vector \"{}\": {} over {} rows ({}); {} visited, {} distances, {} us",
+            "  {} segment, vector \"{}\": {} over {} ({}); {} visited, {}, {} us",
             field("state"),
             field("using"),
             field("index"),
-            field("rows"),
+            counted(count("rows"), "row"),
             field("reason"),
-            field("visited"),
-            field("distance_calls"),
-            field("us")
+            grouped(count("visited")),
+            counted(count("distance_calls"), "distance"),
+            grouped(count("us"))
         );
     }
     if let Some(filter) = explain.get("filter").and_then(Value::as_str) {
@@ -378,6 +408,17 @@ mod tests {
         check(&["--text", "[1]"], Asked::Text("[1]".into()));
         check(&["--like", "17"], Asked::Like(json!(17)));
         check(&["--like", "a17"], Asked::Like(json!("a17")));
+        check(&["--like", "\"17\""], Asked::Like(json!("17")));
+        check(&["[1] a footnote"], Asked::Text("[1] a footnote".into()));
+        for (words, part) in [
+            ("[1,2", "closing ]"),
+            ("[NaN,1,2]", "NaN, number 1"),
+            ("[1, x]", "`x`, number 2"),
+            ("[1e99]", "not finite"),
+        ] {
+            let said = asked(&parse(&[words])).unwrap_err().to_string();
+            assert!(said.contains("vector") && said.contains(part), "{said}");
+        }
         assert!(
             asked(&parse(&["no such.jpg"]))
                 .unwrap_err()

@@ -41,7 +41,9 @@ fn all_is_well() {
     assert_eq!(finding(&report, "collection")["data"]["points"], 1);
     let text = server.run(&["doctor", "--data", "data"]);
     assert!(
-        text.out.lines().all(|line| !line.starts_with("FAIL")) && text.out.contains("texts"),
+        text.out.lines().all(|line| !line.starts_with("FAIL"))
+            && text.out.contains("texts: green, 1 point,")
+            && text.out.starts_with("looking at the data folder /"),
         "{}",
         text.out
     );

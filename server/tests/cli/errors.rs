@@ -43,7 +43,17 @@ fn what_is_not_there() {
     ]);
     server
         .run(&["load", "/no/such/path", "-c", "x"])
-        .failed_with(&["/no/such/path"]);
+        .failed_with(&["/no/such/path", "no such file or folder", "check the path"]);
+    server
+        .run(&["search", "x", "-c", "x", "--url", "foo"])
+        .failed_with(&["http://foo", "with its port"]);
+    for (query, part) in [("[1,2", "closing ]"), ("[NaN,1,2]", "NaN")] {
+        server.run(&["search", query, "-c", "x"]).failed_with(&[
+            "the vector cannot be read",
+            part,
+            "--text",
+        ]);
+    }
     server
         .run(&["search", "apple.jpg", "-c", "x"])
         .failed_with(&["no such file", "--text"]);

@@ -97,6 +97,44 @@ fn texts_from_jsonl_from_gzip_and_from_a_pipe() {
     }
 }
 
+/// Rows without an id of parts with the same name overwrote each other.
+#[test]
+fn parts_of_one_name_are_different_rows() {
+    let server = Server::start();
+    let a = server.file("a/part.jsonl", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
+    let b = server.file("b/part.jsonl", "{\"text\": \"three\"}\n");
+    assert_eq!(counts(&server.load(&a, "parts", &[])), [2, 2, 0, 0]);
+    assert_eq!(counts(&server.load(&b, "parts", &[])), [1, 1, 0, 0]);
+    // By another path to the same file, they are the same rows; the report says what that means.
+    let again = server.load("a/part.jsonl".as_ref(), "parts", &[]);
+    assert_eq!(counts(&again), [2, 0, 2, 0]);
+    assert!(
+        again["remarks"].to_string().contains("--id-prefix"),
+        "{again}"
+    );
+    // Moved data keep their ids by the prefix that they had.
+    let prefix = a.parent().unwrap().canonicalize().unwrap();
+    let prefix = prefix.to_str().unwrap();
+    let moved = server.file("c/part.jsonl", std::fs::read(&a).unwrap());
+    let moved = server.load(&moved, "parts", &["--id-prefix", prefix]);
+    assert_eq!(counts(&moved), [2, 0, 2, 0]);
+}
+
+/// They had ids that nobody knows.
+#[test]
+fn words_are_the_ids_of_their_vectors() {
+    let server = Server::start();
+    let path = server.file(
+        "vectors.txt",
+        "king 1 0.1 0.2 0.3\nqueen 1 0.2 0.2 0.3\n2003 -1 5 5 5\n",
+    );
+    assert_eq!(counts(&server.load(&path, "glove", &[])), [3, 3, 0, 0]);
+    let found = server.json(&["search", "--like", "king", "-c", "glove", "-k", "1"]);
+    assert_eq!(found["points"][0]["id"], "queen", "{found}");
+    let found = server.json(&["search", "--like", "\"2003\"", "-c", "glove", "-k", "1"]);
+    assert_eq!(found["points"].as_array().unwrap().len(), 1, "{found}");
+}
+
 #[test]
 fn columns_of_a_csv_are_a_vector() {
     let server = Server::start();
@@ -193,6 +231,7 @@ fn bad_rows_go_to_the_errors_file() {
             && reasons[0]["reason"].as_str().unwrap().contains("JSON"),
         "{reasons:?}"
     );
+    assert_eq!(reasons[1]["source"], "mixed.jsonl line 3");
     assert!(
         reasons[1]["id"] == 3 && reasons[1]["reason"].as_str().unwrap().contains("year"),
         "{reasons:?}"
@@ -254,10 +293,11 @@ fn a_bad_vector_in_a_batch_leaves_the_others() {
         (3, [20, 17, 2, 1]),
         "{ran:?}"
     );
-    assert_eq!(
-        errors(&server.folder.path().join("vectors.errors.jsonl"))[0]["id"],
-        13
-    );
+    let reasons = errors(&server.folder.path().join("vectors.errors.jsonl"));
+    assert_eq!(reasons[0]["id"], 13);
+    assert_eq!(reasons[0]["source"], "mixed.jsonl line 14");
+    let reason = reasons[0]["reason"].as_str().unwrap();
+    assert!(!reason.contains("item"), "{reason}");
 }
 
 #[test]

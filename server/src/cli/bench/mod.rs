@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::client::{Client, ServerArgs};
 use super::failure::{Failure, Result};
 use super::load::{IndexName, MetricName};
-use super::output::Output;
+use super::output::{Output, counted};
 use measure::{Measured, measure};
 use report::{Line, LoadFigures, Section};
 use workload::Workload;
@@ -144,9 +144,9 @@ fn of_rows(args: &BenchArgs, workload: Workload, output: Output) -> Result<Secti
     let folder = tempfile::tempdir()
         .map_err(|error| Failure::new(format!("make a temporary folder: {error}")))?;
     output.remark(&format!(
-        "{}: loading {} rows",
+        "{}: loading {}",
         workload.name,
-        workload.base.nrows()
+        counted(workload.base.nrows() as u64, "row")
     ));
     let node = open(folder.path())?;
     let vector = VectorConfig {
@@ -238,8 +238,9 @@ fn in_home(
     if args.only != Some(Way::Http) {
         for &threads in &args.threads {
             output.remark(&format!(
-                "{}: in process, {threads} threads",
-                section.workload.name
+                "{}: in process, {}",
+                section.workload.name,
+                counted(threads, "thread")
             ));
             let target = in_process::InProcess::new(&collection, using, &section.workload);
             let measured = measure(
@@ -288,8 +289,9 @@ fn measure_http(
 ) -> Result<()> {
     for &threads in &args.threads {
         output.remark(&format!(
-            "{}: over HTTP, {threads} threads",
-            section.workload.name
+            "{}: over HTTP, {}",
+            section.workload.name,
+            counted(threads, "thread")
         ));
         let target = over_http::OverHttp::new(client, name, using, &section.workload);
         let measured: Measured = measure(
@@ -299,7 +301,9 @@ fn measure_http(
             threads as usize,
             args.seconds,
         )?;
-        section.lines.push(Line::new("HTTP", threads, measured));
+        section
+            .lines
+            .push(Line::new(report::HTTP, threads, measured));
     }
     Ok(())
 }

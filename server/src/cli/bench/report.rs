@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::measure::Measured;
 use super::workload::Workload;
-use crate::cli::output::{Paint, grouped, table};
+use crate::cli::output::{Paint, counted, grouped, table};
+
+/// How a line through the socket is named.
+pub const HTTP: &str = "HTTP";
 
 /// One workload and everything measured on it.
 pub struct Section {
@@ -112,12 +115,15 @@ impl Section {
     fn to_text(&self, paint: Paint) -> String {
         let workload = &self.workload;
         let mut text = format!(
-            "{}: {} rows x {}, {}, {} queries ({}), k {}\n",
+            "{}: {} x {}, {}, {} ({}), k {}\n",
             paint.bold(&workload.name),
-            grouped(workload.base.nrows() as u64),
+            counted(workload.base.nrows() as u64, "row"),
             workload.base.ncols(),
             metric_name(workload.metric),
-            grouped(workload.queries.nrows() as u64),
+            match workload.queries.nrows() as u64 {
+                1 => "1 query".to_owned(),
+                count => format!("{} queries", grouped(count)),
+            },
             workload.queries_from,
             workload.k
         );
@@ -142,9 +148,9 @@ impl Section {
                     line.threads.to_string(),
                     format!("{:.4}", m.recall),
                     grouped(m.qps.round() as u64),
-                    format!("{:.0}", m.p50_us),
-                    format!("{:.0}", m.p95_us),
-                    format!("{:.0}", m.p99_us),
+                    grouped(m.p50_us.round() as u64),
+                    grouped(m.p95_us.round() as u64),
+                    grouped(m.p99_us.round() as u64),
                 ]
             })
             .collect();
@@ -195,12 +201,16 @@ pub fn to_text(environment: &Value, sections: &[Section], paint: Paint) -> Strin
         .filter_map(Value::as_str)
         .collect::<Vec<_>>()
         .join(" ");
-    let line = format!(
-        "{}, {}, {} cores, {features}; over HTTP, client and server share the cores",
+    let mut line = format!(
+        "{}, {}, {}, {features}",
         environment["program"].as_str().unwrap_or_default(),
         environment["cpu"].as_str().unwrap_or_default(),
-        environment["cores"]
+        counted(environment["cores"].as_u64().unwrap_or_default(), "core")
     );
+    let mut lines = sections.iter().flat_map(|section| &section.lines);
+    if lines.any(|line| line.way == HTTP) {
+        line.push_str("; over HTTP, client and server share the cores");
+    }
     text.push_str(&paint.faint(&line));
     text.push('\n');
     text

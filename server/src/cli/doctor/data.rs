@@ -7,7 +7,7 @@ use cluster::{Node, NodeOptions};
 use serde_json::json;
 
 use super::{Finding, Status};
-use crate::cli::output::{bytes_text, grouped};
+use crate::cli::output::{bytes_text, counted};
 use crate::cli::serve::is_locked;
 
 /// Below this much free space a load of pictures will soon end.
@@ -107,9 +107,9 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
         .map(|collection| collection.info().points)
         .sum();
     let detail = format!(
-        "{shown} is sound: {} collections, {} points",
-        names.len(),
-        grouped(points as u64)
+        "{shown} is sound: {}, {}",
+        counted(names.len() as u64, "collection"),
+        counted(points as u64, "point")
     );
     vec![
         Finding::new(Status::Ok, "data", detail)

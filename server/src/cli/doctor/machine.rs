@@ -4,7 +4,7 @@ use rustix::process::{Resource, getrlimit};
 use serde_json::json;
 
 use super::{Finding, Status};
-use crate::cli::output::{bytes_text, grouped};
+use crate::cli::output::{bytes_text, counted, grouped};
 
 /// Below this much free memory a load will soon swap.
 const FREE_BYTES_ODD: u64 = 200_000_000;
@@ -52,8 +52,9 @@ pub(super) fn cpu() -> Finding {
         .iter()
         .any(|feature| matches!(*feature, "avx2" | "neon" | "avx512f"));
     let detail = format!(
-        "{}, {cores} cores, {}",
+        "{}, {}, {}",
         cpu_name(),
+        counted(cores as u64, "core"),
         if features.is_empty() {
             "no vector instructions".to_owned()
         } else {

@@ -96,6 +96,23 @@ impl Finding {
     }
 }
 
+/// What was looked at, which nobody may have named.
+struct LookedAt<'a> {
+    folder: PathBuf,
+    url: &'a str,
+}
+
+impl LookedAt<'_> {
+    fn to_text(&self, paint: Paint) -> String {
+        let text = format!(
+            "looking at the data folder {} (--data names another) and the server at {} (--url)\n",
+            self.folder.display(),
+            self.url
+        );
+        paint.faint(&text)
+    }
+}
+
 /// Runs the command. Returns whether nothing fails.
 ///
 /// # Errors
@@ -116,12 +133,14 @@ pub fn run(args: &DoctorArgs, output: Output) -> Result<bool> {
         .iter()
         .filter(|finding| finding.status == Status::Warn)
         .count();
-    let answer = json!({ "sound": failing == 0, "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>() });
+    let looked_at = LookedAt {
+        folder: std::path::absolute(&args.data).unwrap_or_else(|_| args.data.clone()),
+        url: client.base(),
+    };
+    let answer = json!({ "sound": failing == 0, "data": looked_at.folder, "url": looked_at.url, "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>() });
     output.answer(&answer, |paint| {
-        let mut text: String = findings
-            .iter()
-            .map(|finding| finding.to_text(paint))
-            .collect();
+        let mut text = looked_at.to_text(paint);
+        text.extend(findings.iter().map(|finding| finding.to_text(paint)));
         text.push_str(&match (failing, odd) {
             (0, 0) => "all is well\n".to_owned(),
             (0, _) => format!("it works; {odd} to look at\n"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Finding, Status};
 use crate::cli::client::{Client, collection_path, get};
-use crate::cli::output::grouped;
+use crate::cli::output::counted;
 
 /// Asks the server how it is, and what it has.
 pub(super) fn all(client: &Client) -> Vec<Finding> {
@@ -66,9 +66,9 @@ pub(super) fn all(client: &Client) -> Vec<Finding> {
         Status::Ok,
         "server",
         format!(
-            "{base} is ready, answered in {:.1} ms; {} collections",
+            "{base} is ready, answered in {:.1} ms; {}",
             us as f64 / 1000.0,
-            names.len()
+            counted(names.len() as u64, "collection")
         ),
     );
     let mut findings = vec![ok.data(json!({ "url": base, "us": us, "collections": names }))];
@@ -98,8 +98,8 @@ fn collection(client: &Client, name: &str) -> Finding {
     let params = info.pointer("/config/params").cloned().unwrap_or_default();
     let vectors = vector_names(&params);
     let detail = format!(
-        "{name}: {status}, {} points, vectors: {}",
-        grouped(points),
+        "{name}: {status}, {}, vectors: {}",
+        counted(points, "point"),
         if vectors.is_empty() {
             "none".to_owned()
         } else {

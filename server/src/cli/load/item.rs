@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use datasets::{Row, RowId};
+use datasets::{Place, Row, RowId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -55,6 +55,7 @@ pub struct Refusal {
 #[derive(Debug, Default)]
 pub struct Encoder {
     id_prefix: String,
+    derived_ids: bool,
     remarks: BTreeSet<&'static str>,
 }
 
@@ -63,23 +64,26 @@ impl Encoder {
     pub fn new(id_prefix: &str) -> Self {
         Self {
             id_prefix: id_prefix.to_owned(),
+            derived_ids: false,
             remarks: BTreeSet::new(),
         }
     }
 
-    /// Encodes one row; reads its picture.
+    /// Encodes one row, which stands at `place` for whoever looks it up; reads its picture.
     ///
     /// # Errors
     ///
     /// The picture cannot be read or is too large; there is nothing to search by.
-    pub fn encode(&mut self, row: &Row) -> Result<Item, Refusal> {
+    pub fn encode(&mut self, row: &Row, place: Option<&Place>) -> Result<Item, Refusal> {
+        self.derived_ids |= row.id.is_none();
+        let source = place.map_or_else(|| row.source.clone(), ToString::to_string);
         let id = match &row.id {
             Some(RowId::Num(number)) => Value::from(*number),
             Some(RowId::Str(text)) => Value::from(text.as_str()),
             None => Value::from(derived_id(&self.id_prefix, &row.source)),
         };
         let refuse = |reason: String| Refusal {
-            source: row.source.clone(),
+            source: source.clone(),
             id: Some(id.clone()),
             reason,
         };
@@ -117,17 +121,25 @@ impl Encoder {
             line.object("payload", &row.payload);
             Route::Documents
         } else {
+            if let Some(reason) = misread_text(&row.payload) {
+                return Err(refuse(reason));
+            }
             return Err(refuse(format!(
                 "neither text, picture nor vector in it{}; name the fields with --text-fields, --image-field or --vector-columns",
                 fields_hint(&row.payload)
             )));
         };
         Ok(Item {
-            source: row.source.clone(),
+            source,
             id,
             route,
             body: line.finish(),
         })
+    }
+
+    /// Whether an id of any row was derived from where it is.
+    pub fn derived_ids(&self) -> bool {
+        self.derived_ids
     }
 
     /// What a person should know about rows that were sent in part.
@@ -139,6 +151,23 @@ impl Encoder {
 /// The id of a row without one: the same for the same prefix and source, for ever.
 pub fn derived_id(prefix: &str, source: &str) -> String {
     Uuid::new_v5(&ID_NAMESPACE, format!("{prefix}{source}").as_bytes()).to_string()
+}
+
+/// Says so if a field that would be the text is none.
+fn misread_text(payload: &Map<String, Value>) -> Option<String> {
+    let (name, value) = ["text", "content", "caption", "body", "description"]
+        .into_iter()
+        .find_map(|name| Some((name, payload.get(name).filter(|value| !value.is_null())?)))?;
+    let kind = match value {
+        Value::Number(_) => "a number",
+        Value::Bool(_) => "true or false",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+        Value::Null | Value::String(_) => return None,
+    };
+    Some(format!(
+        "field '{name}' is {kind}, which cannot be searched as text: write it as a string, in quotes"
+    ))
 }
 
 fn fields_hint(payload: &Map<String, Value>) -> String {
@@ -250,7 +279,7 @@ mod tests {
     #[test]
     fn rows_become_lines() {
         let check = |row: Row, route: Route, expected: Value| {
-            let item = Encoder::new("").encode(&row).unwrap();
+            let item = Encoder::new("").encode(&row, None).unwrap();
             assert_eq!(item.route, route);
             assert_eq!(
                 serde_json::from_slice::<Value>(&item.body).unwrap(),
@@ -315,21 +344,34 @@ mod tests {
     #[test]
     fn a_row_with_nothing_names_its_fields() {
         let refusal = Encoder::new("")
-            .encode(&Row {
-                payload: payload(json!({"lat": 1, "lng": 2})),
-                ..row()
-            })
+            .encode(
+                &Row {
+                    payload: payload(json!({"lat": 1, "lng": 2})),
+                    ..row()
+                },
+                None,
+            )
             .unwrap_err();
         assert!(
             refusal.reason.contains("lat, lng") && refusal.reason.contains("--vector-columns"),
             "{}",
             refusal.reason
         );
-        let blank = Encoder::new("").encode(&Row {
+        let blank = Row {
             text: Some(" \n".into()),
             ..row()
-        });
-        assert!(blank.is_err());
+        };
+        assert!(Encoder::new("").encode(&blank, None).is_err());
+        let number = Row {
+            payload: payload(json!({"text": 5})),
+            ..row()
+        };
+        let refusal = Encoder::new("").encode(&number, None).unwrap_err();
+        assert!(
+            refusal.reason.contains("'text' is a number"),
+            "{}",
+            refusal.reason
+        );
     }
 
     #[test]
@@ -340,7 +382,7 @@ mod tests {
         };
         assert!(
             Encoder::new("")
-                .encode(&row)
+                .encode(&row, None)
                 .unwrap_err()
                 .reason
                 .starts_with("read the picture")

@@ -9,16 +9,17 @@ mod item;
 mod report;
 mod send;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use datasets::formats::{Format, OpenOptions, Progress, Source};
-use datasets::{Row, RowError};
+use datasets::formats::{Format, OpenError, OpenOptions, Progress, Source};
+use datasets::{Place, Row, RowError};
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs, collection_path};
 use super::failure::{Failure, Result};
-use super::output::{Meter, Output, grouped, one_line};
+use super::output::{Meter, Output, counted, grouped, one_line};
 use create::VectorChoice;
 use errors_file::ErrorsFile;
 use item::{Encoder, Item};
@@ -27,8 +28,16 @@ use send::Sender;
 pub use create::{Creation, IndexName, MetricName};
 pub use report::Report;
 
+const IDS: &str = "\
+Ids: a row keeps its own id: the field id or _id (or --id-field), or the word of a word vector. A row without one gets an id
+derived from where it is, so that loading the same again adds nothing: of a file, from its full path (without .gz) and the number
+of the row; of a folder of pictures, from the folder's own name and the picture's path in it; of a pipe, from the row's content.
+--id-prefix TEXT stands in for the path of the file's folder, or for the folder's name: give the old one for data that has been
+moved, and different ones to keep folders of the same name apart.";
+
 /// What to load, and where to.
 #[derive(Args, Debug)]
+#[command(after_help = IDS)]
 pub struct LoadArgs {
     /// Folder of pictures, a file (JSONL, CSV, TSV, NPY, fvecs, bvecs, ivecs, IDX, word vectors, lines; also .gz), or -
     /// for standard input.
@@ -50,6 +59,9 @@ pub struct LoadArgs {
     /// Field that is the id.
     #[arg(long, value_name = "FIELD")]
     id_field: Option<String>,
+    /// What the ids of rows without one derive from, in place of the path of the file's folder or the folder's name; see below.
+    #[arg(long, value_name = "TEXT")]
+    id_prefix: Option<String>,
     /// Field that is the picture: a path, base64 or a data URI.
     #[arg(long, value_name = "FIELD")]
     image_field: Option<String>,
@@ -83,8 +95,7 @@ pub fn run(args: &LoadArgs, output: Output) -> Result<bool> {
         image_field: args.image_field.clone(),
         ..OpenOptions::default()
     };
-    let source = datasets::formats::open(&args.path, &options)
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let source = datasets::formats::open(&args.path, &options).map_err(unreadable)?;
     let format = source.format();
     let loader = Loader {
         client: Client::connect(&args.server)?,
@@ -93,7 +104,10 @@ pub fn run(args: &LoadArgs, output: Output) -> Result<bool> {
             choice: args.vectors.clone(),
             format: Some(format),
         },
-        id_prefix: id_prefix(&args.path, format),
+        id_prefix: match &args.id_prefix {
+            Some(prefix) => format!("{}/", prefix.trim_end_matches('/')),
+            None => id_prefix(&args.path, format),
+        },
         batch: args.batch as usize,
         connections: args.connections as usize,
         errors: args
@@ -124,15 +138,39 @@ pub fn errors_file_default(collection: &str) -> PathBuf {
     PathBuf::from(format!("{name}.errors.jsonl"))
 }
 
-/// What stands before a row's source in the text that its id is derived from: the folder's own name, so that `1.jpg` of two
-/// folders are two points. Files have their name in the source already.
+/// Why a path cannot be read as rows, and what to do.
+fn unreadable(error: OpenError) -> Failure {
+    let not_found =
+        matches!(&error, OpenError::Io { error, .. } if error.kind() == ErrorKind::NotFound);
+    let failure = Failure::new(error.to_string());
+    match error {
+        OpenError::Io { path, .. } if not_found => Failure::new("there is no such file or folder")
+            .at(path.display().to_string())
+            .mend("check the path: a folder of pictures or a file of rows is wanted"),
+        OpenError::Io { path, .. } => failure
+            .at(path.display().to_string())
+            .mend("see whether you may read it"),
+        OpenError::UnknownFormat { .. } => failure.mend("say what it is with --format"),
+        OpenError::WrongKind { .. } => failure.mend("leave --format out, or give another"),
+        _ => failure,
+    }
+}
+
+/// What stands before a row's source in the text that its id is derived from. Of a folder, its own name: the folder may be moved, and
+/// `1.jpg` of two folders are still two points. Of a file, whose name is in the source already, the full path of the folder it is
+/// in: parts of a data set have the same names in each folder.
 fn id_prefix(path: &Path, format: Format) -> String {
-    if format != Format::Folder {
+    if path == Path::new("-") {
         return String::new();
     }
     let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    full.file_name()
-        .map(|name| format!("{}/", name.to_string_lossy()))
+    let prefix = match format {
+        Format::Folder => full.file_name().map(Path::new),
+        // A link to a file has another name than the file: the source holds the link's.
+        _ => full.parent(),
+    };
+    prefix
+        .map(|prefix| format!("{}/", prefix.display()))
         .unwrap_or_default()
 }
 
@@ -145,6 +183,8 @@ pub trait Rows {
     fn next(&mut self) -> Option<Result<Row, RowError>>;
     /// How far reading has come.
     fn progress(&self) -> Progress;
+    /// Where the row read last stands, if that says more than its source.
+    fn place(&self) -> Option<Place>;
 }
 
 struct Opened(Box<dyn Source>);
@@ -156,6 +196,10 @@ impl Rows for Opened {
 
     fn progress(&self) -> Progress {
         self.0.progress()
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.0.place()
     }
 }
 
@@ -237,7 +281,7 @@ impl Loader {
                     Err(error) => {
                         errors.add(&error.place.to_string(), None, &error.fault.to_string())?
                     }
-                    Ok(row) => match encoder.encode(&row) {
+                    Ok(row) => match encoder.encode(&row, rows.place().as_ref()) {
                         Ok(item) => sender.push(item),
                         Err(refusal) => {
                             errors.add(&refusal.source, refusal.id.as_ref(), &refusal.reason)?
@@ -250,8 +294,8 @@ impl Loader {
             report.taken = outcome.taken;
             match outcome.stop {
                 Some(failure) if outcome.taken > 0 => Err(failure.mend(format!(
-                    "{} rows are stored; mend this and load again: nothing is stored twice",
-                    grouped(outcome.taken)
+                    "{} stored; mend this and load again: nothing is stored twice",
+                    counted(outcome.taken, "row")
                 ))),
                 Some(failure) => Err(failure),
                 None => Ok(()),
@@ -281,7 +325,7 @@ impl Work {
                     self.errors
                         .add(&error.place.to_string(), None, &error.fault.to_string())?
                 }
-                Ok(row) => match self.encoder.encode(&row) {
+                Ok(row) => match self.encoder.encode(&row, rows.place().as_ref()) {
                     Ok(item) => return Ok(Some((row, item))),
                     Err(refusal) => {
                         self.errors
@@ -313,6 +357,13 @@ impl Work {
         }
         self.report.skipped = skipped;
         self.report.errors_file = (skipped > 0).then_some(path);
+        let updated = self.report.taken.saturating_sub(added);
+        if updated > 0 && self.encoder.derived_ids() {
+            self.report.remarks.push(format!(
+                "{} there already and now hold these rows; if they were other rows, tell them apart with --id-prefix (see `vecino load --help`)",
+                counted(updated, "point")
+            ));
+        }
         self.report.remarks.extend(self.encoder.remarks());
         if self.report.read == 0 {
             self.report
@@ -345,6 +396,27 @@ mod tests {
                 path.display()
             );
         }
-        assert_eq!(id_prefix(Path::new("x.csv"), Format::Csv), "");
+        assert_eq!(id_prefix(Path::new("-"), Format::Csv), "");
+    }
+
+    /// Parts of the same name in two folders overwrote each other.
+    #[test]
+    fn ids_of_files_carry_the_full_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let full = folder.path().canonicalize().unwrap();
+        for name in ["a", "b"] {
+            let inner = folder.path().join(name);
+            std::fs::create_dir(&inner).unwrap();
+            std::fs::write(inner.join("part.jsonl"), "{}").unwrap();
+            let wanted = format!("{}/{name}/", full.display());
+            for path in [
+                inner.join("part.jsonl"),
+                inner.join("../b/../a/../").join(name).join("part.jsonl"),
+            ] {
+                if path.exists() {
+                    assert_eq!(id_prefix(&path, Format::Jsonl), wanted);
+                }
+            }
+        }
     }
 }

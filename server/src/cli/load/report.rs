@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::cli::output::{Paint, grouped};
+use crate::cli::output::{Paint, counted, grouped};
 
 /// What a load did.
 #[derive(Clone, Debug, Default)]
@@ -49,13 +49,13 @@ impl Report {
     /// For people.
     pub fn to_text(&self, collection: &str, paint: Paint) -> String {
         let mut text = format!(
-            "{}: {} rows read, {} points added, {} updated, {} skipped; {:.0} rows/s, {:.1} s\n",
+            "{}: {} read, {} added, {} updated, {} skipped; {} rows/s, {:.1} s\n",
             paint.bold(collection),
-            grouped(self.read),
-            grouped(self.added),
+            counted(self.read, "row"),
+            counted(self.added, "point"),
             grouped(self.taken.saturating_sub(self.added)),
             grouped(self.skipped),
-            self.rate(),
+            grouped(self.rate().round() as u64),
             self.seconds
         );
         for remark in &self.remarks {
@@ -63,8 +63,8 @@ impl Report {
         }
         if let Some(file) = &self.errors_file {
             text.push_str(&paint.odd(&format!(
-                "{} rows were left out; the reasons are in {}\n",
-                grouped(self.skipped),
+                "{} left out; the reasons are in {}\n",
+                counted(self.skipped, "row"),
                 file.display()
             )));
         }

@@ -226,7 +226,9 @@ impl Worker<'_> {
             {
                 self.settle(batch, &reply.body)
             }
-            400 | 413 | 415 | 422 if batch.len() == 1 => self.refuse(first, &reply.message()),
+            400 | 413 | 415 | 422 if batch.len() == 1 => {
+                self.refuse(first, reason_alone(&reply.message()))
+            }
             400 | 413 | 415 | 422 => {
                 let (left, right) = batch.split_at(batch.len() / 2);
                 self.deliver(left)?;
@@ -259,7 +261,7 @@ impl Worker<'_> {
             .fetch_add((batch.len() - refused) as u64, Ordering::Relaxed);
         for (idx, item) in batch.iter().enumerate() {
             if let Some(error) = error_at(idx) {
-                self.refuse(item, error)?;
+                self.refuse(item, reason_alone(error))?;
             }
         }
         Ok(())
@@ -270,11 +272,20 @@ impl Worker<'_> {
         let refused = self.state.refused.fetch_add(1, Ordering::Relaxed) + 1;
         if refused >= HOPELESS_ROWS && self.state.taken.load(Ordering::Relaxed) == 0 {
             return Err(Failure::new(format!("the first {refused} rows were all refused, the last one because: {}", one_line(reason, 400)))
-                .at(format!("{}, row {}", self.client.base(), item.source))
+                .at(item.source.clone())
                 .mend("load into another collection, or read the rows otherwise; the reasons are in the errors file"));
         }
         Ok(())
     }
+}
+
+/// A reason without the "item 3 of 100 (id 5): " before it: which row it was, the place says, and the batch is nobody's affair.
+fn reason_alone(reason: &str) -> &str {
+    let alone = || {
+        let (place, alone) = reason.strip_prefix("item ")?.split_once("): ")?;
+        place.contains(" (id ").then_some(alone)
+    };
+    alone().unwrap_or(reason)
 }
 
 /// What a native upload answers about each item.
