@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6333);
 
 /// How deep filters may nest by default.
-const FILTER_DEPTH_MAX: usize = 64;
+pub(crate) const FILTER_DEPTH_MAX: usize = 24;
 
 /// Settings of one server.
 #[derive(Clone, Debug)]

@@ -119,22 +119,40 @@ impl Inference {
         Ok((key, handle))
     }
 
-    /// Which vectors of a collection take a kind of media, by name: dense ones and sparse ones.
+    /// Which vectors of a collection can be searched by a kind of media, by name: dense ones and sparse ones. One whose embedder
+    /// cannot be opened is left out: the others still answer.
     pub fn vectors_for(&self, config: &CollectionConfig, modality: Modality) -> VectorsFor {
         let mut found = VectorsFor::default();
         for (name, recorded) in &config.embedders {
-            let Ok((_, handle)) = self.handle(&recorded.model, &recorded.options) else {
-                continue;
-            };
-            if !handle.embedder().modalities().contains(&modality) {
-                continue;
-            }
-            match handle.embedder().kind() {
-                Kind::Dense { .. } => found.dense.push(name.clone()),
-                Kind::Sparse { .. } => found.sparse.push(name.clone()),
+            if let Ok((_, handle)) = self.handle(&recorded.model, &recorded.options) {
+                found.add_if(name, &handle, modality);
             }
         }
         found
+    }
+
+    /// Which vectors of a collection what is uploaded must get, by name.
+    ///
+    /// # Errors
+    ///
+    /// That of the first embedder that cannot be opened, naming it: points without its vector would not be found by it.
+    pub fn vectors_to_make(
+        &self,
+        config: &CollectionConfig,
+        modality: Modality,
+    ) -> ApiResult<VectorsFor> {
+        let mut found = VectorsFor::default();
+        for (name, recorded) in &config.embedders {
+            let opened = self.handle(&recorded.model, &recorded.options);
+            let (_, handle) = opened.map_err(|error| {
+                error.at(format!(
+                    "vector \"{name}\" is made by {}, which cannot be opened",
+                    recorded.model
+                ))
+            })?;
+            found.add_if(name, &handle, modality);
+        }
+        Ok(found)
     }
 
     /// Embeds all jobs, each embedder's in one request to its queue, all queues at once.
@@ -275,6 +293,18 @@ pub struct VectorsFor {
     pub sparse: Vec<String>,
 }
 
+impl VectorsFor {
+    fn add_if(&mut self, name: &str, handle: &Handle, modality: Modality) {
+        if !handle.embedder().modalities().contains(&modality) {
+            return;
+        }
+        match handle.embedder().kind() {
+            Kind::Dense { .. } => self.dense.push(name.to_owned()),
+            Kind::Sparse { .. } => self.sparse.push(name.to_owned()),
+        }
+    }
+}
+
 /// The jobs of one embedder.
 struct Group {
     handle: Handle,
@@ -362,4 +392,35 @@ pub fn record(
         }
     })?;
     conflict.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An upload lacked the vector without a word.
+    #[test]
+    fn an_embedder_that_cannot_be_opened_is_named() {
+        let inference = Inference::new(Registry::builtin());
+        let (identity, _) = inference.describe("vecino/text", &Map::new()).unwrap();
+        let mut config = CollectionConfig::default();
+        let known = embedder_config(&identity, Map::new());
+        let gone = EmbedderConfig {
+            model: "gone/model".into(),
+            ..known.clone()
+        };
+        config.embedders.insert("a".into(), known);
+        let all = inference.vectors_to_make(&config, Modality::Text).unwrap();
+        assert_eq!(all.dense, ["a"]);
+        config.embedders.insert("b".into(), gone);
+        let error = inference
+            .vectors_to_make(&config, Modality::Text)
+            .unwrap_err();
+        assert_eq!(error.status.as_u16(), 422);
+        for part in ["vector \"b\"", "gone/model"] {
+            assert!(error.message.contains(part), "{error}");
+        }
+        // The other one still answers.
+        assert_eq!(inference.vectors_for(&config, Modality::Text), all);
+    }
 }

@@ -17,8 +17,10 @@ const INLINE_BYTES_MAX: usize = 16 << 10;
 const DRAIN_LIMITS: usize = 8;
 /// And for this long.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-/// How much of a field path or a piece of a body an error repeats, in characters.
+/// How much of a piece of a body an error repeats from each end, in characters.
 const QUOTE_CHARS_MAX: usize = 100;
+/// The same of a field path: where it begins, and where in it the fault is.
+const PATH_CHARS_MAX: usize = 30;
 
 /// A whole request body of at most `body_bytes`, read within `body_time_max`, decompressed, with the headers that tell what it is.
 #[derive(Debug)]
@@ -174,9 +176,9 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiE
     };
     let place = match path.as_str() {
         "" | "." => String::new(),
-        path => format!(" at `{}`", quote(path)),
+        path => format!(" at `{}`", cut(path, PATH_CHARS_MAX)),
     };
-    let what = quote(&error.to_string());
+    let what = plain(&quote(&error.to_string()));
     ApiError::bad_request(format!("JSON{place}: {what}{}", hint(bytes, error)))
 }
 
@@ -184,7 +186,7 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiE
 fn hint(bytes: &[u8], error: &serde_json::Error) -> &'static str {
     let text = error.to_string();
     if text.starts_with("recursion limit exceeded") {
-        return "; it is nested more than 128 deep, filters may nest 64 deep: make it flatter";
+        return "; JSON is read 128 brackets deep: make it flatter";
     }
     if text.starts_with("number out of range") {
         return "; the number is too large, every vector value must be a finite 32-bit float";
@@ -210,13 +212,71 @@ fn hint(bytes: &[u8], error: &serde_json::Error) -> &'static str {
 
 /// At most [`QUOTE_CHARS_MAX`] characters of a client's words, and the end of them, where the position stands.
 pub fn quote(text: &str) -> String {
+    cut(text, QUOTE_CHARS_MAX)
+}
+
+/// At most `chars_max` characters of the beginning and of the end.
+fn cut(text: &str, chars_max: usize) -> String {
     let chars: Vec<char> = text.chars().collect();
-    if chars.len() <= 2 * QUOTE_CHARS_MAX {
+    if chars.len() <= 2 * chars_max {
         return text.to_owned();
     }
-    let head: String = chars[..QUOTE_CHARS_MAX].iter().collect();
-    let tail: String = chars[chars.len() - QUOTE_CHARS_MAX..].iter().collect();
+    let head: String = chars[..chars_max].iter().collect();
+    let tail: String = chars[chars.len() - chars_max..].iter().collect();
     format!("{head}...{tail}")
+}
+
+/// What parsers call things, and what everybody else does.
+const WORDS: [(&str, &str); 20] = [
+    (
+        "invalid digit found in string",
+        "wanted a whole number from 0 on",
+    ),
+    (
+        "number too large to fit in target type",
+        "the number is too large",
+    ),
+    (
+        "cannot parse integer from empty string",
+        "wanted a whole number, got nothing",
+    ),
+    ("invalid float literal", "wanted a number"),
+    ("expected usize", "expected a whole number from 0 on"),
+    ("expected u64", "expected a whole number from 0 on"),
+    ("expected u32", "expected a whole number from 0 on"),
+    ("expected u16", "expected a whole number from 0 on"),
+    ("expected u8", "expected a whole number from 0 to 255"),
+    ("expected i64", "expected a whole number"),
+    ("expected f64", "expected a number"),
+    ("expected f32", "expected a number"),
+    ("expected a boolean", "expected true or false"),
+    ("expected a map", "expected an object"),
+    ("expected a sequence", "expected a list"),
+    ("invalid type: map", "invalid type: an object"),
+    ("invalid type: sequence", "invalid type: a list"),
+    ("invalid type: floating point", "invalid type: the number"),
+    ("invalid type: integer", "invalid type: the number"),
+    ("invalid type: boolean", "invalid type: the truth value"),
+];
+
+/// A parser's message in words that a person knows who has never seen our types.
+pub fn plain(message: &str) -> String {
+    let mut message = WORDS.iter().fold(message.to_owned(), |text, (from, to)| {
+        text.replace(from, to)
+    });
+    // A struct's name says nothing: it is written as an object.
+    while let Some(at) = message.find("expected struct ") {
+        let name = message[at + "expected struct ".len()..]
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .unwrap_or_default()
+            .len();
+        message.replace_range(
+            at..at + "expected struct ".len() + name,
+            "expected an object",
+        );
+    }
+    message
 }
 
 #[cfg(test)]
@@ -274,6 +334,29 @@ mod tests {
             "{\"points\": [{}]}",
             &["points[0]", "missing field `vector`"],
         );
+    }
+
+    #[test]
+    fn types_have_plain_names() {
+        for (said, plainly) in [
+            (
+                "invalid type: string \"x\", expected usize",
+                "invalid type: string \"x\", expected a whole number from 0 on",
+            ),
+            (
+                "invalid type: sequence, expected struct Inner at line 1",
+                "invalid type: a list, expected an object at line 1",
+            ),
+        ] {
+            assert_eq!(plain(said), plainly);
+        }
+        check("{\"points\": [[]]}", &["points[0]"]);
+    }
+
+    #[test]
+    fn a_path_is_cut() {
+        let path = "must[0].".repeat(60);
+        assert!(cut(&path, PATH_CHARS_MAX).chars().count() <= 2 * PATH_CHARS_MAX + 3);
     }
 
     #[test]

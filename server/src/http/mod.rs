@@ -22,7 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 pub use envelope::{answer, answer_explained, answer_now, blocking};
-pub use extract::{RawBody, discard, from_json, quote};
+pub use extract::{RawBody, discard, from_json, plain, quote};
 pub use native::Thumbnails;
 pub use params::{PathParams, QueryParams};
 pub use status::{ApiError, ApiResult};

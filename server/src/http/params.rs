@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use super::extract::{plain, quote};
 use super::{ApiError, ApiResult};
 
 /// Parts of the path, percent-decoded.
@@ -16,7 +17,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathPar
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(value)| Self(value))
-            .map_err(|error| ApiError::bad_request(error.body_text()).at("path"))
+            .map_err(|error| explain(&error.body_text(), "path"))
     }
 }
 
@@ -31,6 +32,14 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for QueryPa
         let query = Query::<T>::from_request_parts(parts, state).await;
         query
             .map(|Query(value)| Self(value))
-            .map_err(|error| ApiError::bad_request(error.body_text()).at("query string"))
+            .map_err(|error| explain(&error.body_text(), "query string"))
     }
+}
+
+/// The framework says the place in its own words first.
+fn explain(message: &str, place: &str) -> ApiError {
+    let what = ["Failed to deserialize query string: ", "Invalid URL: "]
+        .into_iter()
+        .find_map(|prefix| message.strip_prefix(prefix));
+    ApiError::bad_request(plain(&quote(what.unwrap_or(message)))).at(place)
 }

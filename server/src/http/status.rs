@@ -50,6 +50,13 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
+    /// 404: no collection of this name.
+    pub fn no_collection(name: &str) -> Self {
+        let message = format!("Collection `{name}` doesn't exist!");
+        let mend = mend_of(&message);
+        Self::not_found(message + mend)
+    }
+
     /// 422: well formed, but its content cannot be used.
     pub fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
@@ -94,7 +101,20 @@ impl From<engine::Error> for ApiError {
             ErrorKind::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
             ErrorKind::Corrupted | ErrorKind::Io => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.to_string())
+        let message = error.to_string();
+        let mend = mend_of(&message);
+        Self::new(status, message + mend)
+    }
+}
+
+/// What to do about a collection that is missing or in the way. Clients know the engine's words, so they stay in front.
+fn mend_of(message: &str) -> &'static str {
+    if message.ends_with("doesn't exist!") {
+        " GET /collections lists those there are, PUT /collections/NAME makes one"
+    } else if message.ends_with("already exists!") {
+        " Use it as it is, choose another name, or DELETE it first"
+    } else {
+        ""
     }
 }
 

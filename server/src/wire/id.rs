@@ -71,10 +71,29 @@ pub fn from_path(text: &str) -> cluster::engine::Result<PointId> {
     }
 }
 
+/// What stands below `points/` in routes of the dialect: in a path, such an id would name the route.
+const ROUTE_WORDS: [&str; 10] = [
+    "batch",
+    "count",
+    "delete",
+    "discover",
+    "payload",
+    "query",
+    "recommend",
+    "scroll",
+    "search",
+    "vectors",
+];
+
 /// The id as [`from_path`] reads it back, percent-encoded.
 pub fn to_path(id: &PointId) -> String {
     let text = match id {
-        PointId::Str(text) if text.parse::<u64>().is_ok() || text.starts_with('"') => {
+        PointId::Str(text)
+            if text.parse::<u64>().is_ok()
+                || text.starts_with('"')
+                || matches!(&**text, "." | "..")
+                || ROUTE_WORDS.contains(&&**text) =>
+        {
             format!("\"{text}\"")
         }
         other => other.to_string(),
@@ -142,6 +161,8 @@ mod tests {
             PointId::Str("17".into()),
             PointId::Str("\"17\"".into()),
             PointId::Str("a b/c?é%".into()),
+            PointId::Str("query".into()),
+            PointId::Str("..".into()),
             PointId::Uuid(5),
         ] {
             let path = to_path(&id);

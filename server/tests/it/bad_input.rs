@@ -93,6 +93,33 @@ fn json_that_does_not_parse_or_fit() {
     assert_untouched(&server);
 }
 
+/// Parsers spoke of `usize`, and of what failed to deserialize.
+#[test]
+fn errors_speak_of_numbers_not_of_types() {
+    let server = started();
+    server.create_multimodal("m");
+    for (method, path, body, part) in [
+        (
+            "POST",
+            "/collections/a/points/query",
+            json!({"query": [1, 1], "limit": "x"}),
+            "a whole number",
+        ),
+        (
+            "GET",
+            "/collections/m/search?text=a&k=x",
+            Value::Null,
+            "k: wanted a whole number",
+        ),
+    ] {
+        let error = server.refused(400, method, path, &body);
+        assert_contains(&error, &[part]);
+        for word in ["usize", "deserialize", "digit"] {
+            assert!(!error.contains(word), "{error}");
+        }
+    }
+}
+
 #[test]
 fn one_bad_item_of_a_hundred() {
     let server = started();
@@ -156,7 +183,7 @@ fn giants() {
 #[test]
 fn filters_nested_too_deep() {
     let server = started();
-    for (depth, message) in [(1000, "nested more than 128 deep"), (100, "64 deep")] {
+    for (depth, message) in [(1000, "128 brackets deep"), (63, "24 deep")] {
         let filter = format!("{}{{}}{}", "{\"must\":".repeat(depth), "}".repeat(depth));
         let body = format!("{{\"filter\": {filter}}}");
         for path in ["count", "scroll", "query", "delete"] {

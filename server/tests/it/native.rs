@@ -102,7 +102,9 @@ fn a_bad_item_does_not_fail_the_others() {
         .iter()
         .filter_map(|item| item["error"].as_str())
         .collect();
-    assert_contains(errors[0], &["empty"]);
+    // In words as an upsert's: counted from 1.
+    assert_eq!(outcome["items"][1]["index"], 1);
+    assert_contains(errors[0], &["item 2 of 5", "empty"]);
     assert_contains(errors[1], &["unknown field `txt`"]);
     assert_contains(errors[2], &["negative"]);
     assert_eq!(outcome["items"][4]["status"], "ok");

@@ -144,5 +144,5 @@ async fn aliases(
 }
 
 fn missing(name: &str) -> ApiError {
-    ApiError::not_found(format!("Collection `{name}` doesn't exist!"))
+    ApiError::no_collection(name)
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::http::{ApiError, ApiResult, from_json};
+use crate::http::{ApiError, ApiResult, from_json, plain};
 use crate::wire::id::{Id, from_path};
 use crate::wire::inference::image_bytes;
 
@@ -132,7 +132,7 @@ fn parse_value(value: Value) -> ApiResult<Item> {
         };
         ApiError::bad_request(format!(
             "{place}{}",
-            crate::http::quote(&error.inner().to_string())
+            plain(&crate::http::quote(&error.inner().to_string()))
         ))
     });
     wire?.item()

@@ -10,7 +10,11 @@
 //!
 //! An upload answers per item: `{"ok", "failed", "items": [{"index", "id", "status", "error"?}]}`; one bad item does not fail
 //! the others, and 422 is answered only if none could be stored. An item without an id gets one from its content (UUIDv5 of
-//! the bytes), so that sending it twice adds nothing.
+//! the bytes), so that sending it twice adds nothing. So 200 may stand above items that were refused: whoever uploads looks at
+//! `failed`.
+//!
+//! The `score` of a search that fuses several lists orders the hits of one answer only. `score_parts` hold the rank and score of a
+//! hit in each list: those of one vector can be compared across answers.
 
 mod documents;
 mod images;

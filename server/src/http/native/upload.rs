@@ -14,7 +14,7 @@ use crate::inference::{Embedded, Job, VectorsFor};
 use crate::ingest::keep_medium;
 use crate::wire::id::Id;
 use crate::wire::inference::Medium;
-use crate::wire::point::check_count;
+use crate::wire::point::{check_count, item_name};
 
 /// Payload field that keeps the name of an uploaded file.
 const FILE_NAME_FIELD: &str = "file_name";
@@ -34,7 +34,7 @@ struct UploadOut {
 
 #[derive(Debug, Serialize)]
 struct ItemOut {
-    /// Position in the upload, from 0.
+    /// Position in the upload, from 0; words count from 1, as those of an upsert.
     index: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<Id>,
@@ -56,12 +56,13 @@ struct Prepared {
 ///
 /// # Errors
 ///
-/// 404 without the collection, 400 for none or too many items, 422 if no item could be stored.
+/// 404 without the collection, 400 for none or too many items, 422 if no item could be stored or an embedder of the collection
+/// cannot be opened.
 pub async fn store(app: App, name: String, items: Vec<ApiResult<Item>>) -> ApiResult<Response> {
     let node = app.node()?;
     let collection = node.collection(&name)?;
     check_count(items.len(), app.options.limits.batch_points)?;
-    let targets = Targets::of(&app, &collection.config());
+    let targets = Targets::of(&app, &collection.config())?;
     let (prepared, jobs) = blocking(move || Ok(prepare(items, &targets))).await?;
     let embedded = app
         .inference
@@ -89,12 +90,12 @@ struct Targets {
 }
 
 impl Targets {
-    fn of(app: &App, config: &CollectionConfig) -> Self {
-        Self {
-            text: app.inference.vectors_for(config, Modality::Text),
-            image: app.inference.vectors_for(config, Modality::Image),
+    fn of(app: &App, config: &CollectionConfig) -> ApiResult<Self> {
+        Ok(Self {
+            text: app.inference.vectors_to_make(config, Modality::Text)?,
+            image: app.inference.vectors_to_make(config, Modality::Image)?,
             keep_media: config.media.keep,
-        }
+        })
     }
 
     fn names(list: &VectorsFor) -> impl Iterator<Item = &String> {
@@ -176,6 +177,7 @@ fn finish(
         items: Vec::new(),
     };
     let mut points = Vec::new();
+    let count = prepared.len();
     for (index, item) in prepared.into_iter().enumerate() {
         let (id, point) = match item {
             Ok(item) => (
@@ -192,7 +194,12 @@ fn finish(
             }
             Err(error) => {
                 outcome.failed += 1;
-                Some(error.message)
+                // In the words of a refused upsert.
+                let name = match &id {
+                    Some(id) => item_name(index, count, id),
+                    None => format!("item {} of {count}", index + 1),
+                };
+                Some(error.at(name).message)
             }
         };
         let status = if error.is_some() { "error" } else { "ok" };
@@ -237,10 +244,7 @@ fn all_refused(outcome: &UploadOut) -> ApiError {
         .unwrap_or_default();
     let message = match outcome.failed {
         1 => first.to_owned(),
-        failed => format!(
-            "none of {failed} items could be stored; the first: {}",
-            quote(first)
-        ),
+        failed => format!("none of {failed} items could be stored: {}", quote(first)),
     };
     let mut error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
     error.result = serde_json::to_value(outcome).ok();

@@ -1,7 +1,8 @@
 use super::*;
+use crate::config::FILTER_DEPTH_MAX;
 
 fn read(json: &str) -> ApiResult<Filter> {
-    crate::http::from_json::<FilterWire>(json.as_bytes())?.filter(64)
+    crate::http::from_json::<FilterWire>(json.as_bytes())?.filter(FILTER_DEPTH_MAX)
 }
 
 fn one(json: &str) -> Condition {
@@ -100,12 +101,45 @@ fn what_is_wrong_is_said() {
 #[test]
 fn nesting_is_bounded() {
     let nested = |depth: usize| format!("{}{{}}{}", "{\"must\": ".repeat(depth), "}".repeat(depth));
-    assert!(read(&nested(63)).is_ok());
-    let error = read(&nested(100)).unwrap_err();
-    assert!(error.message.contains("64 deep"), "{error}");
+    assert!(read(&nested(FILTER_DEPTH_MAX)).is_ok());
+    for depth in [FILTER_DEPTH_MAX + 1, 63] {
+        let error = read(&nested(depth)).unwrap_err();
+        assert!(error.message.contains("24 deep"), "{error}");
+    }
     let error = read(&nested(1000)).unwrap_err();
-    assert!(
-        error.message.contains("nested more than 128 deep"),
-        "{error}"
-    );
+    assert!(error.message.contains("128 brackets deep"), "{error}");
+    assert!(error.message.len() < 300, "{error}");
+}
+
+/// The limit was 64 by the message and less by the JSON parser.
+#[test]
+fn every_form_may_nest_as_deep_as_is_said() {
+    let condition = "{\"key\": \"a\", \"match\": {\"value\": 1}}";
+    for (open, close) in [
+        ("{\"must\": [", "]}"),
+        (
+            "{\"must\": [{\"nested\": {\"key\": \"a\", \"filter\": ",
+            "}}]}",
+        ),
+        (
+            "{\"min_should\": {\"min_count\": 1, \"conditions\": [",
+            "]}}",
+        ),
+        (
+            "{\"min_should\": {\"min_count\": 1, \"conditions\": [{\"nested\": {\"key\": \"a\", \"filter\": ",
+            "}}]}}",
+        ),
+    ] {
+        let levels = FILTER_DEPTH_MAX - 1;
+        let inner = format!("{{\"must\": [{condition}]}}");
+        let filter = format!("{}{inner}{}", open.repeat(levels), close.repeat(levels));
+        // As in the body of a query.
+        let body = format!("{{\"filter\": {filter}}}");
+        #[derive(Deserialize)]
+        struct Body {
+            filter: FilterWire,
+        }
+        let body: Body = crate::http::from_json(body.as_bytes()).unwrap();
+        body.filter.filter(FILTER_DEPTH_MAX).unwrap();
+    }
 }
