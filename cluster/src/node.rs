@@ -12,10 +12,10 @@ use engine::{
 };
 use parking_lot::{Condvar, Mutex};
 
+use crate::layout;
 use crate::local_group::LocalGroup;
 use crate::placement::partition_of;
 use crate::proposer::Proposer;
-use crate::snapshots::remove_uploads;
 
 /// How to open a node.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,8 @@ impl Node {
     /// As [`Engine::open_unloaded`].
     pub fn open(dir: &Path, options: NodeOptions) -> Result<Self> {
         let engine = Arc::new(Engine::open_unloaded(dir, options.engine)?);
-        remove_uploads(dir);
+        // What a crash left of them.
+        let _ = std::fs::remove_dir_all(layout::uploads(dir));
         let ready = Arc::new((Mutex::new(false), Condvar::new()));
         let loader = std::thread::Builder::new().name("loader".into()).spawn({
             let (engine, ready) = (engine.clone(), ready.clone());

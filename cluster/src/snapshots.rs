@@ -1,9 +1,4 @@
-//! Snapshots: collections as archives, the node as a folder of hard links, kept below the data folder.
-//!
-//! ```text
-//! DATA/snapshots/collections/<collection, percent-encoded>/<name>.vecino
-//! DATA/snapshots/node/<name>/
-//! ```
+//! Snapshots: collections as archives, the node as a folder of hard links, kept where `layout` says.
 //!
 //! A snapshot that is being written has a name that ends in `.part`; it gets its own when it is durable. What a crash left of one is removed when
 //! the next is written.
@@ -13,18 +8,15 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use engine::{ArchiveReader, Engine, Error, ErrorKind, Point, Result, ResultExt};
 
+use crate::layout;
 use crate::node::Node;
 
 /// End of the name of an archive.
 const ARCHIVE_SUFFIX: &str = ".vecino";
 /// End of the name of one that is being written.
 const PART_SUFFIX: &str = ".part";
-/// Longest name of a folder of archives; file systems take 255.
-const FOLDER_NAME_BYTES_MAX: usize = 200;
 /// Points that are written in one request while a collection is restored.
 const RESTORE_POINTS: usize = 1024;
 
@@ -207,12 +199,12 @@ impl Node {
 
     /// Folder of the snapshots of the node.
     pub fn node_snapshots_folder(&self) -> PathBuf {
-        self.snapshots_folder().join("node")
+        layout::node_snapshots(self.engine.folder())
     }
 
     /// Folder of all snapshots.
     pub fn snapshots_folder(&self) -> PathBuf {
-        self.engine.folder().join("snapshots")
+        layout::snapshots(self.engine.folder())
     }
 
     /// Refuses `bytes` that would leave less than the disk's reserve.
@@ -230,14 +222,13 @@ impl Node {
     ///
     /// Of the disk.
     pub fn uploads_folder(&self) -> Result<PathBuf> {
-        let folder = uploads(self.engine.folder());
+        let folder = layout::uploads(self.engine.folder());
         create_folder(&folder)?;
         Ok(folder)
     }
 
     fn archives(&self, collection: &str) -> PathBuf {
-        let folder = self.snapshots_folder().join("collections");
-        folder.join(file_name(collection))
+        layout::archives(self.engine.folder(), collection)
     }
 
     /// Milliseconds since 1970, counted on if that is taken.
@@ -274,15 +265,6 @@ impl Write for Reserved<'_> {
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
     }
-}
-
-/// Removes uploads that a crash left.
-pub(crate) fn remove_uploads(data: &Path) {
-    let _ = std::fs::remove_dir_all(uploads(data));
-}
-
-fn uploads(data: &Path) -> PathBuf {
-    data.join("snapshots").join("uploads")
 }
 
 /// Calls `visit` with the points of every frame; how many there were. The archive is whole if this succeeds.
@@ -373,23 +355,6 @@ fn folder_bytes(folder: &Path) -> Result<u64> {
         };
     }
     Ok(bytes)
-}
-
-/// A collection's name as that of a folder: letters, digits, `-` and `_` stay, every other byte becomes `%` and two hex digits. One that would
-/// be too long for a file system ends in its hash.
-fn file_name(collection: &str) -> String {
-    let mut name = String::with_capacity(collection.len());
-    for byte in collection.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
-            other => name.push_str(&format!("%{other:02X}")),
-        }
-    }
-    if name.len() > FOLDER_NAME_BYTES_MAX {
-        name.truncate(FOLDER_NAME_BYTES_MAX - 33);
-        name.push_str(&format!(".{:032x}", xxh3_128(collection.as_bytes())));
-    }
-    name
 }
 
 fn missing(name: &str) -> Error {

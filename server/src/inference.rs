@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 use crate::wire::collection::{check_shape, embedder_config, unknown_vector};
 use crate::wire::inference::Medium;
 
@@ -228,7 +228,7 @@ impl Inference {
                     "vector \"{}\" is made by model {}, this asks for {} ({known}): leave `model` out, or use a vector made by it",
                     job.vector,
                     recorded.model,
-                    crate::http::quote(model)
+                    crate::error::quote(model)
                 )));
             }
         }

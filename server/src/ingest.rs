@@ -3,8 +3,9 @@
 use cluster::engine::{Collection, EmbedderConfig, Media, Point};
 use embed::Purpose;
 
-use crate::App;
-use crate::http::{ApiResult, blocking};
+use crate::app::App;
+use crate::blocking::blocking;
+use crate::error::ApiResult;
 use crate::inference::{Embedded, Job};
 use crate::wire::inference::InferenceObject;
 use crate::wire::point::{PointDraft, item_name};

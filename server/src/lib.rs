@@ -17,15 +17,19 @@
 //! # }
 //! ```
 
+mod app;
 mod auth;
+mod blocking;
 mod config;
 mod connections;
+mod error;
 mod http;
 mod hybrid;
 mod inference;
 mod ingest;
 mod memory;
 mod telemetry;
+mod thumbnails;
 mod ui;
 mod wire;
 
@@ -45,9 +49,10 @@ pub use auth::Auth;
 pub use config::{LISTEN_DEFAULT, Limits, ServeOptions};
 pub use telemetry::init_logging;
 
-use http::{ApiError, ApiResult};
+use app::{App, AppState};
 use inference::Inference;
 use telemetry::Metrics;
+use thumbnails::Thumbnails;
 
 /// Threads that serve sockets. They never compute for long, so two are enough for many connections.
 const SOCKET_THREADS: usize = 2;
@@ -55,31 +60,6 @@ const SOCKET_THREADS: usize = 2;
 const WORK_THREADS_MAX: usize = 32;
 /// How long open connections may finish after a signal to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-
-/// What all handlers share.
-pub(crate) struct AppState {
-    options: ServeOptions,
-    auth: Auth,
-    /// Absent while the storage opens.
-    node: OnceLock<Arc<Node>>,
-    inference: Inference,
-    metrics: Metrics,
-    thumbnails: http::Thumbnails,
-}
-
-pub(crate) type App = Arc<AppState>;
-
-impl AppState {
-    /// The storage.
-    ///
-    /// # Errors
-    ///
-    /// 503 while it opens.
-    fn node(&self) -> ApiResult<Arc<Node>> {
-        let starting = || ApiError::unavailable("the server is starting: try again in a second");
-        self.node.get().cloned().ok_or_else(starting)
-    }
-}
 
 /// A server that runs in the background of a runtime.
 pub struct Running {
@@ -206,7 +186,7 @@ pub async fn spawn(options: ServeOptions) -> anyhow::Result<Running> {
         node: OnceLock::new(),
         inference: Inference::new(embed::Registry::builtin()),
         metrics: Metrics::default(),
-        thumbnails: http::Thumbnails::default(),
+        thumbnails: Thumbnails::default(),
         options,
     });
     let (stop, stopped) = watch::channel(false);

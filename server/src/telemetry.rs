@@ -6,15 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use cluster::Node;
 use parking_lot::Mutex;
-
-use crate::App;
 
 /// Upper bounds of the latency buckets, in seconds: from a cached answer to a bulk load.
 const BUCKETS: [f64; 14] = [
@@ -27,11 +22,15 @@ pub struct Metrics {
     requests: Mutex<BTreeMap<Series, Histogram>>,
 }
 
+/// What requests are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Series {
-    route: String,
-    method: &'static str,
-    status: u16,
+pub struct Series {
+    /// The route that matched, never the path.
+    pub route: String,
+    /// One of a few names.
+    pub method: &'static str,
+    /// The status answered.
+    pub status: u16,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +41,8 @@ struct Histogram {
 }
 
 impl Metrics {
-    fn observe(&self, series: Series, duration: Duration) {
+    /// Counts a request.
+    pub fn observe(&self, series: Series, duration: Duration) {
         let seconds = duration.as_secs_f64();
         let bucket = BUCKETS
             .iter()
@@ -55,10 +55,12 @@ impl Metrics {
     }
 
     /// All metrics in Prometheus text format. Reads the state of every collection: milliseconds.
-    pub(crate) fn render(&self, app: &App) -> String {
+    ///
+    /// - `waiting`: inputs that wait to be embedded, of queries and of bulk.
+    pub fn render(&self, waiting: (usize, usize), node: Option<&Node>) -> String {
         let mut out = String::new();
         self.render_requests(&mut out);
-        let (queries, bulk) = app.inference.waiting();
+        let (queries, bulk) = waiting;
         gauge(
             &mut out,
             "vecino_embed_waiting_inputs",
@@ -76,8 +78,8 @@ impl Metrics {
                 &[("", bytes as f64)],
             );
         }
-        if let Ok(node) = app.node() {
-            render_node(&mut out, &node);
+        if let Some(node) = node {
+            render_node(&mut out, node);
         }
         out
     }
@@ -199,44 +201,6 @@ fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
-}
-
-/// Times each request under the route that matched, never under its path: paths hold names of users' things.
-pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("none", MatchedPath::as_str)
-        .to_owned();
-    let method = method_name(request.method());
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let duration = started.elapsed();
-    tracing::debug!(
-        route,
-        method,
-        status,
-        us = duration.as_micros() as u64,
-        "request"
-    );
-    app.metrics.observe(
-        Series {
-            route,
-            method,
-            status,
-        },
-        duration,
-    );
-    response
-}
-
-/// A client may invent methods; series must not grow by that.
-fn method_name(method: &axum::http::Method) -> &'static str {
-    ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"]
-        .into_iter()
-        .find(|name| *name == method.as_str())
-        .unwrap_or("other")
 }
 
 /// Starts logging to standard error: `VECINO_LOG` says how much (default `info`), `VECINO_LOG_FORMAT=json` how. A second call

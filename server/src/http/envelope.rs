@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{ApiError, ApiResult};
+use crate::blocking::blocking;
 
 tokio::task_local! {
     /// When the request that this task serves began.
@@ -108,29 +109,6 @@ fn json(status: StatusCode, bytes: Vec<u8>) -> Response {
         HeaderValue::from_static("application/json"),
     );
     response
-}
-
-/// Runs `work` on a thread that may block or compute for long, never on one that serves sockets.
-///
-/// # Errors
-///
-/// Those of `work`; 500 if it panics, which is a bug of ours and is logged.
-pub async fn blocking<T, F>(work: F) -> ApiResult<T>
-where
-    T: Send + 'static,
-    F: FnOnce() -> ApiResult<T> + Send + 'static,
-{
-    let span = tracing::Span::current();
-    match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!(%error, "a request broke");
-            Err(ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the server broke on this request: please report it with the request",
-            ))
-        }
-    }
 }
 
 impl IntoResponse for ApiError {

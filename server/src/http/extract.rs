@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use super::{ApiError, ApiResult, blocking};
-use crate::App;
+use super::{ApiError, ApiResult, blocking, quote};
+use crate::app::App;
+use crate::error::cut;
 
 /// Bodies up to this many bytes are parsed where they arrive: in less time than another thread takes to wake.
 const INLINE_BYTES_MAX: usize = 16 << 10;
@@ -17,8 +18,6 @@ const INLINE_BYTES_MAX: usize = 16 << 10;
 const DRAIN_LIMITS: usize = 8;
 /// And for this long.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-/// How much of a piece of a body an error repeats from each end, in characters.
-const QUOTE_CHARS_MAX: usize = 100;
 /// The same of a field path: where it begins, and where in it the fault is.
 const PATH_CHARS_MAX: usize = 30;
 
@@ -208,22 +207,6 @@ fn hint(bytes: &[u8], error: &serde_json::Error) -> &'static str {
         return "; JSON knows neither NaN nor infinity: send finite numbers";
     }
     ""
-}
-
-/// At most [`QUOTE_CHARS_MAX`] characters of a client's words, and the end of them, where the position stands.
-pub fn quote(text: &str) -> String {
-    cut(text, QUOTE_CHARS_MAX)
-}
-
-/// At most `chars_max` characters of the beginning and of the end.
-fn cut(text: &str, chars_max: usize) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    if chars.len() <= 2 * chars_max {
-        return text.to_owned();
-    }
-    let head: String = chars[..chars_max].iter().collect();
-    let tail: String = chars[chars.len() - chars_max..].iter().collect();
-    format!("{head}...{tail}")
 }
 
 /// What parsers call things, and what everybody else does.

@@ -4,12 +4,13 @@
 //! Handlers parse small bodies where they are and everything else on threads that may block; none computes on a thread that
 //! serves sockets.
 
+mod admission;
 mod dialect;
 mod envelope;
 mod extract;
 mod native;
+mod observe;
 mod params;
-mod status;
 
 use std::sync::Arc;
 
@@ -21,13 +22,13 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-pub use envelope::{answer, answer_explained, answer_now, blocking};
-pub use extract::{RawBody, discard, from_json, plain, quote};
-pub use native::Thumbnails;
+pub use crate::blocking::blocking;
+pub use crate::error::{ApiError, ApiResult, quote};
+pub use envelope::{answer, answer_explained, answer_now};
+pub use extract::{RawBody, discard, from_json, plain};
 pub use params::{PathParams, QueryParams};
-pub use status::{ApiError, ApiResult};
 
-use crate::App;
+use crate::app::App;
 
 /// All routes and layers of a server.
 pub(crate) fn router(app: App) -> Router {
@@ -39,12 +40,9 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(RequestDecompressionLayer::new())
         .layer(from_fn_with_state(Arc::clone(&app), check_encoding))
-        .layer(from_fn_with_state(Arc::clone(&app), crate::auth::check))
+        .layer(from_fn_with_state(Arc::clone(&app), admission::check))
         .layer(CatchPanicLayer::custom(|_| broke()))
-        .layer(from_fn_with_state(
-            Arc::clone(&app),
-            crate::telemetry::observe,
-        ))
+        .layer(from_fn_with_state(Arc::clone(&app), observe::observe))
         .layer(from_fn(envelope::clock))
         .with_state(app)
 }

@@ -4,8 +4,9 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::extract::{plain, quote};
+use super::extract::plain;
 use super::{ApiError, ApiResult};
+use crate::error::quote;
 
 /// Parts of the path, percent-decoded.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use axum::http::{HeaderName, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::App;
+use crate::app::App;
 
 /// What the page may do: load its own files, call this server, and show pictures that it fetched with the key.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; \

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::OneOrMany;
 use super::id::Id;
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// `{"must", "should", "must_not", "min_should"}`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -355,7 +355,7 @@ fn microseconds(bound: Option<Bound>) -> ApiResult<Option<i64>> {
             parsed.map(Some).ok_or_else(|| {
                 ApiError::bad_request(format!(
                     "range: \"{}\" is no datetime: write it as 2026-01-31T12:00:00Z",
-                    crate::http::quote(&text)
+                    crate::error::quote(&text)
                 ))
             })
         }

@@ -9,7 +9,7 @@ use cluster::engine::{Media, MediaKind};
 use embed::OwnedInput;
 use serde_json::{Map, Value};
 
-use crate::http::{ApiError, ApiResult, quote};
+use crate::error::{ApiError, ApiResult, quote};
 
 /// Standard or URL-safe base64, with or without padding.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()

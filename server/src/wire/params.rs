@@ -5,7 +5,7 @@ use cluster::engine::query::{OrderBy, SearchParams};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// How to search. Settings for structures that this version lacks are read and mean nothing: they cannot change an answer.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::id::Id;
 use super::vector::VectorInput;
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// Body of `PUT /collections/{c}/points`: `{"points": []}` or `{"batch": {}}`.
 #[derive(Debug, Deserialize)]

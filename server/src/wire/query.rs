@@ -15,7 +15,7 @@ use super::params::{OrderByWire, ParamsWire};
 use super::selection::{WithPayload, WithVector};
 use super::vector::{Entries, VectorInput, VectorVisitor};
 use crate::config::Limits;
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// Answers when a query does not say how many, as in the dialect.
 pub const LIMIT_DEFAULT: usize = 10;
@@ -346,7 +346,7 @@ impl RecommendWire {
         {
             return Err(ApiError::unsupported(format!(
                 "the strategy \"{}\" of recommend (\"average_vector\" is)",
-                crate::http::quote(&strategy)
+                crate::error::quote(&strategy)
             )));
         }
         let vectors = |list: Option<Vec<VectorInput>>| {
@@ -375,7 +375,7 @@ fn query_vector(input: VectorInput) -> ApiResult<QueryVector> {
             let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
             Err(ApiError::bad_request(format!(
                 "the query has the unknown key `{}`; a vector is chosen by `using`",
-                crate::http::quote(&names.join("`, `"))
+                crate::error::quote(&names.join("`, `"))
             )))
         }
         other => Err(ApiError::bad_request(format!(

@@ -4,7 +4,7 @@ use cluster::engine::filter::path::Path;
 use cluster::engine::query::{Selection, VectorSelection};
 use serde::Deserialize;
 
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// `true`, `false`, a list of paths, `{"include": []}` or `{"exclude": []}`.
 #[derive(Clone, Debug, Deserialize)]

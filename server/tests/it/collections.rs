@@ -247,8 +247,8 @@ fn what_is_missing_says_so() {
         ("POST", "/collections/a/points/payload"),
         ("POST", "/collections/a/points/query/groups"),
         ("POST", "/collections/a/points/recommend"),
-        ("GET", "/collections/a/snapshots"),
-        ("GET", "/collections/a/snapshots/x/y"),
+        ("GET", "/collections/a/shards"),
+        ("GET", "/collections/a/shards/1/snapshots"),
         ("GET", "/telemetry"),
         ("GET", "/openapi.json"),
     ] {

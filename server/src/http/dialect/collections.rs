@@ -6,7 +6,7 @@ use axum::response::Response;
 use axum::routing::{delete, get, put};
 use serde_json::{Map, Value, json};
 
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, PathParams, RawBody, answer, answer_now};
 use crate::wire::collection::{CreateWire, FieldIndexWire, InfoOut, update};
 

@@ -9,7 +9,7 @@ mod unsupported;
 
 use axum::Router;
 
-use crate::App;
+use crate::app::App;
 
 /// All routes of the dialect.
 pub(crate) fn routes() -> Router<App> {

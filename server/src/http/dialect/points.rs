@@ -11,6 +11,8 @@ use cluster::engine::query::{Selection, VectorSelection};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::app::App;
+use crate::config::Limits;
 use crate::http::{ApiError, ApiResult, PathParams, RawBody, answer};
 use crate::inference::record;
 use crate::ingest::embed_drafts;
@@ -22,7 +24,6 @@ use crate::wire::query::LIMIT_DEFAULT;
 use crate::wire::record::RecordOut;
 use crate::wire::selection::{WithPayload, WithVector};
 use crate::wire::vector::ids;
-use crate::{App, config::Limits};
 
 pub(super) fn routes() -> Router<App> {
     Router::new()

@@ -10,7 +10,7 @@ use cluster::engine::Collection;
 use cluster::engine::query::{Explain, Query};
 use serde::{Deserialize, Serialize};
 
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, PathParams, RawBody, answer, answer_explained};
 use crate::ingest::embed_queries;
 use crate::wire::point::check_count;

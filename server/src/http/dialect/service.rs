@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiResult, answer_now, blocking};
 
 /// The version of the dialect: clients warn unless it is within one minor version of theirs.
@@ -53,7 +53,13 @@ async fn ready(State(app): State<App>) -> Response {
 }
 
 async fn metrics(State(app): State<App>) -> ApiResult<Response> {
-    let text = blocking(move || Ok(app.metrics.render(&app))).await?;
+    let text = blocking(move || {
+        Ok({
+            let node = app.node().ok();
+            app.metrics.render(app.inference.waiting(), node.as_deref())
+        })
+    })
+    .await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
 

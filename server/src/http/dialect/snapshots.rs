@@ -13,7 +13,7 @@ use cluster::SnapshotInfo;
 use serde::{Deserialize, Serialize};
 
 use self::transfer::{download, receive};
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, PathParams, RawBody, answer};
 
 pub(super) fn routes() -> Router<App> {

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::routing::any;
 
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, discard};
 
 const ROUTES: [&str; 33] = [

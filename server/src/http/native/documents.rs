@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::items::{Item, RawItemParams, parse};
 use super::upload::store;
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, PathParams, QueryParams, RawBody, blocking};
 
 /// Stores texts: `{"id"?, "text", "payload"?}` as JSON, a list of them, one per line, or one text as `text/plain`, whose

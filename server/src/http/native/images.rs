@@ -11,7 +11,7 @@ use cluster::engine::{Payload, PointId};
 
 use super::items::{Item, RawItemParams, is_ndjson, parse};
 use super::upload::store;
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, PathParams, QueryParams, RawBody, blocking, from_json};
 use crate::wire::id::from_path;
 
@@ -113,7 +113,7 @@ async fn read_form(body: RawBody) -> ApiResult<Vec<ApiResult<Item>>> {
             other => {
                 return Err(ApiError::bad_request(format!(
                     "multipart: the field `{}` is unknown: send files, and fields text, id, payload",
-                    crate::http::quote(other)
+                    crate::error::quote(other)
                 )));
             }
         }

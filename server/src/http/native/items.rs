@@ -128,11 +128,11 @@ fn parse_value(value: Value) -> ApiResult<Item> {
         let place = if path == "." {
             String::new()
         } else {
-            format!("`{}`: ", crate::http::quote(&path))
+            format!("`{}`: ", crate::error::quote(&path))
         };
         ApiError::bad_request(format!(
             "{place}{}",
-            plain(&crate::http::quote(&error.inner().to_string()))
+            plain(&crate::error::quote(&error.inner().to_string()))
         ))
     });
     wire?.item()

@@ -9,7 +9,7 @@ use embed::image::{DecodeLimits, THUMBNAIL_SIZE_DEFAULT, ThumbnailFormat, decode
 use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, PathParams, QueryParams, blocking};
 use crate::wire::id::from_path;
 

@@ -21,15 +21,12 @@ mod images;
 mod items;
 mod media;
 mod search;
-mod thumbnails;
 mod upload;
 
 use axum::Router;
 use axum::routing::{get, post};
 
-pub use thumbnails::Thumbnails;
-
-use crate::App;
+use crate::app::App;
 
 /// All routes of our own but the page.
 pub(crate) fn routes() -> Router<App> {

@@ -16,7 +16,7 @@ use serde_json::Map;
 
 use self::hit::{Hit, SearchOut};
 use self::request::{Mode, Search, SearchBody, SearchQuery};
-use crate::App;
+use crate::app::App;
 use crate::http::{
     ApiError, ApiResult, PathParams, QueryParams, RawBody, answer, blocking, from_json,
 };

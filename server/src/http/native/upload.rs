@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::items::Item;
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, answer, blocking, quote};
 use crate::inference::{Embedded, Job, VectorsFor};
 use crate::ingest::keep_medium;

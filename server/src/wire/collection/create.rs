@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::echo::{ECHOED_SPARSE, ECHOED_VECTORS, echoed, without_nulls};
 use super::{check_shape, embedder_config};
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// The vectors of a multimodal collection and the embedders that make them: what a collection gets that is created without a
 /// word about vectors.

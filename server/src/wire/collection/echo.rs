@@ -4,7 +4,7 @@ use cluster::engine::CollectionConfig;
 use serde_json::{Map, Value};
 
 use super::unknown_vector;
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// Settings of the dialect that mean nothing here and are given back to clients that ask.
 const ECHOED: [&str; 11] = [
@@ -50,7 +50,7 @@ pub(super) fn echoed(others: Map<String, Value>) -> ApiResult<Map<String, Value>
             key => {
                 return Err(ApiError::bad_request(format!(
                     "unknown setting `{}`: known are vectors, sparse_vectors, embedders, media, {}",
-                    crate::http::quote(key),
+                    crate::error::quote(key),
                     ECHOED.join(", ")
                 )));
             }
@@ -115,7 +115,7 @@ fn check_vectors(
         if !known(name) {
             return Err(unknown_vector(config, name));
         }
-        let name = crate::http::quote(name);
+        let name = crate::error::quote(name);
         let Value::Object(change) = change else {
             return Err(ApiError::bad_request(format!(
                 "vector \"{name}\": give an object"
@@ -127,7 +127,7 @@ fn check_vectors(
         {
             return Err(ApiError::bad_request(format!(
                 "vector \"{name}\": `{}` cannot be changed, only {}: create another collection",
-                crate::http::quote(key),
+                crate::error::quote(key),
                 changeable.join(", ")
             )));
         }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::echo::without_nulls;
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// Body of `PUT /collections/{c}/index`.
 #[derive(Clone, Debug, Deserialize)]
@@ -51,7 +51,7 @@ impl FieldIndexWire {
         if !FIELD_TYPES.contains(&name.as_str()) {
             return Err(ApiError::bad_request(format!(
                 "field_schema: \"{}\" is no type of a field: known are {}",
-                crate::http::quote(&name),
+                crate::error::quote(&name),
                 FIELD_TYPES.join(", ")
             )));
         }

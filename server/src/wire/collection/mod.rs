@@ -14,7 +14,7 @@ pub use describe::InfoOut;
 pub use echo::update;
 pub use field::FieldIndexWire;
 
-use crate::http::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult};
 
 /// What a collection remembers of an embedder.
 pub fn embedder_config(identity: &Identity, options: Map<String, Value>) -> EmbedderConfig {
@@ -71,7 +71,7 @@ pub fn unknown_vector(config: &CollectionConfig, name: &str) -> ApiError {
         "" => "the collection has no unnamed vector".to_owned(),
         name => format!(
             "the collection has no vector \"{}\"",
-            crate::http::quote(name)
+            crate::error::quote(name)
         ),
     };
     ApiError::bad_request(format!("{what}: {known}"))

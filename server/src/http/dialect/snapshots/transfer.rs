@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use tempfile::NamedTempFile;
 
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, blocking};
 
 /// Bytes that are read or written at once.

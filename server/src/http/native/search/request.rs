@@ -7,7 +7,7 @@ use cluster::engine::filter::Filter;
 use cluster::engine::query::{SearchParams, Selection};
 use serde::Deserialize;
 
-use crate::App;
+use crate::app::App;
 use crate::http::{ApiError, ApiResult, from_json};
 use crate::wire::filter::FilterWire;
 use crate::wire::id::{Id, from_path};

@@ -1,10 +1,13 @@
-//! From what went wrong to an HTTP status: the only place that knows both.
+//! Errors on their way to a client. From what went wrong to an HTTP status: the only place that knows both.
 
 use std::fmt;
 
 use axum::http::StatusCode;
 use cluster::engine::{self, ErrorKind};
 use embed::{EmbedError, RegistryError};
+
+/// How much of a piece of a body an error repeats from each end, in characters.
+const QUOTE_CHARS_MAX: usize = 100;
 
 /// An error on its way to a client: a status, and a text that says what, where and how to mend.
 #[derive(Debug, Clone)]
@@ -139,4 +142,19 @@ impl From<RegistryError> for ApiError {
         };
         Self::new(status, error.to_string())
     }
+}
+/// At most [`QUOTE_CHARS_MAX`] characters of a client's words, and the end of them, where the position stands.
+pub fn quote(text: &str) -> String {
+    cut(text, QUOTE_CHARS_MAX)
+}
+
+/// At most `chars_max` characters of the beginning and of the end.
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= 2 * chars_max {
+        return text.to_owned();
+    }
+    let head: String = chars[..chars_max].iter().collect();
+    let tail: String = chars[chars.len() - chars_max..].iter().collect();
+    format!("{head}...{tail}")
 }
