@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{ErrorKind, Result};
 use crate::log::{Change, Entry};
+use crate::planted::{Bug, is_planted};
 use crate::point::PointId;
 use crate::storage::record::{ChangeRecord, GarbageList, PointRow};
 use crate::storage::{Batch, Family, Store, codec, key};
@@ -41,6 +42,9 @@ pub(crate) fn put_entries(
                 None => read_superseded(store, entry.partition, collection, id)?,
             };
             if let Some(old) = old {
+                if is_planted(Bug::PurgeEarly) {
+                    drop_values(batch, entry, collection, Some(&old));
+                }
                 garbage
                     .values
                     .extend(old.owned().map(|value| (collection.0, value)));

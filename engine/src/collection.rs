@@ -12,6 +12,7 @@ use crate::config::CollectionConfig;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::log::Change;
+use crate::planted::{Bug, is_planted};
 use crate::point::{Media, MediaKind, Point, PointId, Vector};
 use crate::segment::policy::{self, GrowingSize, Size};
 use crate::segment::{Segment, Source, merge};
@@ -562,6 +563,11 @@ impl State {
                     uid: segment.uid,
                     offset,
                 };
+                live.insert(offset);
+                live_count += 1;
+            } else if is_planted(Bug::DropTombstones) && !self.ids.contains_key(id) {
+                let uid = segment.uid;
+                self.ids.insert(id.clone(), Location { uid, offset });
                 live.insert(offset);
                 live_count += 1;
             }

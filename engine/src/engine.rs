@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::apply::put_entries;
+use crate::audit::audit_log;
 use crate::builder::Builder;
 use crate::collection::Collection;
 use crate::config::{CollectionConfig, validate_collection_name};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::log::{Change, Entry, Log, Share};
+use crate::planted::{Bug, is_planted};
 use crate::storage::record::CollectionRecord;
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
@@ -498,7 +500,13 @@ impl Engine {
         let exists: HashSet<CollectionId> = self.collection_ids();
         let mut batch = self.store.batch();
         put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
-        self.log.put_applied(&mut batch, entries);
+        if is_planted(Bug::ApplyApart) {
+            let mut applied = self.store.batch();
+            self.log.put_applied(&mut applied, entries);
+            self.store.write(applied)?;
+        } else {
+            self.log.put_applied(&mut batch, entries);
+        }
         self.store.write(batch).context("apply log entries")?;
         self.log.applied(entries);
         Ok(())
@@ -530,8 +538,8 @@ impl Engine {
         }
     }
 
-    /// Reads every row and vector of every collection and compares their count with what is in memory; answers what is wrong. Writes
-    /// meanwhile may make the counts differ.
+    /// Reads every row and vector of every collection and compares their count with what is in memory, and the log with the values that it
+    /// names; answers what is wrong. Writes meanwhile may make the counts differ.
     pub fn check(&self) -> Vec<String> {
         let slots: Vec<(String, Slot)> = self
             .collections
@@ -539,7 +547,7 @@ impl Engine {
             .iter()
             .map(|(name, slot)| (name.clone(), slot.clone()))
             .collect();
-        let mut problems = Vec::new();
+        let mut problems = audit_log(&self.store, &self.collection_ids());
         for (name, slot) in slots {
             match slot {
                 Slot::Quarantined(_, reason) => {

@@ -36,6 +36,7 @@
 
 mod apply;
 mod archive;
+mod audit;
 mod builder;
 mod collection;
 mod config;
@@ -44,6 +45,7 @@ mod env;
 mod error;
 pub mod filter;
 mod log;
+mod planted;
 mod point;
 pub mod query;
 mod segment;

@@ -3,6 +3,7 @@
 //! - `key`: the bytes of every key, drawn once.
 //! - `codec`: the one place that knows bincode; a version byte before every record.
 //! - `record`: what the values hold.
+//! - `failure`: ends the process when a durable write failed at the disk.
 //! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
 //! - `view`: the store as it was at one moment.
 //! - `space`: refuses writes before the disk is full.
@@ -11,6 +12,7 @@
 //! log entry and point row name it by reference.
 
 pub mod codec;
+mod failure;
 pub mod guard;
 pub mod key;
 pub mod record;
@@ -27,6 +29,7 @@ use rocksdb::{
 };
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::planted::{Bug, is_planted};
 use guard::{Guard, sync_folder};
 
 /// One column family.
@@ -195,14 +198,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What RocksDB says. After an fsync that failed it is unknown whether the batch will be there after a restart, and RocksDB
-    /// refuses all further writes until then (`paranoid_checks`): an fsync is never tried again.
+    /// What RocksDB says. If the disk failed, the process ends here: it is unknown whether the batch will be there after a restart.
     pub fn write_synced_unreserved(&self, batch: Batch<'_>) -> Result<()> {
         let mut options = WriteOptions::default();
-        options.set_sync(true);
+        options.set_sync(!is_planted(Bug::SkipFsync));
         let _writing = self.writing.lock();
         self.db
             .write_opt(batch.inner, &options)
+            .inspect_err(failure::end_process_if_not_durable)
             .context("write durably")?;
         self.guard.note(self.db.latest_sequence_number());
         Ok(())
