@@ -1,6 +1,6 @@
 # No logic here: every target is one script, which says what it does.
 
-.PHONY: help run stop test build bench
+.PHONY: help run stop test build bench crash
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -24,3 +24,7 @@ build:
 ## make bench    the canonical workload: how fast, at what recall
 bench:
 	@scripts/bench
+
+## make crash    kills and power losses while writing: MINUTES=20 SEED=1, totals are kept over calls
+crash:
+	@scripts/crash $(MINUTES) $(SEED)

@@ -1,9 +1,11 @@
 //! The node through its facade, on a real store in a temporary folder.
 
 mod crash;
+mod disk;
 mod full_disk;
 mod listing;
 mod model;
+mod power_loss;
 mod queries;
 mod recovery;
 mod snapshots;

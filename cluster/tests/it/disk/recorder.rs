@@ -1,0 +1,47 @@
+//! The preloaded library: C, compiled when it is first needed.
+//!
+//! C and not a Rust library, because it takes the place of functions of the C library with a variable number of arguments, and needs no
+//! crate, no member of the workspace and no unsafe Rust; a C compiler is there, RocksDB needs one.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The compiled library, in a folder of its own that goes with it.
+pub struct Recorder {
+    folder: tempfile::TempDir,
+}
+
+impl Recorder {
+    /// Compiles it.
+    pub fn build() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("recorder.c");
+        std::fs::write(&source, include_str!("recorder.c")).unwrap();
+        let compiled = Command::new("cc")
+            .args([
+                "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o",
+            ])
+            .arg(folder.path().join("recorder.so"))
+            .arg(&source)
+            .status()
+            .expect("a C compiler is there: RocksDB needs it");
+        assert!(compiled.success(), "recorder.c does not compile");
+        Self { folder }
+    }
+
+    /// Has the command tell what it does in the folder `root` to the file `journal`; an fsync takes up to `sync_us` microseconds.
+    pub fn watch(&self, command: &mut Command, root: &Path, journal: &Path, sync_us: u64) {
+        command
+            .env("LD_PRELOAD", self.folder.path().join("recorder.so"))
+            .env("VECINO_RECORD_ROOT", root)
+            .env("VECINO_RECORD_JOURNAL", journal)
+            .env("VECINO_RECORD_SYNC_US", sync_us.to_string());
+    }
+
+    /// Has the command's n-th sync, counted from 1, of a path with `part` in it fail.
+    pub fn fail_sync(command: &mut Command, number: u64, part: &str) {
+        command
+            .env("VECINO_RECORD_FAIL_SYNC", number.to_string())
+            .env("VECINO_RECORD_FAIL_IN", part);
+    }
+}

@@ -1,0 +1,260 @@
+//! Power losses while a child writes: the short form here, the long one by `scripts/crash`.
+//!
+//! The recorder does not let an fsync reach the real disk, so a round costs what recovery costs, and a loss takes what the model of the disk
+//! says. What was not durable stays so over a SIGKILL, however many follow before the power goes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::Random;
+use crate::crash::oracle::Oracle;
+use crate::crash::{End, Round, child_command, run};
+use crate::disk::{Disk, Recorder, Survival};
+
+/// Longest time that an fsync takes, in microseconds.
+const SYNC_US: u64 = 1500;
+
+/// A folder under the recorder, and what must be in it.
+struct Trial {
+    disk: Disk,
+    journal: PathBuf,
+    recorder: Recorder,
+    random: Random,
+    oracle: Oracle,
+    totals: Totals,
+}
+
+/// Counted over many rounds.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+struct Totals {
+    kills: u64,
+    losses: u64,
+    stops: u64,
+    /// Rounds that were killed before they served.
+    unserved: u64,
+    acknowledged: u64,
+    took_effect: u64,
+    no_effect: u64,
+    sealed: u64,
+    syncs: u64,
+    /// Bytes and names that the losses could take.
+    bytes_at_risk: u64,
+    names_at_risk: u64,
+}
+
+impl Totals {
+    fn fields(&mut self) -> [(&'static str, &mut u64); 11] {
+        [
+            ("kills", &mut self.kills),
+            ("power losses", &mut self.losses),
+            ("clean stops", &mut self.stops),
+            ("killed before serving", &mut self.unserved),
+            ("acknowledged", &mut self.acknowledged),
+            ("unknown that took effect", &mut self.took_effect),
+            ("unknown without effect", &mut self.no_effect),
+            ("segments sealed", &mut self.sealed),
+            ("syncs", &mut self.syncs),
+            ("bytes at risk", &mut self.bytes_at_risk),
+            ("names at risk", &mut self.names_at_risk),
+        ]
+    }
+
+    /// Lines of name and number.
+    fn text(mut self) -> String {
+        let lines = self
+            .fields()
+            .map(|(name, count)| format!("{name}: {count}\n"));
+        lines.concat()
+    }
+
+    fn read(text: &str) -> Self {
+        let mut totals = Self::default();
+        for line in text.lines() {
+            let (name, count) = line
+                .split_once(": ")
+                .expect("a line is a name and a number");
+            for (known, field) in totals.fields() {
+                if known == name {
+                    *field = count.parse().expect("a count");
+                }
+            }
+        }
+        totals
+    }
+
+    fn add(&mut self, mut other: Self) {
+        for ((_, sum), (_, count)) in self.fields().into_iter().zip(other.fields()) {
+            *sum += *count;
+        }
+    }
+
+    /// Too few acknowledged writes prove nothing.
+    fn inconclusive(&self) -> bool {
+        let served = self.kills + self.losses + self.stops - self.unserved;
+        self.acknowledged < 10 * served.max(3) || self.losses == 0 || self.syncs < served
+    }
+}
+
+impl Trial {
+    fn new(dir: &Path, seed: u64) -> Self {
+        let root = dir.join("data");
+        std::fs::create_dir(&root).unwrap();
+        Self {
+            disk: Disk::new(&root),
+            journal: dir.join("journal"),
+            recorder: Recorder::build(),
+            random: Random(seed),
+            oracle: Oracle::default(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// One child, and half of the times that it is killed a power loss.
+    fn round(&mut self, longest: Duration) -> Result<(), String> {
+        let end = End::draw(&mut self.random, longest);
+        let (shown, syncs) = self.watched(end, |_| {});
+        let shown = shown.map_err(|text| format!("{end:?}: {text}"))?;
+        self.count(end, &shown, syncs);
+        if matches!(end, End::StopAfterReady(_)) || self.random.below(2) == 0 {
+            return Ok(());
+        }
+        self.lose_power();
+        Ok(())
+    }
+
+    fn watched(
+        &mut self,
+        end: End,
+        prepare: impl FnOnce(&mut Command),
+    ) -> (Result<Round, String>, usize) {
+        let mut command = child_command(self.disk.root(), self.oracle.serial + 1);
+        self.recorder
+            .watch(&mut command, self.disk.root(), &self.journal, SYNC_US);
+        prepare(&mut command);
+        let shown = run(&mut command, end, &mut self.oracle);
+        let syncs = self.disk.replay(&self.journal);
+        let _ = std::fs::remove_file(&self.journal);
+        (shown, syncs)
+    }
+
+    fn lose_power(&mut self) {
+        let (bytes, names) = self.disk.at_risk();
+        self.totals.losses += 1;
+        self.totals.kills -= 1;
+        self.totals.bytes_at_risk += bytes as u64;
+        self.totals.names_at_risk += names as u64;
+        let survival = Survival::draw(&mut self.random);
+        self.disk.lose_power(survival, &mut self.random);
+        self.disk.write_out();
+    }
+
+    fn count(&mut self, end: End, shown: &Round, syncs: usize) {
+        let totals = &mut self.totals;
+        if matches!(end, End::StopAfterReady(_)) {
+            totals.stops += 1;
+        } else {
+            totals.kills += 1;
+        }
+        totals.unserved += u64::from(!shown.ready);
+        totals.acknowledged += shown.acknowledged;
+        totals.sealed += shown.sealed;
+        totals.syncs += syncs as u64;
+        [totals.took_effect, totals.no_effect] = self.oracle.resolved;
+    }
+}
+
+#[test]
+fn power_losses_take_nothing_that_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut trial = Trial::new(dir.path(), 7);
+    for round in 0..12 {
+        let outcome = trial.round(Duration::from_millis(400));
+        outcome.unwrap_or_else(|text| panic!("round {round}: {text}"));
+    }
+    // What the last loss has left is judged too.
+    let (shown, _) = trial.watched(End::StopAfterReady(Duration::ZERO), |_| {});
+    shown.unwrap_or_else(|text| panic!("after the last round: {text}"));
+    let totals = trial.totals;
+    assert!(!totals.inconclusive(), "inconclusive: {totals:?}");
+}
+
+/// An fsync of RocksDB's that fails once: of the WAL, a table, the manifest, the folder.
+#[test]
+fn an_fsync_that_fails_ends_the_process_and_nothing_is_acknowledged_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut trial = Trial::new(dir.path(), 11);
+    let mut told = 0;
+    for round in 0..6 {
+        let number = 1 + trial.random.below(if round % 2 == 0 { 30 } else { 400 });
+        let (shown, _) = trial.watched(End::FailsByItself, |command| {
+            Recorder::fail_sync(command, number, "/rocksdb");
+        });
+        let shown = shown.unwrap_or_else(|text| panic!("round {round}, sync {number}: {text}"));
+        // While it opens, the error of the opening is the message.
+        if shown.ready {
+            assert!(
+                shown
+                    .complaint
+                    .contains("a durable write failed at the disk"),
+                "round {round}, sync {number}: {}",
+                shown.complaint
+            );
+            told += 1;
+        }
+        // The failed sync has made nothing durable, nor has a later one: what was acknowledged is there without it.
+        trial.disk.lose_power(Survival::Nothing, &mut trial.random);
+        trial.disk.write_out();
+        let (shown, _) = trial.watched(End::StopAfterReady(Duration::ZERO), |_| {});
+        shown.unwrap_or_else(|text| panic!("after round {round}, sync {number}: {text}"));
+    }
+    assert!(told > 0 && trial.oracle.acknowledged > 50, "inconclusive");
+}
+
+/// Not a test by itself: `scripts/crash` says for how long, with which seed, and where the totals are kept.
+#[test]
+fn long_form() {
+    let Some(minutes) = std::env::var_os("VECINO_CRASH_MINUTES") else {
+        return;
+    };
+    let minutes: f64 = minutes
+        .to_str()
+        .unwrap()
+        .parse()
+        .expect("VECINO_CRASH_MINUTES is a number");
+    let seed: u64 = std::env::var("VECINO_CRASH_SEED")
+        .unwrap()
+        .parse()
+        .expect("VECINO_CRASH_SEED is a number");
+    let state = PathBuf::from(std::env::var_os("VECINO_CRASH_STATE").unwrap());
+    let mut totals = std::fs::read_to_string(&state)
+        .map_or_else(|_| Totals::default(), |text| Totals::read(&text));
+    let until = Instant::now() + Duration::from_secs_f64(60.0 * minutes);
+    let mut random = Random(seed ^ totals.kills ^ totals.losses << 20);
+    while Instant::now() < until {
+        // A new folder now and then: young stores and old ones fail differently.
+        let seed = random.next();
+        let dir = tempfile::tempdir().unwrap();
+        let mut trial = Trial::new(dir.path(), seed);
+        let rounds = 10 + random.below(90);
+        for round in 1..=rounds {
+            if let Err(text) = trial.round(Duration::from_millis(1500)) {
+                let kept = dir.keep();
+                totals.add(trial.totals);
+                let rounds = totals.kills + totals.losses + totals.stops + 1;
+                println!("VIOLATION after {rounds} rounds: {text}");
+                panic!(
+                    "round {round} of seed {seed}; the folder is kept in {}",
+                    kept.display()
+                );
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        totals.add(trial.totals);
+        std::fs::write(&state, totals.text()).unwrap();
+        println!("{}", totals.text().replace('\n', ", "));
+    }
+    assert!(!totals.inconclusive(), "inconclusive: {totals:?}");
+}
