@@ -443,23 +443,37 @@ impl Batch<'_> {
 }
 
 fn open_database(path: &Path) -> Result<DB> {
+    use DBRecoveryMode::{PointInTime, TolerateCorruptedTailRecords};
     // A damaged tail (a zeroed page after a power cut) must never block opening, and a hole before the tail must never pass
     // silently: the strict mode first, then up to the last consistent point, which the guard compares with what was acknowledged.
-    match open_with(path, DBRecoveryMode::TolerateCorruptedTailRecords) {
-        Err(error) if error.kind() == ErrorKind::Corrupted => {
-            tracing::warn!(%error, "the write-ahead log is damaged; opening up to the last consistent point");
-            open_with(path, DBRecoveryMode::PointInTime)
-        }
-        other => other,
+    let error = match open_with(path, TolerateCorruptedTailRecords, WalTracking::On) {
+        Err(error) if error.kind() == ErrorKind::Corrupted => error,
+        other => return other,
+    };
+    tracing::warn!(%error, "the write-ahead log is damaged; opening up to the last consistent point");
+    // A power cut soon after a start may take the only file of the log: its name was not durable yet, and nothing in it. RocksDB has no
+    // kind for this error.
+    if error.message().contains("with no WAL files") {
+        return open_with(path, PointInTime, WalTracking::Off);
     }
+    open_with(path, PointInTime, WalTracking::On)
 }
 
-fn open_with(path: &Path, recovery: DBRecoveryMode) -> Result<DB> {
+/// Whether each file of the write-ahead log is compared with what its successor says of it. Without that, RocksDB opens without a word when
+/// one in the middle is missing, and the guard sees the last sequence number that it expects.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum WalTracking {
+    On,
+    Off,
+}
+
+fn open_with(path: &Path, recovery: DBRecoveryMode, tracking: WalTracking) -> Result<DB> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let descriptors = Family::ALL
         .into_iter()
         .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
-    DB::open_cf_descriptors(&database_options(recovery), path, descriptors).map_err(|error| {
+    let options = database_options(recovery, tracking)?;
+    DB::open_cf_descriptors(&options, path, descriptors).map_err(|error| {
         if is_locked(&error) {
             Error::new(
                 ErrorKind::Unavailable,
@@ -485,8 +499,14 @@ fn is_locked(error: &rocksdb::Error) -> bool {
     .any(|beginning| text.starts_with(beginning))
 }
 
-fn database_options(recovery: DBRecoveryMode) -> Options {
+fn database_options(recovery: DBRecoveryMode, tracking: WalTracking) -> Result<Options> {
     let mut options = Options::default();
+    if tracking == WalTracking::On {
+        // The crate has no setter for it.
+        options = options
+            .get_options_from_string("track_and_verify_wals=true")
+            .context("set options of the store")?;
+    }
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_wal_recovery_mode(recovery);
@@ -498,7 +518,7 @@ fn database_options(recovery: DBRecoveryMode) -> Options {
     // No periodic work: an idle server takes no CPU.
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    options
+    Ok(options)
 }
 
 fn family_options(family: Family, cache: &Cache) -> Options {
