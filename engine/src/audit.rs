@@ -7,6 +7,9 @@ use crate::storage::record::{LogEntry, LogOperation};
 use crate::storage::{Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
 
+/// Values that are read at once: few calls, little memory.
+const BATCH_VALUES: usize = 2048;
+
 /// Reads every entry that is not purged, and the values that it brought, unless their collection is gone; answers what is missing or cannot
 /// be read, one line for each partition at most.
 ///
@@ -29,14 +32,52 @@ fn audit_partition(
     partition: Partition,
     exists: &HashSet<CollectionId>,
 ) -> Result<Option<String>> {
+    let mut named = Named::default();
     let mut missing = None;
-    let prefix = key::log_prefix(partition);
-    store.scan(Family::Log, &prefix, &[], |log_key, value| {
-        let entry: LogEntry = codec::decode(value, "log entry")?;
-        entry.verify()?;
-        let (mut vectors, mut media) = (Vec::new(), Vec::new());
+    store.scan(
+        Family::Log,
+        &key::log_prefix(partition),
+        &[],
+        |log_key, value| {
+            let entry: LogEntry = codec::decode(value, "log entry")?;
+            entry.verify()?;
+            named.add(partition, key::last_index(log_key)?, &entry, exists);
+            if named.vectors.len() + named.media.len() < BATCH_VALUES {
+                return Ok(Visit::Next);
+            }
+            missing = named.take_missing(store)?;
+            Ok(match missing {
+                Some(_) => Visit::Stop,
+                None => Visit::Next,
+            })
+        },
+    )?;
+    match missing {
+        Some(missing) => Ok(Some(missing)),
+        None => named.take_missing(store),
+    }
+}
+
+/// Values that entries name, to be read together: key, and the entry's index.
+#[derive(Default)]
+struct Named {
+    vectors: Vec<(Vec<u8>, u64)>,
+    media: Vec<(Vec<u8>, u64)>,
+}
+
+impl Named {
+    fn add(
+        &mut self,
+        partition: Partition,
+        index: u64,
+        entry: &LogEntry,
+        exists: &HashSet<CollectionId>,
+    ) {
         for operation in &entry.operations {
-            let LogOperation::Upsert { collection, row, .. } = operation else {
+            let LogOperation::Upsert {
+                collection, row, ..
+            } = operation
+            else {
                 continue;
             };
             let collection = CollectionId(*collection);
@@ -44,24 +85,34 @@ fn audit_partition(
                 continue;
             }
             for value in row.owned() {
-                let keys = if value.media { &mut media } else { &mut vectors };
-                keys.push(key::value(partition, collection, value.index, value.ordinal));
+                let key = key::value(partition, collection, value.index, value.ordinal);
+                let list = if value.media {
+                    &mut self.media
+                } else {
+                    &mut self.vectors
+                };
+                list.push((key, index));
             }
         }
-        for (family, keys) in [(Family::Vectors, vectors), (Family::Media, media)] {
-            let there = store.get_many(family, &keys)?;
-            let gone = there.iter().filter(|value| value.is_none()).count();
-            if gone > 0 {
-                missing = Some(format!(
-                    "entry {} names {} values of {}, {gone} of them are missing; the rows may be whole, the log is not",
-                    key::last_index(log_key)?,
-                    keys.len(),
-                    family.name()
-                ));
-                return Ok(Visit::Stop);
+    }
+
+    /// Reads the values, and forgets them.
+    fn take_missing(&mut self, store: &Store) -> Result<Option<String>> {
+        let lists = [
+            (Family::Vectors, std::mem::take(&mut self.vectors)),
+            (Family::Media, std::mem::take(&mut self.media)),
+        ];
+        for (family, list) in lists {
+            let (keys, entries): (Vec<Vec<u8>>, Vec<u64>) = list.into_iter().unzip();
+            let values = store.get_many(family, &keys)?;
+            if let Some(at) = values.iter().position(Option::is_none) {
+                return Ok(Some(format!(
+                    "a value of {} that entry {} names is missing; the rows may be whole, the log is not",
+                    family.name(),
+                    entries[at]
+                )));
             }
         }
-        Ok(Visit::Next)
-    })?;
-    Ok(missing)
+        Ok(None)
+    }
 }
