@@ -29,8 +29,15 @@ impl Drop for Tmpfs {
     }
 }
 
+/// Once, or 20 times in the long form (`scripts/crash --damage`).
 #[test]
 fn a_full_disk_refuses_writes_and_reads_go_on() {
+    for _ in 0..if crate::damage::is_long() { 20 } else { 1 } {
+        fill_a_disk();
+    }
+}
+
+fn fill_a_disk() {
     let Some(disk) = Tmpfs::mount(192) else {
         println!("skipped: mounting a tmpfs is not permitted here");
         return;

@@ -1,6 +1,7 @@
 //! The node through its facade, on a real store in a temporary folder.
 
 mod crash;
+mod damage;
 mod disk;
 mod full_disk;
 mod listing;
@@ -62,6 +63,11 @@ fn object(value: serde_json::Value) -> Payload {
 
 fn sparse(indices: &[u32], values: &[f32]) -> SparseVector {
     SparseVector::new(indices.to_vec(), values.to_vec()).unwrap()
+}
+
+/// A folder in memory where there is such a place: for stores whose fsyncs need not reach a disk.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
 /// A stream of numbers that a seed fixes (SplitMix64).

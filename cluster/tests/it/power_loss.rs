@@ -166,7 +166,7 @@ impl Trial {
 
 #[test]
 fn power_losses_take_nothing_that_was_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::scratch();
     let mut trial = Trial::new(dir.path(), 7);
     for round in 0..12 {
         let outcome = trial.round(Duration::from_millis(400));
@@ -182,7 +182,7 @@ fn power_losses_take_nothing_that_was_acknowledged() {
 /// An fsync of RocksDB's that fails once: of the WAL, a table, the manifest, the folder.
 #[test]
 fn an_fsync_that_fails_ends_the_process_and_nothing_is_acknowledged_after() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::scratch();
     let mut trial = Trial::new(dir.path(), 11);
     let mut told = 0;
     for round in 0..6 {
@@ -234,19 +234,18 @@ fn long_form() {
     while Instant::now() < until {
         // A new folder now and then: young stores and old ones fail differently.
         let seed = random.next();
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::scratch();
         let mut trial = Trial::new(dir.path(), seed);
         let rounds = 10 + random.below(90);
         for round in 1..=rounds {
             if let Err(text) = trial.round(Duration::from_millis(1500)) {
-                let kept = dir.keep();
                 totals.add(trial.totals);
                 let rounds = totals.kills + totals.losses + totals.stops + 1;
                 println!("VIOLATION after {rounds} rounds: {text}");
-                panic!(
-                    "round {round} of seed {seed}; the folder is kept in {}",
-                    kept.display()
-                );
+                if std::env::var_os("VECINO_CRASH_KEEP").is_some() {
+                    println!("the folder is kept in {}", dir.keep().display());
+                }
+                panic!("round {round} of seed {seed}");
             }
             if Instant::now() >= until {
                 break;

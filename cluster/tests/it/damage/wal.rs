@@ -1,0 +1,301 @@
+//! The write-ahead log cut, flipped, missing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cluster::engine::query::{Selection, VectorSelection};
+use cluster::engine::{Error, ErrorKind, Metric, PointId};
+use cluster::{Node, NodeOptions};
+use serde_json::json;
+
+use super::{folder, is_long};
+use crate::{Random, dense, open, point};
+
+const IDS: u64 = 50;
+/// How long the guard may lag behind what is durable, and the fsync of its note on a busy disk.
+const WINDOW: Duration = Duration::from_secs(1);
+const WINDOW_SLACK: Duration = Duration::from_millis(500);
+
+/// A store as a kill left it, after single writes: serial 1 to point 1, serial 2 to point 2, ...
+struct Written {
+    store: PathBuf,
+    wal: PathBuf,
+    bytes: Vec<u8>,
+    records: Vec<Record>,
+    /// Moment of each acknowledgement.
+    acknowledged: Vec<Instant>,
+}
+
+/// One batch in the log.
+#[derive(Debug)]
+struct Record {
+    end: usize,
+    /// How many writes are durable when this record is.
+    appended: usize,
+}
+
+impl Written {
+    fn new(dir: &Path) -> Self {
+        let running = dir.join("running");
+        let node = open(&running);
+        node.create_collection("c", dense(4, Metric::L2, None))
+            .unwrap();
+        let begun = Instant::now();
+        let mut acknowledged = Vec::new();
+        while begun.elapsed() < Duration::from_millis(2600) && acknowledged.len() < 4000 {
+            let serial = acknowledged.len() as u64 + 1;
+            let written = point(serial % IDS, &[serial as f32; 4], json!({"serial": serial}));
+            node.upsert("c", vec![written]).unwrap();
+            acknowledged.push(Instant::now());
+        }
+        // What a kill would leave at this moment; the guard lags behind as it may.
+        let store = dir.join("written");
+        folder::copy(&running, &store);
+        drop(node);
+        let wal = folder::files(&store, &["log"]).pop().unwrap();
+        let bytes = std::fs::read(&wal).unwrap();
+        let records = records(&bytes, acknowledged.len());
+        Self {
+            store,
+            wal,
+            bytes,
+            records,
+            acknowledged,
+        }
+    }
+
+    /// How many writes must be there if the log is sound up to `place`.
+    fn appended_before(&self, place: usize) -> usize {
+        let sound = self.records.partition_point(|record| record.end <= place);
+        self.records[..sound]
+            .last()
+            .map_or(0, |record| record.appended)
+    }
+
+    /// Where the last fsync ended.
+    fn last_sync(&self) -> usize {
+        let count = self.acknowledged.len();
+        let last = self.records.iter().find(|record| record.appended == count);
+        last.unwrap().end
+    }
+}
+
+/// The batches: blocks of 32 KiB hold fragments of (CRC u32, length u16, kind u8, bytes). An entry's batch and that of its rows alternate.
+fn records(bytes: &[u8], writes: usize) -> Vec<Record> {
+    const BLOCK: usize = 32 << 10;
+    let mut ends = Vec::new();
+    let mut at = 0;
+    while at + 7 <= bytes.len() {
+        if BLOCK - at % BLOCK < 7 {
+            at += BLOCK - at % BLOCK;
+            continue;
+        }
+        let length = usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+        let kind = bytes[at + 6];
+        at += 7 + length;
+        // 1 is a whole batch, 4 the last fragment of one; other kinds above that say something about the log itself.
+        if kind == 1 || kind == 4 {
+            ends.push(at);
+        }
+    }
+    let first = ends.len() - 2 * writes;
+    let appended = |number: usize| (number + 2).saturating_sub(first) / 2;
+    let ends = ends.into_iter().enumerate();
+    ends.map(|(number, end)| Record {
+        end,
+        appended: appended(number).min(writes),
+    })
+    .collect()
+}
+
+/// The highest serial, after making sure that exactly the writes up to it are there.
+fn held(node: &Node) -> usize {
+    let Ok(collection) = node.collection("c") else {
+        return 0;
+    };
+    let (payload, vectors) = (Selection::All, VectorSelection::None);
+    let page = collection
+        .scroll(None, None, usize::MAX, &payload, &vectors)
+        .unwrap();
+    let mut held = BTreeMap::new();
+    for record in page.points {
+        let serial = record.payload.unwrap()["serial"].as_u64().unwrap();
+        assert_eq!(record.id, PointId::Num(serial % IDS));
+        held.insert(serial % IDS, serial);
+    }
+    let last = held.values().copied().max().unwrap_or(0);
+    let wanted: BTreeMap<u64, u64> = (1..=last).map(|serial| (serial % IDS, serial)).collect();
+    assert_eq!(held, wanted, "a prefix of the writes, whole");
+    assert_eq!(node.check(), Vec::<String>::new());
+    last as usize
+}
+
+fn try_open(store: &Path) -> Result<Node, Error> {
+    let node = Node::open(store, NodeOptions::default())?;
+    node.wait_until_ready();
+    Ok(node)
+}
+
+#[derive(Copy, Clone, Debug)]
+enum Damage {
+    Cut,
+    Flip,
+    /// 512 bytes, a sector.
+    Zero,
+}
+
+impl Damage {
+    fn apply(self, bytes: &mut Vec<u8>, place: usize) {
+        match self {
+            Self::Cut => bytes.truncate(place),
+            Self::Flip => bytes[place] ^= 0x41,
+            Self::Zero => {
+                let end = bytes.len().min(place + 512);
+                bytes[place..end].fill(0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_log_loses_nothing_or_its_loss_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = Written::new(dir.path());
+    let (count, length) = (written.acknowledged.len(), written.bytes.len());
+    assert!(count > 200, "inconclusive: {count} writes");
+    let mut random = Random(3);
+    let mut places = Vec::new();
+    for (number, record) in written.records.iter().enumerate() {
+        // All of them in the long form; here some, and the last ones.
+        if is_long()
+            || written.records.len() - number < 8
+            || random.below(written.records.len() as u64) < 12
+        {
+            places.extend(
+                [record.end - 1, record.end, record.end + 1].map(|place| (place, Damage::Cut)),
+            );
+        }
+    }
+    for _ in 0..if is_long() { 2000 } else { 200 } {
+        let damage = [Damage::Cut, Damage::Flip, Damage::Zero][random.below(3) as usize];
+        places.push((random.below(length as u64) as usize, damage));
+    }
+    // What the last fsync did not cover, as far as a power cut may take it: every byte in the long form.
+    let last = written.last_sync();
+    let step = if is_long() {
+        1
+    } else {
+        (length - last) / 20 + 1
+    };
+    places.extend(
+        (last..length)
+            .step_by(step)
+            .map(|place| (place, Damage::Cut)),
+    );
+    places.extend([(last, Damage::Zero), (last + 1, Damage::Flip)]);
+    places.retain(|(place, _)| *place < length);
+    let scratch = crate::scratch();
+    let (mut told, mut whole, mut unnoticed) = (0, 0, 0);
+    let mut window = Duration::ZERO;
+    for (place, damage) in &places {
+        let store = scratch.path().join("damaged");
+        folder::copy(&written.store, &store);
+        let mut bytes = written.bytes.clone();
+        damage.apply(&mut bytes, *place);
+        std::fs::write(
+            store.join("rocksdb").join(written.wal.file_name().unwrap()),
+            bytes,
+        )
+        .unwrap();
+        let wanted = written.appended_before(*place);
+        match try_open(&store) {
+            Err(error) => {
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::Corrupted,
+                    "{damage:?} at {place}: {error}"
+                );
+                assert!(
+                    *place < written.last_sync(),
+                    "{damage:?} at {place}, after the last fsync: {error}"
+                );
+                told += 1;
+            }
+            Ok(node) => {
+                let held = held(&node);
+                assert!(
+                    held >= wanted,
+                    "{damage:?} at {place}: {held} of {wanted} writes"
+                );
+                if held == count {
+                    whole += 1;
+                } else {
+                    unnoticed += 1;
+                    window =
+                        window.max(written.acknowledged[count - 1] - written.acknowledged[held]);
+                }
+            }
+        }
+        std::fs::remove_dir_all(&store).unwrap();
+    }
+    println!(
+        "{count} writes, {length} bytes of log, {} damages: {told} refused, {whole} with every write, {unnoticed} opened with a tail missing, \
+         of writes acknowledged within {} ms before the end",
+        places.len(),
+        window.as_millis()
+    );
+    assert!(told > 20 && whole > 10, "inconclusive");
+    assert!(
+        window <= WINDOW + WINDOW_SLACK,
+        "writes of the last {window:?} went unnoticed"
+    );
+}
+
+#[test]
+fn a_missing_log_file_is_always_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("written");
+    let node = open(&store);
+    node.create_collection("c", dense(4, Metric::L2, None))
+        .unwrap();
+    let filler = "x".repeat(60_000);
+    let mut serial = 0;
+    while folder::files(&store, &["log"]).len() < 4 {
+        let points = (0..20).map(|at| {
+            let serial = serial + at;
+            point(
+                serial,
+                &[serial as f32; 4],
+                json!({"serial": serial, "filler": filler}),
+            )
+        });
+        node.upsert("c", points.collect()).unwrap();
+        serial += 20;
+        assert!(serial < 20_000, "the log never got a second file");
+    }
+    drop(node);
+    let logs = folder::files(&store, &["log"]);
+    for log in &logs {
+        let damaged = dir.path().join("damaged");
+        folder::copy(&store, &damaged);
+        let name = log.file_name().unwrap();
+        std::fs::remove_file(damaged.join("rocksdb").join(name)).unwrap();
+        let error = try_open(&damaged).err();
+        let error =
+            error.unwrap_or_else(|| panic!("{} of {logs:?} is missed by nobody", log.display()));
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Corrupted,
+            "{}: {error}",
+            log.display()
+        );
+        std::fs::remove_dir_all(&damaged).unwrap();
+    }
+    // Undamaged, it is all there.
+    let node = open(&store);
+    assert_eq!(
+        node.collection("c").unwrap().count(None).unwrap() as u64,
+        serial
+    );
+}
