@@ -308,7 +308,7 @@ impl Collection {
             vectors,
             indexed_rows: sealed.map(|frozen| frozen.live_count).sum(),
             segments,
-            building: state.building || growing.segment.len() >= policy::SEAL_ROWS,
+            building: state.building || state.growing_size(&self.env).is_full(),
         }
     }
 
@@ -409,9 +409,7 @@ impl Collection {
             }
         }
         state.last_write = Instant::now();
-        if state.growing_size().rows >= policy::SEAL_ROWS
-            || state.growing_size().bytes >= policy::SEAL_BYTES
-        {
+        if state.growing_size(&self.env).is_full() {
             state.freeze(&self.config.load());
         }
     }
@@ -441,7 +439,7 @@ impl Collection {
                 sealed: frozen.segment.is_sealed(),
             })
             .collect();
-        let plan = policy::plan(&sizes, state.growing_size())?;
+        let plan = policy::plan(&sizes, state.growing_size(&self.env))?;
         let mut sources: Vec<Source> = plan
             .merge
             .iter()
@@ -466,7 +464,7 @@ impl Collection {
 
     /// When to look again without a further write.
     pub(crate) fn next_check(&self) -> Option<Duration> {
-        policy::next_check(self.state.read().growing_size())
+        policy::next_check(self.state.read().growing_size(&self.env))
     }
 }
 
@@ -523,10 +521,11 @@ impl State {
         frozen.live_count -= 1;
     }
 
-    fn growing_size(&self) -> GrowingSize {
+    fn growing_size(&self, env: &Env) -> GrowingSize {
         let segment = &self.growing.segment;
         GrowingSize {
             rows: segment.len(),
+            rows_max: env.seal_rows(),
             bytes: segment.bytes(),
             idle: self.last_write.elapsed(),
         }

@@ -1,15 +1,18 @@
-//! Clock and randomness, as values: what makes crashes and simulations repeatable.
+//! Clock, randomness and pace, as values: what makes crashes and simulations repeatable, and quick to reach what matters.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::segment::policy::SEAL_ROWS;
+
 /// Where time and randomness come from.
 #[derive(Clone)]
 pub struct Env {
     now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
     random: Arc<AtomicU64>,
+    seal_rows: usize,
 }
 
 impl Env {
@@ -29,7 +32,19 @@ impl Env {
         Self {
             now_ms: Arc::new(now_ms),
             random: Arc::new(AtomicU64::new(seed)),
+            seal_rows: SEAL_ROWS,
         }
+    }
+
+    /// With growing segments sealed after so many rows: a test that seals and merges all the time gives few.
+    #[must_use]
+    pub fn with_seal_rows(mut self, rows: usize) -> Self {
+        self.seal_rows = rows.max(1);
+        self
+    }
+
+    pub(crate) fn seal_rows(&self) -> usize {
+        self.seal_rows
     }
 
     /// Milliseconds since 1970.

@@ -113,7 +113,15 @@ impl Trial {
     /// One child, and half of the times that it is killed a power loss.
     fn round(&mut self, longest: Duration) -> Result<(), String> {
         let end = End::draw(&mut self.random, longest);
-        let (shown, syncs) = self.watched(end, |_| {});
+        // Half of the kills come earlier, right after one of the changes.
+        let changes = 1 << self.random.below(13);
+        let changes = changes + self.random.below(changes);
+        let by_changes = !matches!(end, End::StopAfterReady(_)) && self.random.below(2) == 0;
+        let (shown, syncs) = self.watched(end, |command| {
+            if by_changes {
+                Recorder::kill_at(command, changes);
+            }
+        });
         let shown = shown.map_err(|text| format!("{end:?}: {text}"))?;
         self.count(end, &shown, syncs);
         if matches!(end, End::StopAfterReady(_)) || self.random.below(2) == 0 {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// Rows after which the growing segment is sealed: a scan of so many costs well under a millisecond.
+/// Rows after which the growing segment is sealed, unless [`crate::Env`] says otherwise: a scan of so many costs well under a millisecond.
 pub(crate) const SEAL_ROWS: usize = 20_000;
 /// Bytes of vectors after which it is sealed.
 pub(crate) const SEAL_BYTES: usize = 64 << 20;
@@ -32,10 +32,19 @@ pub(crate) struct Size {
 pub(crate) struct GrowingSize {
     /// Rows, dead ones included.
     pub rows: usize,
+    /// How many of them are enough.
+    pub rows_max: usize,
     /// Bytes of vectors.
     pub bytes: usize,
     /// Since the last write.
     pub idle: Duration,
+}
+
+impl GrowingSize {
+    /// Whether it is sealed without waiting for a rest.
+    pub fn is_full(self) -> bool {
+        self.rows >= self.rows_max || self.bytes >= SEAL_BYTES
+    }
 }
 
 /// What to do next.
@@ -49,7 +58,7 @@ pub(crate) struct Plan {
 
 /// The next step, if there is anything to do.
 pub(crate) fn plan(segments: &[Size], growing: GrowingSize) -> Option<Plan> {
-    let full = growing.rows >= SEAL_ROWS || growing.bytes >= SEAL_BYTES;
+    let full = growing.is_full();
     let seal = growing.rows > 0 && (full || growing.idle >= SEAL_AGE);
     let mut merge: Vec<usize> = (0..segments.len())
         .filter(|&at| is_due(segments[at]))
@@ -100,6 +109,7 @@ mod tests {
     fn growing(rows: usize, idle_ms: u64) -> GrowingSize {
         GrowingSize {
             rows,
+            rows_max: SEAL_ROWS,
             bytes: rows * 100,
             idle: Duration::from_millis(idle_ms),
         }

@@ -12,6 +12,7 @@ pub mod told;
 mod writer;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -155,7 +156,8 @@ pub fn run(command: &mut Command, end: End, oracle: &mut Oracle) -> Result<Round
     outcome.map_err(|text| format!("{text}\n{complaint}"))?;
     let wanted = match end {
         End::StopAfterReady(_) => ended && stopped && status.success(),
-        End::KillAfterStart(_) | End::KillAfterReady(_) => ended && !status.success(),
+        // By us, or by the recorder before.
+        End::KillAfterStart(_) | End::KillAfterReady(_) => status.signal() == Some(9),
         End::FailsByItself => !status.success(),
     };
     if !wanted {

@@ -5,28 +5,37 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use cluster::Node;
 use cluster::engine::filter::path::Path as FieldPath;
 use cluster::engine::filter::{Condition, Filter, Match, Scalar};
 use cluster::engine::query::{Query, QueryKind, QueryVector, Selection, VectorSelection};
-use cluster::engine::{Collection, Media, MediaKind, Metric, Point, PointId, Vector};
+use cluster::engine::{
+    Collection, EngineOptions, Env, Media, MediaKind, Metric, Point, PointId, Vector,
+};
+use cluster::{Node, NodeOptions};
 use serde_json::json;
 
 use super::oracle::{self, GROUPS, SHARED, State, WRITER_IDS, own};
 use super::told::{Action, Operation, Told};
-use crate::{Random, dense, object, open};
+use crate::{Random, dense, object};
 
 pub const WRITERS: u64 = 3;
 /// Points of a writer in the shared collection, and in its own.
 const SHARED_IDS: u64 = 300;
 const OWN_IDS: u64 = 60;
+/// Rows after which a segment is sealed: segments are sealed and merged all the time.
+const SEAL_ROWS: usize = 600;
 /// The shared collection has a k-d tree, the others have vectors that go to blob files.
 const SHARED_DIM: usize = 4;
 const OWN_DIM: usize = 160;
 
 /// Runs until it is killed, or until stdin ends: then it stops cleanly.
 pub fn run(folder: &Path, serial: u64) {
-    let node = open(folder);
+    let env = Env::system().with_seal_rows(SEAL_ROWS);
+    let options = NodeOptions {
+        engine: EngineOptions { env },
+    };
+    let node = Node::open(folder, options).unwrap();
+    node.wait_until_ready();
     let held = tell_held(&node);
     Told::Ready.tell();
     let serials = AtomicU64::new(serial);
@@ -178,7 +187,6 @@ impl Writer<'_> {
         let chance = self.random.below(100);
         let has_own = self.mine.contains_key(&name);
         let (collection, action) = match chance {
-            // Enough rows to have segments sealed and merged all the time.
             0..15 => (SHARED, Action::Upsert(self.ids(0, SHARED_IDS, SHARED_IDS))),
             15..40 => (SHARED, Action::Upsert(self.some_ids(SHARED_IDS, 50))),
             40..60 => (SHARED, Action::Upsert(self.some_ids(SHARED_IDS, 1))),

@@ -9,6 +9,7 @@
  *   VECINO_RECORD_SYNC_US      how long an fsync takes at most, in microseconds
  *   VECINO_RECORD_FAIL_SYNC    the n-th fsync or fdatasync of a path with FAIL_IN in it (1, 2, ...) fails with EIO; absent or 0: none
  *   VECINO_RECORD_FAIL_IN      part of a path
+ *   VECINO_RECORD_KILL_AT      the process gets SIGKILL when it has told so many records; absent or 0: never
  *
  * A record is five little-endian u64 (kind, a, b, c, bytes that follow) and those bytes. Kinds:
  *
@@ -33,6 +34,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,7 +55,7 @@ static int journal = -1;
 static char root[PATH_MAX];
 static size_t root_bytes;
 static const char *fail_in = "";
-static unsigned long sync_us, fail_sync, fail_syncs, syncs;
+static unsigned long sync_us, fail_sync, fail_syncs, syncs, kill_at, told;
 static uint64_t noise = 88172645463325252ull;
 
 __attribute__((constructor)) static void begin(void) {
@@ -64,6 +66,7 @@ __attribute__((constructor)) static void begin(void) {
     memcpy(root, folder, root_bytes + 1);
     if ((number = getenv("VECINO_RECORD_SYNC_US"))) sync_us = strtoul(number, 0, 10);
     if ((number = getenv("VECINO_RECORD_FAIL_SYNC"))) fail_sync = strtoul(number, 0, 10);
+    if ((number = getenv("VECINO_RECORD_KILL_AT"))) kill_at = strtoul(number, 0, 10);
     if ((number = getenv("VECINO_RECORD_FAIL_IN"))) fail_in = number;
     noise ^= (uint64_t)getpid() << 20;
     int fd = syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -83,6 +86,7 @@ static void tell(int kind, uint64_t a, uint64_t b, uint64_t c, const void *text,
         syscall(SYS_write, 2, full, sizeof full - 1);
         abort();
     }
+    if (++told == kill_at) syscall(SYS_kill, getpid(), SIGKILL);
     errno = kept;
 }
 
