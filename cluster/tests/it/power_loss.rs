@@ -12,8 +12,8 @@ use crate::crash::oracle::Oracle;
 use crate::crash::{End, Round, child_command, run};
 use crate::disk::{Disk, Recorder, Survival};
 
-/// Longest time that an fsync takes, in microseconds.
-const SYNC_US: u64 = 1500;
+/// Longest time that an fsync takes, in microseconds, by round: quick ones let writes meet background work.
+const SYNC_US: [u64; 3] = [0, 100, 1500];
 
 /// A folder under the recorder, and what must be in it.
 struct Trial {
@@ -114,12 +114,13 @@ impl Trial {
     fn round(&mut self, longest: Duration) -> Result<(), String> {
         let end = End::draw(&mut self.random, longest);
         // Half of the kills come earlier, right after one of the changes.
-        let changes = 1 << self.random.below(13);
+        let changes = 1 << self.random.below(10);
         let changes = changes + self.random.below(changes);
         let by_changes = !matches!(end, End::StopAfterReady(_)) && self.random.below(2) == 0;
+        let from = [None, Some("@told ready"), Some("@told ready")][self.random.below(3) as usize];
         let (shown, syncs) = self.watched(end, |command| {
             if by_changes {
-                Recorder::kill_at(command, changes);
+                Recorder::kill_at(command, changes, from);
             }
         });
         let shown = shown.map_err(|text| format!("{end:?}: {text}"))?;
@@ -137,8 +138,9 @@ impl Trial {
         prepare: impl FnOnce(&mut Command),
     ) -> (Result<Round, String>, usize) {
         let mut command = child_command(self.disk.root(), self.oracle.serial + 1);
+        let sync_us = SYNC_US[self.random.below(3) as usize];
         self.recorder
-            .watch(&mut command, self.disk.root(), &self.journal, SYNC_US);
+            .watch(&mut command, self.disk.root(), &self.journal, sync_us);
         prepare(&mut command);
         let shown = run(&mut command, end, &mut self.oracle);
         let syncs = self.disk.replay(&self.journal);

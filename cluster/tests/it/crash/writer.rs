@@ -20,10 +20,10 @@ use crate::{Random, dense, object};
 
 pub const WRITERS: u64 = 3;
 /// Points of a writer in the shared collection, and in its own.
-const SHARED_IDS: u64 = 300;
+const SHARED_IDS: u64 = 600;
 const OWN_IDS: u64 = 60;
 /// Rows after which a segment is sealed: segments are sealed and merged all the time.
-const SEAL_ROWS: usize = 600;
+const SEAL_ROWS: usize = 150;
 /// The shared collection has a k-d tree, the others have vectors that go to blob files.
 const SHARED_DIM: usize = 4;
 const OWN_DIM: usize = 160;
@@ -185,9 +185,10 @@ impl Writer<'_> {
     fn draw(&mut self, serial: u64) -> Operation {
         let name = own(self.number);
         let chance = self.random.below(100);
+        let first = self.random.below(SHARED_IDS);
         let has_own = self.mine.contains_key(&name);
         let (collection, action) = match chance {
-            0..15 => (SHARED, Action::Upsert(self.ids(0, SHARED_IDS, SHARED_IDS))),
+            0..15 => (SHARED, Action::Upsert(self.ids(first, 300, SHARED_IDS))),
             15..40 => (SHARED, Action::Upsert(self.some_ids(SHARED_IDS, 50))),
             40..60 => (SHARED, Action::Upsert(self.some_ids(SHARED_IDS, 1))),
             60..70 => (SHARED, Action::Delete(self.some_ids(SHARED_IDS, 30))),

@@ -10,6 +10,7 @@
  *   VECINO_RECORD_FAIL_SYNC    the n-th fsync or fdatasync of a path with FAIL_IN in it (1, 2, ...) fails with EIO; absent or 0: none
  *   VECINO_RECORD_FAIL_IN      part of a path
  *   VECINO_RECORD_KILL_AT      the process gets SIGKILL when it has told so many records; absent or 0: never
+ *   VECINO_RECORD_KILL_FROM    they are counted from when it writes this text elsewhere, as to stdout; absent: from its begin
  *
  * A record is five little-endian u64 (kind, a, b, c, bytes that follow) and those bytes. Kinds:
  *
@@ -54,7 +55,7 @@ static unsigned char watched[FDS], may_fail[FDS];
 static int journal = -1;
 static char root[PATH_MAX];
 static size_t root_bytes;
-static const char *fail_in = "";
+static const char *fail_in = "", *kill_from;
 static unsigned long sync_us, fail_sync, fail_syncs, syncs, kill_at, told;
 static uint64_t noise = 88172645463325252ull;
 
@@ -67,6 +68,7 @@ __attribute__((constructor)) static void begin(void) {
     if ((number = getenv("VECINO_RECORD_SYNC_US"))) sync_us = strtoul(number, 0, 10);
     if ((number = getenv("VECINO_RECORD_FAIL_SYNC"))) fail_sync = strtoul(number, 0, 10);
     if ((number = getenv("VECINO_RECORD_KILL_AT"))) kill_at = strtoul(number, 0, 10);
+    kill_from = getenv("VECINO_RECORD_KILL_FROM");
     if ((number = getenv("VECINO_RECORD_FAIL_IN"))) fail_in = number;
     noise ^= (uint64_t)getpid() << 20;
     int fd = syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -86,7 +88,7 @@ static void tell(int kind, uint64_t a, uint64_t b, uint64_t c, const void *text,
         syscall(SYS_write, 2, full, sizeof full - 1);
         abort();
     }
-    if (++told == kill_at) syscall(SYS_kill, getpid(), SIGKILL);
+    if (!kill_from && ++told == kill_at) syscall(SYS_kill, getpid(), SIGKILL);
     errno = kept;
 }
 
@@ -201,7 +203,10 @@ int fcntl64(int fd, int what, ...) { FCNTL_BODY; }
 /* Data. */
 
 ssize_t write(int fd, const void *data, size_t bytes) {
-    if (!is_watched(fd)) return syscall(SYS_write, fd, data, bytes);
+    if (!is_watched(fd)) {
+        if (kill_from && memmem(data, bytes, kill_from, strlen(kill_from))) kill_from = 0;
+        return syscall(SYS_write, fd, data, bytes);
+    }
     enter();
     ssize_t done = syscall(SYS_write, fd, data, bytes);
     if (done > 0) tell('w', fd, syscall(SYS_lseek, fd, 0, SEEK_CUR) - done, 0, data, done);

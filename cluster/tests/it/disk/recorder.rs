@@ -38,10 +38,13 @@ impl Recorder {
             .env("VECINO_RECORD_SYNC_US", sync_us.to_string());
     }
 
-    /// Has the command killed by SIGKILL as soon as it has made so many changes: between two writes that come together, where a kill by the clock
+    /// Has the command killed by SIGKILL as soon as it has made so many changes, counted from when it tells `from`, if given: between two writes that come together, where a kill by the clock
     /// hardly ever falls.
-    pub fn kill_at(command: &mut Command, changes: u64) {
+    pub fn kill_at(command: &mut Command, changes: u64, from: Option<&str>) {
         command.env("VECINO_RECORD_KILL_AT", changes.to_string());
+        if let Some(from) = from {
+            command.env("VECINO_RECORD_KILL_FROM", from);
+        }
     }
 
     /// Has the command's n-th sync, counted from 1, of a path with `part` in it fail.
