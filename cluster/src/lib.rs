@@ -22,6 +22,7 @@
 //!     vectors: [(String::new(), Vector::Dense(vec![1.0, 2.0]))].into(),
 //!     payload: Default::default(),
 //!     media: Vec::new(),
+//!     expires_at_ms: None,
 //! };
 //! node.upsert("places", vec![point])?;
 //! assert_eq!(node.collection("places")?.count(None)?, 1);
@@ -32,6 +33,7 @@ mod local_group;
 mod node;
 mod placement;
 mod proposer;
+mod sweeper;
 
 pub use ::engine;
 pub use local_group::LocalGroup;

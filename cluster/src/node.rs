@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::local_group::LocalGroup;
 use crate::placement::partition_of;
 use crate::proposer::Proposer;
+use crate::sweeper::{Sweeper, sweep};
 
 /// How to open a node.
 #[derive(Clone, Debug, Default)]
@@ -34,9 +35,10 @@ pub struct Receipt {
 
 /// One node. All calls may block; share it as `Arc<Node>`.
 pub struct Node {
-    // Dropped in this order: no writes, then no loading, then the store is closed.
-    proposer: Box<dyn Proposer>,
+    // Dropped in this order: no loading, no sweeping, no writes, then the store is closed.
     loader: Option<JoinHandle<()>>,
+    sweeper: Sweeper,
+    proposer: Arc<dyn Proposer>,
     engine: Arc<Engine>,
     ready: Arc<(Mutex<bool>, Condvar)>,
 }
@@ -50,19 +52,22 @@ impl Node {
     pub fn open(dir: &Path, options: NodeOptions) -> Result<Self> {
         let engine = Arc::new(Engine::open_unloaded(dir, options.engine)?);
         let ready = Arc::new((Mutex::new(false), Condvar::new()));
+        let proposer: Arc<dyn Proposer> = Arc::new(LocalGroup::start(engine.clone()));
+        let sweeper = Sweeper::start(engine.clone(), proposer.clone());
         let loader = std::thread::Builder::new().name("loader".into()).spawn({
-            let (engine, ready) = (engine.clone(), ready.clone());
+            let (engine, ready, sweeper) = (engine.clone(), ready.clone(), sweeper.waker());
             move || {
                 engine.load();
+                sweeper.wake();
                 *ready.0.lock() = true;
                 ready.1.notify_all();
             }
         });
         let loader = Some(loader.map_err(|error| Error::io(&error, dir))?);
-        let proposer = Box::new(LocalGroup::start(engine.clone()));
         Ok(Self {
-            proposer,
             loader,
+            sweeper,
+            proposer,
             engine,
             ready,
         })
@@ -146,6 +151,7 @@ impl Node {
             })?;
         }
         let id = collection.id();
+        let some_end = points.iter().any(|point| point.expires_at_ms.is_some());
         let operations = points.into_iter().map(|point| {
             (
                 partition_of(id, &point.id),
@@ -155,7 +161,11 @@ impl Node {
                 },
             )
         });
-        self.write(operations, count)
+        let receipt = self.write(operations, count)?;
+        if some_end {
+            self.sweeper.wake();
+        }
+        Ok(receipt)
     }
 
     /// Removes those of the points that are there, durably; `points` of the receipt counts them.
@@ -226,6 +236,21 @@ impl Node {
             operation_id: committed.operation_id,
             points,
         })
+    }
+
+    /// Drops the points whose time has come, durably, and answers how many; a thread of the node's own does it within a minute. They
+    /// are hidden already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::append`] and [`Engine::apply`].
+    pub fn drop_expired(&self) -> Result<usize> {
+        sweep(&self.engine, &*self.proposer)
+    }
+
+    /// Milliseconds since 1970 by the node's clock.
+    pub fn now_ms(&self) -> u64 {
+        self.engine.now_ms()
     }
 
     /// Bytes on disk and in memory.

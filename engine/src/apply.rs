@@ -9,69 +9,112 @@ use crate::storage::record::{ChangeRecord, GarbageList, PointRow};
 use crate::storage::{Batch, Family, Store, codec, key};
 use crate::{CollectionId, Partition};
 
-/// Puts the effect of the entries into the batch. Changes to collections that `exists` denies are dropped: they were deleted meanwhile.
+/// Puts the effect of the entries into the batch, and answers for every change of every entry whether it took effect. Changes to collections
+/// that `exists` denies are dropped: they were deleted meanwhile.
+///
+/// What takes effect depends on the rows and on the entry with its timestamp, never on a clock: equal logs make equal rows.
 pub(crate) fn put_entries(
     store: &Store,
     batch: &mut Batch<'_>,
     entries: &[Entry],
     exists: impl Fn(CollectionId) -> bool,
-) -> Result<()> {
+) -> Result<Vec<Vec<bool>>> {
     // Rows that this very batch has written: a second change to the same point must see the first.
     let mut pending: HashMap<Vec<u8>, Option<PointRow>> = HashMap::new();
+    let mut effects = Vec::with_capacity(entries.len());
     for entry in entries {
-        let mut garbage = GarbageList::default();
-        let mut touched: BTreeMap<CollectionId, ChangeRecord> = BTreeMap::new();
+        let mut effect = Effect::new(entry);
         for change in &entry.changes {
-            let (collection, id, row) = match change {
-                Change::Upsert {
-                    collection,
-                    id,
-                    row,
-                    ..
-                } => (*collection, id, Some(row)),
-                Change::Delete { collection, id } => (*collection, id, None),
-            };
+            let collection = change.collection();
             if !exists(collection) {
-                drop_values(batch, entry, collection, row);
+                drop_values(batch, entry, collection, change.row());
+                effect.took.push(false);
                 continue;
             }
-            let key = key::point(entry.partition, collection, id);
+            let key = key::point(entry.partition, collection, change.id());
             let old = match pending.get(&key) {
                 Some(row) => row.clone(),
-                None => read_superseded(store, entry.partition, collection, id)?,
+                None => read_superseded(store, entry.partition, collection, change.id())?,
             };
-            if let Some(old) = old {
-                garbage
-                    .values
-                    .extend(old.owned().map(|value| (collection.0, value)));
+            if effect.put(batch, change, &key, old) {
+                pending.insert(key, change.row().cloned());
             }
-            match row {
-                Some(row) => batch.put(Family::Points, &key, &codec::encode(row)),
-                None => batch.delete(Family::Points, &key),
-            }
-            touched
-                .entry(collection)
-                .or_default()
-                .ids
-                .push((id.encode(), row.is_some()));
-            pending.insert(key, row.cloned());
         }
-        for (collection, record) in touched {
-            batch.put(
-                Family::Changes,
-                &key::change(entry.partition, collection, entry.index),
-                &codec::encode(&record),
-            );
-        }
-        if !garbage.values.is_empty() {
-            batch.put(
-                Family::State,
-                &key::garbage(entry.partition, entry.index),
-                &codec::encode(&garbage),
-            );
+        effects.push(effect.finish(batch));
+    }
+    Ok(effects)
+}
+
+/// What one entry leaves beside the rows.
+struct Effect<'a> {
+    entry: &'a Entry,
+    took: Vec<bool>,
+    garbage: GarbageList,
+    touched: BTreeMap<CollectionId, ChangeRecord>,
+}
+
+impl<'a> Effect<'a> {
+    fn new(entry: &'a Entry) -> Self {
+        Self {
+            entry,
+            took: Vec::with_capacity(entry.changes.len()),
+            garbage: GarbageList::default(),
+            touched: BTreeMap::new(),
         }
     }
-    Ok(())
+
+    /// Puts one change into the batch, unless the old row says that it takes no effect.
+    fn put(
+        &mut self,
+        batch: &mut Batch<'_>,
+        change: &Change,
+        key: &[u8],
+        old: Option<PointRow>,
+    ) -> bool {
+        let took = change.takes_effect(old.as_ref(), self.entry.timestamp_ms);
+        self.took.push(took);
+        if !took {
+            return false;
+        }
+        let (collection, id) = (change.collection(), change.id());
+        let expiry_key =
+            |expires_at_ms| key::expiry(self.entry.partition, collection, expires_at_ms, id);
+        if let Some(old) = old {
+            let values = old.owned().map(|value| (collection.0, value));
+            self.garbage.values.extend(values);
+            if let Some(expires_at_ms) = old.expires_at_ms {
+                batch.delete(Family::State, &expiry_key(expires_at_ms));
+            }
+        }
+        match change.row() {
+            Some(row) => {
+                batch.put(Family::Points, key, &codec::encode(row));
+                if let Some(expires_at_ms) = row.expires_at_ms {
+                    let version = codec::encode(&row.version);
+                    batch.put(Family::State, &expiry_key(expires_at_ms), &version);
+                }
+            }
+            None => batch.delete(Family::Points, key),
+        }
+        let touched = self.touched.entry(collection).or_default();
+        touched.ids.push((id.encode(), change.row().is_some()));
+        true
+    }
+
+    fn finish(self, batch: &mut Batch<'_>) -> Vec<bool> {
+        let Entry {
+            partition, index, ..
+        } = *self.entry;
+        for (collection, record) in self.touched {
+            let key = key::change(partition, collection, index);
+            batch.put(Family::Changes, &key, &codec::encode(&record));
+        }
+        if !self.garbage.values.is_empty() {
+            let key = key::garbage(partition, index);
+            batch.put(Family::State, &key, &codec::encode(&self.garbage));
+        }
+        self.took
+    }
 }
 
 /// The row that a change replaces. One that cannot be read is replaced all the same, or a single damaged row would keep the store from

@@ -13,7 +13,7 @@ use crate::collection::Collection;
 use crate::config::{CollectionConfig, validate_collection_name};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::log::{Change, Entry, Log, Share};
+use crate::log::{Change, Entry, Log, Operation, Share};
 use crate::storage::record::CollectionRecord;
 use crate::storage::{Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
@@ -307,6 +307,10 @@ impl Engine {
                 batch.delete_range(family, &prefix, &end);
             }
         }
+        for prefix in Partition::all().map(|partition| key::expiry_prefix(partition, id)) {
+            let end = key::successor(&prefix).expect("its third byte is far from its end");
+            batch.delete_range(Family::State, &prefix, &end);
+        }
         self.store
             .write_synced_unreserved(batch)
             .context("delete collection")?;
@@ -342,32 +346,25 @@ impl Engine {
     /// What RocksDB says; the entries take effect at the next start, and nothing more is written until then.
     pub fn apply(&self, entries: Vec<Entry>) -> Result<()> {
         let _applying = self.applying.lock();
-        self.write_rows(&entries)
+        let effects = self
+            .write_rows(&entries)
             .inspect_err(|_| self.broken.store(true, Ordering::Release))
             .context("the write is durable, but takes effect only when the server is restarted")?;
         let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
-        for entry in entries {
-            for change in entry.changes {
-                let (Change::Upsert { collection, .. } | Change::Delete { collection, .. }) =
-                    &change;
+        for (entry, took) in entries.into_iter().zip(effects) {
+            for (change, _) in entry
+                .changes
+                .into_iter()
+                .zip(took)
+                .filter(|(_, took)| *took)
+            {
                 changes
-                    .entry(*collection)
+                    .entry(change.collection())
                     .or_default()
                     .push((entry.partition, change));
             }
         }
-        let touched: Vec<Arc<Collection>> = self
-            .collections
-            .read()
-            .values()
-            .filter_map(|slot| match slot {
-                Slot::Ready(collection) => Some(collection),
-                Slot::Loading(..) | Slot::Quarantined(..) => None,
-            })
-            .filter(|collection| changes.contains_key(&collection.id()))
-            .cloned()
-            .collect();
-        for collection in touched {
+        for collection in self.ready() {
             if let Some(changes) = changes.remove(&collection.id()) {
                 collection.apply(changes.into_iter());
                 self.builder.wake(&collection);
@@ -380,18 +377,55 @@ impl Engine {
         Ok(())
     }
 
+    /// When a point of any collection is to be dropped next: milliseconds since 1970, 0 for at once; `None` if no point ends.
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        let ready = self.ready();
+        ready
+            .iter()
+            .filter_map(|collection| collection.next_expiry_ms())
+            .min()
+    }
+
+    /// The points that are hidden because their time has come, as operations that drop them. Time O(these points).
+    pub fn expired(&self) -> Vec<(Partition, Operation)> {
+        let mut operations = Vec::new();
+        for collection in self.ready() {
+            let id_of_collection = collection.id();
+            operations.extend(collection.expired().into_iter().map(|(id, partition)| {
+                let collection = id_of_collection;
+                (partition, Operation::Expire { collection, id })
+            }));
+        }
+        operations
+    }
+
+    fn ready(&self) -> Vec<Arc<Collection>> {
+        let collections = self.collections.read();
+        let ready = collections.values().filter_map(|slot| match slot {
+            Slot::Ready(collection) => Some(collection.clone()),
+            Slot::Loading(..) | Slot::Quarantined(..) => None,
+        });
+        ready.collect()
+    }
+
+    /// Milliseconds since 1970 by the clock of [`EngineOptions::env`].
+    pub fn now_ms(&self) -> u64 {
+        self.env.now_ms()
+    }
+
     fn collection_ids<C: FromIterator<CollectionId>>(&self) -> C {
         self.collections.read().values().map(Slot::id).collect()
     }
 
-    fn write_rows(&self, entries: &[Entry]) -> Result<()> {
+    /// Answers for every change of every entry whether it took effect.
+    fn write_rows(&self, entries: &[Entry]) -> Result<Vec<Vec<bool>>> {
         let exists: HashSet<CollectionId> = self.collection_ids();
         let mut batch = self.store.batch();
-        put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
+        let effects = put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
         self.log.put_applied(&mut batch, entries);
         self.store.write(batch).context("apply log entries")?;
         self.log.applied(entries);
-        Ok(())
+        Ok(effects)
     }
 
     /// Number that grows with every write.

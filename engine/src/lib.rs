@@ -24,6 +24,7 @@
 //!     vectors: [(String::new(), Vector::Dense(vec![x, 0.0]))].into(),
 //!     payload: Default::default(),
 //!     media: Vec::new(),
+//!     expires_at_ms: None,
 //! };
 //! let operations = [point(1, 1.0), point(2, 5.0)].map(|point| Operation::Upsert { collection: collection.id(), point });
 //! let entries = engine.append(vec![Share { partition: Partition(0), operations: operations.into() }])?;
@@ -41,6 +42,7 @@ mod config;
 mod engine;
 mod env;
 mod error;
+mod expiry;
 pub mod filter;
 mod log;
 mod point;

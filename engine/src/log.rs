@@ -31,6 +31,13 @@ pub enum Operation {
         /// Which point.
         id: PointId,
     },
+    /// Removes the point if its time has come: if its expiry is not after the timestamp of the log entry.
+    Expire {
+        /// Of this collection.
+        collection: CollectionId,
+        /// Which point.
+        id: PointId,
+    },
 }
 
 impl Operation {
@@ -38,7 +45,7 @@ impl Operation {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Upsert { point, .. } => point.bytes(),
-            Self::Delete { id, .. } => id.encode().len(),
+            Self::Delete { id, .. } | Self::Expire { id, .. } => id.encode().len(),
         }
     }
 }
@@ -55,9 +62,12 @@ pub struct Share {
 impl Share {
     /// Whether it writes no point: such a share is accepted when the disk is nearly full.
     pub fn only_deletes(&self) -> bool {
-        self.operations
-            .iter()
-            .all(|operation| matches!(operation, Operation::Delete { .. }))
+        self.operations.iter().all(|operation| {
+            matches!(
+                operation,
+                Operation::Delete { .. } | Operation::Expire { .. }
+            )
+        })
     }
 }
 
@@ -66,6 +76,7 @@ impl Share {
 pub struct Entry {
     pub(crate) partition: Partition,
     pub(crate) index: u64,
+    pub(crate) timestamp_ms: u64,
     pub(crate) changes: Vec<Change>,
 }
 
@@ -95,6 +106,42 @@ pub(crate) enum Change {
         collection: CollectionId,
         id: PointId,
     },
+    Expire {
+        collection: CollectionId,
+        id: PointId,
+    },
+}
+
+impl Change {
+    pub fn collection(&self) -> CollectionId {
+        match self {
+            Self::Upsert { collection, .. }
+            | Self::Delete { collection, .. }
+            | Self::Expire { collection, .. } => *collection,
+        }
+    }
+
+    pub fn id(&self) -> &PointId {
+        match self {
+            Self::Upsert { id, .. } | Self::Delete { id, .. } | Self::Expire { id, .. } => id,
+        }
+    }
+
+    /// The row that it writes; `None` if it removes one.
+    pub fn row(&self) -> Option<&PointRow> {
+        match self {
+            Self::Upsert { row, .. } => Some(row),
+            Self::Delete { .. } | Self::Expire { .. } => None,
+        }
+    }
+
+    /// Whether it changes anything, given the row that is there when its turn comes and the time of its entry.
+    pub fn takes_effect(&self, old: Option<&PointRow>, timestamp_ms: u64) -> bool {
+        match self {
+            Self::Upsert { .. } | Self::Delete { .. } => true,
+            Self::Expire { .. } => old.is_some_and(|old| old.is_expired(timestamp_ms)),
+        }
+    }
 }
 
 /// How many applied entries a partition keeps before it purges half of them.
@@ -332,6 +379,7 @@ fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) ->
             Operation::Upsert { collection, point } => {
                 let mut row = PointRow {
                     version: index,
+                    expires_at_ms: point.expires_at_ms,
                     ..PointRow::default()
                 };
                 if !point.payload.is_empty() {
@@ -385,6 +433,13 @@ fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) ->
                 });
                 changes.push(Change::Delete { collection, id });
             }
+            Operation::Expire { collection, id } => {
+                operations.push(LogOperation::Expire {
+                    collection: collection.0,
+                    id: id.encode(),
+                });
+                changes.push(Change::Expire { collection, id });
+            }
         }
     }
     let entry = encode_entry(partition, &LogEntry::new(TERM, now_ms, operations))?;
@@ -392,6 +447,7 @@ fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) ->
     Ok(Entry {
         partition,
         index,
+        timestamp_ms: now_ms,
         changes,
     })
 }
@@ -412,6 +468,7 @@ fn encode_entry(partition: Partition, entry: &LogEntry) -> Result<Vec<u8>> {
 }
 
 fn read_entry(partition: Partition, index: u64, entry: LogEntry) -> Result<Entry> {
+    let timestamp_ms = entry.timestamp_ms;
     let changes = entry
         .operations
         .into_iter()
@@ -430,11 +487,16 @@ fn read_entry(partition: Partition, index: u64, entry: LogEntry) -> Result<Entry
                 collection: CollectionId(collection),
                 id: PointId::decode(&id)?,
             }),
+            LogOperation::Expire { collection, id } => Ok(Change::Expire {
+                collection: CollectionId(collection),
+                id: PointId::decode(&id)?,
+            }),
         })
         .collect::<Result<_>>()?;
     Ok(Entry {
         partition,
         index,
+        timestamp_ms,
         changes,
     })
 }

@@ -1,6 +1,7 @@
 //! The node through its facade, on a real store in a temporary folder.
 
 mod crash;
+mod expiry;
 mod full_disk;
 mod listing;
 mod model;
@@ -47,6 +48,7 @@ fn point(id: u64, values: &[f32], payload: serde_json::Value) -> Point {
         vectors: BTreeMap::from([(String::new(), Vector::Dense(values.to_vec()))]),
         payload: object(payload),
         media: Vec::new(),
+        expires_at_ms: None,
     }
 }
 

@@ -42,6 +42,7 @@ fn upsert(collection: CollectionId, id: u64, value: f32) -> Operation {
             content_type: "text/plain".into(),
             bytes: b"source"[..].into(),
         }],
+        expires_at_ms: None,
     };
     Operation::Upsert { collection, point }
 }
@@ -223,6 +224,55 @@ fn s5_s6_i10_a_purge_removes_headers_and_what_they_superseded_only() {
     let engine = open(dir.path());
     assert_eq!(rows(&engine, "c"), [(PointId::Num(1), vec![9999.0])]);
     assert_eq!(rows(&engine, "resting"), [(PointId::Num(7), vec![7.0])]);
+}
+
+/// The time of the entry decides, not that of the machine which applies it; and only a point that is there as it was.
+#[test]
+fn an_expiry_takes_effect_by_the_time_of_its_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(std::sync::atomic::AtomicU64::new(100));
+    let now = clock.clone();
+    let env = Env::new(move || now.load(Ordering::Relaxed), 1);
+    let engine = Engine::open(dir.path(), EngineOptions { env: env.clone() }).unwrap();
+    let id = create(&engine, "c");
+    let ending = |point, at| {
+        let mut operation = upsert(id, point, 0.0);
+        if let Operation::Upsert { point, .. } = &mut operation {
+            point.expires_at_ms = at;
+        }
+        operation
+    };
+    let expire = |point| {
+        let (collection, id) = (id, PointId::Num(point));
+        Operation::Expire { collection, id }
+    };
+    let points = vec![ending(1, Some(100)), ending(2, Some(101)), ending(3, None)];
+    engine
+        .apply(engine.append(vec![share(points)]).unwrap())
+        .unwrap();
+    let expires: Vec<Operation> = (1..5).map(expire).collect();
+    let entries = engine.append(vec![share(expires)]).unwrap();
+    // The first is written again, to stay, by an entry that is applied with the others after a restart.
+    let again = engine
+        .append(vec![share(vec![ending(1, None), expire(1)])])
+        .unwrap();
+    clock.store(1000, Ordering::Relaxed);
+    drop((entries, again, engine));
+    let engine = Engine::open(dir.path(), EngineOptions { env }).unwrap();
+    let row = |point| {
+        let row = crate::apply::read_row(&engine.store, PARTITION, id, &PointId::Num(point));
+        row.unwrap().map(|row| row.version)
+    };
+    assert_eq!([1, 2, 3, 4].map(row), [Some(3), Some(1), Some(1), None]);
+    check_values(&engine);
+    let ends = |engine: &Engine| {
+        let keys = keys(engine, Family::State);
+        keys.into_iter().filter(|key| key[2] == 2).count()
+    };
+    assert_eq!(ends(&engine), 1);
+    assert_eq!(rows(&engine, "c").len(), 2, "the second is hidden");
+    engine.drop_collection("c").unwrap();
+    assert_eq!(ends(&engine), 0);
 }
 
 #[test]

@@ -66,6 +66,7 @@ impl Collection {
                     id,
                     version: row.version,
                     vectors: None,
+                    expires_at_ms: row.expires_at_ms,
                 });
             } else {
                 // The row is as it was when the listing began, and its vectors may be gone: read as it is now, so that payload and vectors
@@ -241,6 +242,7 @@ impl Eq for Ordered {}
 
 /// All rows by ascending id: a merge of the partitions, each of which is in order.
 struct RowsById<'a> {
+    now_ms: u64,
     cursors: Vec<Cursor<'a>>,
     heads: BinaryHeap<Reverse<(PointId, usize)>>,
 }
@@ -248,6 +250,7 @@ struct RowsById<'a> {
 impl<'a> RowsById<'a> {
     fn new(collection: &'a Collection, start: Option<&PointId>) -> Result<Self> {
         let mut rows = Self {
+            now_ms: collection.env.now_ms(),
             cursors: Vec::new(),
             heads: BinaryHeap::new(),
         };
@@ -274,7 +277,17 @@ impl<'a> RowsById<'a> {
         Ok(())
     }
 
+    /// The next row whose time has not come.
     fn next(&mut self) -> Result<Option<(PointId, Partition, PointRow)>> {
+        loop {
+            match self.next_stored()? {
+                Some((_, _, row)) if row.is_expired(self.now_ms) => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    fn next_stored(&mut self) -> Result<Option<(PointId, Partition, PointRow)>> {
         let Some(Reverse((id, at))) = self.heads.pop() else {
             return Ok(None);
         };

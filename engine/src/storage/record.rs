@@ -37,6 +37,13 @@ pub enum LogOperation {
         /// Encoded point id.
         id: Vec<u8>,
     },
+    /// Removes the point if its expiry is not after the entry's timestamp.
+    Expire {
+        /// Collection number.
+        collection: u32,
+        /// Encoded point id.
+        id: Vec<u8>,
+    },
 }
 
 impl LogEntry {
@@ -83,11 +90,16 @@ pub struct PointRow {
     pub vectors: Vec<VectorRef>,
     /// Where its media stand.
     pub media: Vec<MediaRef>,
-    /// Milliseconds since 1970 after which the point is hidden.
+    /// Milliseconds since 1970 from which the point is hidden.
     pub expires_at_ms: Option<u64>,
 }
 
 impl PointRow {
+    /// Whether the point's time has come.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|at| at <= now_ms)
+    }
+
     /// The (log index, ordinal) of everything that this row owns outside itself.
     pub fn owned(&self) -> impl Iterator<Item = Garbage> + '_ {
         let vectors = self.vectors.iter().map(|r| Garbage {
@@ -298,6 +310,14 @@ mod tests {
         ];
         assert_eq!(codec::encode(&row), expected);
         assert_eq!(codec::decode::<PointRow>(&expected, "row").unwrap(), row);
+        // As rows were written before points could end.
+        let lasting = PointRow {
+            expires_at_ms: None,
+            ..row
+        };
+        let before = [&expected[..expected.len() - 2], &[0]].concat();
+        assert_eq!(codec::encode(&lasting), before);
+        assert_eq!(codec::decode::<PointRow>(&before, "row").unwrap(), lasting);
         assert_eq!(
             encode_vector(&Vector::Dense(vec![1.0])),
             [1, 0, 4, 0, 0, 128, 63]

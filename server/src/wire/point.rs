@@ -27,6 +27,10 @@ struct PointWire {
     id: Id,
     vector: Option<VectorInput>,
     payload: Option<Payload>,
+    /// Ours: milliseconds since 1970 from which the point is hidden.
+    expires_at: Option<u64>,
+    /// Ours: the same as seconds from now.
+    ttl: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,15 +80,17 @@ pub struct PointDraft {
     pub payload: Payload,
     /// Source bytes to keep.
     pub media: Vec<Media>,
+    /// Milliseconds since 1970 from which the point is hidden.
+    pub expires_at_ms: Option<u64>,
 }
 
 impl UpsertWire {
-    /// The points, in the order sent.
+    /// The points, in the order sent. A `ttl` counts from `now_ms`, in milliseconds since 1970.
     ///
     /// # Errors
     ///
     /// 400 if there are none or more than `count_max`, or the columns of a batch differ in length; 501 for conditional writes.
-    pub fn drafts(self, count_max: usize) -> ApiResult<Vec<PointDraft>> {
+    pub fn drafts(self, count_max: usize, now_ms: u64) -> ApiResult<Vec<PointDraft>> {
         if self.update_filter.is_some_and(|filter| !filter.is_null()) {
             return Err(ApiError::unsupported("`update_filter`"));
         }
@@ -92,7 +98,10 @@ impl UpsertWire {
             return Err(ApiError::unsupported("`update_mode` other than \"upsert\""));
         }
         let drafts: Vec<PointDraft> = match (self.points, self.batch) {
-            (Some(points), None) => points.into_iter().map(PointWire::draft).collect(),
+            (Some(points), None) => points
+                .into_iter()
+                .map(|point| point.draft(now_ms))
+                .collect::<ApiResult<_>>()?,
             (None, Some(batch)) => batch.drafts()?,
             _ => return Err(ApiError::bad_request("give either `points` or `batch`")),
         };
@@ -119,13 +128,24 @@ pub fn check_count(count: usize, count_max: usize) -> ApiResult<()> {
 }
 
 impl PointWire {
-    fn draft(self) -> PointDraft {
-        PointDraft {
+    fn draft(self, now_ms: u64) -> ApiResult<PointDraft> {
+        let expires_at_ms = match (self.expires_at, self.ttl) {
+            (Some(_), Some(_)) => {
+                return Err(ApiError::bad_request(format!(
+                    "point {}: give either `expires_at` (milliseconds since 1970) or `ttl` (seconds)",
+                    self.id.0
+                )));
+            }
+            (at, None) => at,
+            (None, Some(ttl)) => Some(now_ms.saturating_add(ttl.saturating_mul(1000))),
+        };
+        Ok(PointDraft {
             id: self.id.0,
             vectors: by_name(self.vector),
             payload: self.payload.unwrap_or_default(),
             media: Vec::new(),
-        }
+            expires_at_ms,
+        })
     }
 }
 
@@ -175,6 +195,7 @@ impl BatchWire {
                 vectors,
                 payload: payload.unwrap_or_default(),
                 media: Vec::new(),
+                expires_at_ms: None,
             })
             .collect())
     }
@@ -215,6 +236,7 @@ impl PointDraft {
             vectors,
             payload: self.payload,
             media: self.media,
+            expires_at_ms: self.expires_at_ms,
         })
     }
 }
@@ -230,7 +252,10 @@ mod tests {
 
     fn read(json: &str) -> ApiResult<Vec<Point>> {
         let wire: UpsertWire = crate::http::from_json(json.as_bytes())?;
-        wire.drafts(3)?.into_iter().map(PointDraft::point).collect()
+        wire.drafts(3, 5000)?
+            .into_iter()
+            .map(PointDraft::point)
+            .collect()
     }
 
     #[test]
@@ -247,6 +272,15 @@ mod tests {
         let list = format!("{:?}", list.unwrap());
         assert_eq!(list, format!("{:?}", rows.unwrap()));
         assert_eq!(list, format!("{:?}", named.unwrap()));
+    }
+
+    #[test]
+    fn a_time_to_live_becomes_a_time() {
+        let points = read(
+            "{\"points\": [{\"id\": 1, \"ttl\": 2}, {\"id\": 2, \"expires_at\": 9}, {\"id\": 3, \"ttl\": 18446744073709551615}]}",
+        );
+        let times: Vec<Option<u64>> = points.unwrap().iter().map(|p| p.expires_at_ms).collect();
+        assert_eq!(times, [Some(7000), Some(9), Some(u64::MAX)]);
     }
 
     #[test]
@@ -292,6 +326,11 @@ mod tests {
             "{\"batch\": {\"ids\": [1], \"vectors\": {\"a\": []}}}",
             400,
             "vectors \"a\"",
+        );
+        check(
+            "{\"points\": [{\"id\": 7, \"ttl\": 1, \"expires_at\": 1}]}",
+            400,
+            "point 7: give either `expires_at`",
         );
         check(
             "{\"points\": [{\"id\": 1}], \"update_filter\": {}}",

@@ -60,7 +60,7 @@ async fn upsert(
     let node = app.node()?;
     let collection = node.collection(&name)?;
     let wire: UpsertWire = body.json().await?;
-    let drafts = wire.drafts(app.options.limits.batch_points)?;
+    let drafts = wire.drafts(app.options.limits.batch_points, node.now_ms())?;
     let ready = embed_drafts(&app, &collection, drafts).await?;
     answer(move || {
         record(&node, &name, ready.to_record)?;
