@@ -37,6 +37,6 @@ mod sweeper;
 
 pub use ::engine;
 pub use local_group::LocalGroup;
-pub use node::{Node, NodeOptions, Receipt};
+pub use node::{Node, NodeOptions, Receipt, Refused};
 pub use placement::{NodeId, Ring, VIRTUAL_NODES, partition_of};
 pub use proposer::{Committed, Proposer};

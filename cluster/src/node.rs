@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use engine::filter::Filter;
 use engine::{
-    Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error, Operation, Partition,
-    Point, PointId, Result, Share, StorageStats,
+    Collection, CollectionConfig, Engine, EngineOptions, Error, Operation, Outcome, Partition,
+    Point, PointId, Precondition, Result, Share, StorageStats,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -25,12 +25,23 @@ pub struct NodeOptions {
 }
 
 /// What a write answers.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Receipt {
     /// Grows with every write of the node.
     pub operation_id: u64,
     /// How many points the request wrote or removed.
     pub points: usize,
+    /// The points whose condition did not hold, in the order sent: nothing of them was changed.
+    pub refused: Vec<Refused>,
+}
+
+/// A point whose condition did not hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// Which point.
+    pub id: PointId,
+    /// The version that it had when the write's turn came; 0 if it was not there.
+    pub version: u64,
 }
 
 /// One node. All calls may block; share it as `Arc<Node>`.
@@ -135,11 +146,27 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` that names the item ("item 17 of 100 (id 5)"), with nothing written; `StorageFull`.
-    pub fn upsert(&self, collection: &str, mut points: Vec<Point>) -> Result<Receipt> {
+    /// `InvalidInput` that names the item ("item 17 of 100 (id 5)"), with nothing written; `StorageFull`; `NotFound` if the collection was
+    /// deleted meanwhile.
+    pub fn upsert(&self, collection: &str, points: Vec<Point>) -> Result<Receipt> {
+        self.upsert_if(collection, points.into_iter().map(|point| (point, None)))
+    }
+
+    /// Writes those points whose condition holds when their turn comes; the receipt names the others. Of writers that ask for the same
+    /// version at once, one wins.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::upsert`].
+    pub fn upsert_if(
+        &self,
+        collection: &str,
+        points: impl IntoIterator<Item = (Point, Option<Precondition>)>,
+    ) -> Result<Receipt> {
         let collection = self.collection(collection)?;
+        let mut points: Vec<(Point, Option<Precondition>)> = points.into_iter().collect();
         let count = points.len();
-        for (at, point) in points.iter_mut().enumerate() {
+        for (at, (point, _)) in points.iter_mut().enumerate() {
             collection.check(point).map_err(|error| {
                 let message = format!(
                     "item {} of {count} (id {}): {}",
@@ -151,17 +178,25 @@ impl Node {
             })?;
         }
         let id = collection.id();
-        let some_end = points.iter().any(|point| point.expires_at_ms.is_some());
-        let operations = points.into_iter().map(|point| {
-            (
-                partition_of(id, &point.id),
-                Operation::Upsert {
+        let some_end = points
+            .iter()
+            .any(|(point, _)| point.expires_at_ms.is_some());
+        let operations = points.into_iter().map(|(point, condition)| {
+            let partition = partition_of(id, &point.id);
+            let operation = match condition {
+                None => Operation::Upsert {
                     collection: id,
                     point,
                 },
-            )
+                Some(condition) => Operation::UpsertIf {
+                    collection: id,
+                    point,
+                    condition,
+                },
+            };
+            (partition, operation)
         });
-        let receipt = self.write(operations, count)?;
+        let receipt = self.write(&collection, operations.collect())?;
         if some_end {
             self.sweeper.wake();
         }
@@ -177,7 +212,7 @@ impl Node {
         let collection = self.collection(collection)?;
         // An id that is named twice is one point.
         let present: BTreeSet<&PointId> = ids.iter().filter(|id| collection.contains(id)).collect();
-        self.delete_present(collection.id(), present.into_iter().cloned().collect())
+        self.delete_present(&collection, present.into_iter().cloned().collect())
     }
 
     /// Removes the points that pass the filter, durably.
@@ -193,48 +228,73 @@ impl Node {
         );
         let page = collection.scroll(Some(filter), None, usize::MAX, &none.0, &none.1)?;
         self.delete_present(
-            collection.id(),
+            &collection,
             page.points.into_iter().map(|record| record.id).collect(),
         )
     }
 
-    fn delete_present(&self, collection: CollectionId, ids: Vec<PointId>) -> Result<Receipt> {
-        let count = ids.len();
+    fn delete_present(&self, collection: &Collection, ids: Vec<PointId>) -> Result<Receipt> {
+        let of = collection.id();
         let operations = ids.into_iter().map(|id| {
-            (
-                partition_of(collection, &id),
-                Operation::Delete { collection, id },
-            )
+            let partition = partition_of(of, &id);
+            let collection = of;
+            (partition, Operation::Delete { collection, id })
         });
-        self.write(operations, count)
+        self.write(collection, operations.collect())
     }
 
+    /// Proposes operations on points of one collection.
     fn write(
         &self,
-        operations: impl Iterator<Item = (Partition, Operation)>,
-        points: usize,
+        collection: &Collection,
+        operations: Vec<(Partition, Operation)>,
     ) -> Result<Receipt> {
+        let points = operations.len();
+        let conditional = operations
+            .iter()
+            .any(|(_, operation)| matches!(operation, Operation::UpsertIf { .. }));
+        // Positions in the request, by partition: only refusals need them.
+        let mut order: BTreeMap<Partition, Vec<(usize, PointId)>> = BTreeMap::new();
         let mut shares: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
-        for (partition, operation) in operations {
+        for (at, (partition, operation)) in operations.into_iter().enumerate() {
+            if conditional {
+                let named = (at, operation.point_id().clone());
+                order.entry(partition).or_default().push(named);
+            }
             shares.entry(partition).or_default().push(operation);
         }
         if shares.is_empty() {
             return Ok(Receipt {
                 operation_id: self.engine.sequence(),
-                points: 0,
+                ..Receipt::default()
             });
         }
-        let shares = shares
-            .into_iter()
-            .map(|(partition, operations)| Share {
-                partition,
-                operations,
-            })
-            .collect();
-        let committed = self.proposer.propose_and_wait(shares)?;
+        let shares = shares.into_iter().map(|(partition, operations)| Share {
+            partition,
+            operations,
+        });
+        let committed = self.proposer.propose_and_wait(shares.collect())?;
+        let mut refused = Vec::new();
+        for (partition, at, outcome) in committed.exceptions {
+            match outcome {
+                Outcome::Done => {}
+                Outcome::Gone => {
+                    return Err(Error::not_found(format!(
+                        "Collection `{}` doesn't exist! It was deleted before the write's turn came",
+                        collection.name()
+                    )));
+                }
+                Outcome::Refused { version } => {
+                    let (at, id) = order[&partition][at].clone();
+                    refused.push((at, Refused { id, version }));
+                }
+            }
+        }
+        refused.sort_unstable_by_key(|(at, _)| *at);
         Ok(Receipt {
             operation_id: committed.operation_id,
-            points,
+            points: points - refused.len(),
+            refused: refused.into_iter().map(|(_, refused)| refused).collect(),
         })
     }
 

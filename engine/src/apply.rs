@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{ErrorKind, Result};
-use crate::log::{Change, Entry};
+use crate::log::{Change, Entry, Outcome};
 use crate::point::PointId;
 use crate::storage::record::{ChangeRecord, GarbageList, PointRow};
 use crate::storage::{Batch, Family, Store, codec, key};
 use crate::{CollectionId, Partition};
 
-/// Puts the effect of the entries into the batch, and answers for every change of every entry whether it took effect. Changes to collections
+/// Puts the effect of the entries into the batch, and answers what became of every change of every entry. Changes to collections
 /// that `exists` denies are dropped: they were deleted meanwhile.
 ///
 /// What takes effect depends on the rows and on the entry with its timestamp, never on a clock: equal logs make equal rows.
@@ -18,7 +18,7 @@ pub(crate) fn put_entries(
     batch: &mut Batch<'_>,
     entries: &[Entry],
     exists: impl Fn(CollectionId) -> bool,
-) -> Result<Vec<Vec<bool>>> {
+) -> Result<Vec<Vec<Outcome>>> {
     // Rows that this very batch has written: a second change to the same point must see the first.
     let mut pending: HashMap<Vec<u8>, Option<PointRow>> = HashMap::new();
     let mut effects = Vec::with_capacity(entries.len());
@@ -28,7 +28,7 @@ pub(crate) fn put_entries(
             let collection = change.collection();
             if !exists(collection) {
                 drop_values(batch, entry, collection, change.row());
-                effect.took.push(false);
+                effect.outcomes.push(Outcome::Gone);
                 continue;
             }
             let key = key::point(entry.partition, collection, change.id());
@@ -48,7 +48,7 @@ pub(crate) fn put_entries(
 /// What one entry leaves beside the rows.
 struct Effect<'a> {
     entry: &'a Entry,
-    took: Vec<bool>,
+    outcomes: Vec<Outcome>,
     garbage: GarbageList,
     touched: BTreeMap<CollectionId, ChangeRecord>,
 }
@@ -57,13 +57,13 @@ impl<'a> Effect<'a> {
     fn new(entry: &'a Entry) -> Self {
         Self {
             entry,
-            took: Vec::with_capacity(entry.changes.len()),
+            outcomes: Vec::with_capacity(entry.changes.len()),
             garbage: GarbageList::default(),
             touched: BTreeMap::new(),
         }
     }
 
-    /// Puts one change into the batch, unless the old row says that it takes no effect.
+    /// Puts one change into the batch, unless the old row says that it takes none; answers whether.
     fn put(
         &mut self,
         batch: &mut Batch<'_>,
@@ -71,12 +71,16 @@ impl<'a> Effect<'a> {
         key: &[u8],
         old: Option<PointRow>,
     ) -> bool {
-        let took = change.takes_effect(old.as_ref(), self.entry.timestamp_ms);
-        self.took.push(took);
-        if !took {
+        let (collection, id) = (change.collection(), change.id());
+        let outcome = change.outcome(old.as_ref(), self.entry.timestamp_ms);
+        self.outcomes.push(outcome);
+        if outcome != Outcome::Done {
+            // What it brought stays as long as its entry does: a replica may need it to apply the entry.
+            let values = change.row().into_iter().flat_map(PointRow::owned);
+            let values = values.map(|value| (collection.0, value));
+            self.garbage.values.extend(values);
             return false;
         }
-        let (collection, id) = (change.collection(), change.id());
         let expiry_key =
             |expires_at_ms| key::expiry(self.entry.partition, collection, expires_at_ms, id);
         if let Some(old) = old {
@@ -101,7 +105,7 @@ impl<'a> Effect<'a> {
         true
     }
 
-    fn finish(self, batch: &mut Batch<'_>) -> Vec<bool> {
+    fn finish(self, batch: &mut Batch<'_>) -> Vec<Outcome> {
         let Entry {
             partition, index, ..
         } = *self.entry;
@@ -113,7 +117,7 @@ impl<'a> Effect<'a> {
             let key = key::garbage(partition, index);
             batch.put(Family::State, &key, &codec::encode(&self.garbage));
         }
-        self.took
+        self.outcomes
     }
 }
 

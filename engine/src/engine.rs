@@ -13,7 +13,7 @@ use crate::collection::Collection;
 use crate::config::{CollectionConfig, validate_collection_name};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::log::{Change, Entry, Log, Operation, Share};
+use crate::log::{Change, Entry, Log, Operation, Outcome, Share};
 use crate::storage::record::CollectionRecord;
 use crate::storage::{Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
@@ -339,24 +339,25 @@ impl Engine {
         self.log.append(&self.store, &self.env, shares)
     }
 
-    /// Turns durable entries into rows, in one batch with the applied positions, and shows them to searches.
+    /// Turns durable entries into rows, in one batch with the applied positions, and shows them to searches. Answers what became of every
+    /// operation of every entry.
     ///
     /// # Errors
     ///
     /// What RocksDB says; the entries take effect at the next start, and nothing more is written until then.
-    pub fn apply(&self, entries: Vec<Entry>) -> Result<()> {
+    pub fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
         let _applying = self.applying.lock();
-        let effects = self
+        let outcomes = self
             .write_rows(&entries)
             .inspect_err(|_| self.broken.store(true, Ordering::Release))
             .context("the write is durable, but takes effect only when the server is restarted")?;
         let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
-        for (entry, took) in entries.into_iter().zip(effects) {
+        for (entry, outcomes) in entries.into_iter().zip(&outcomes) {
             for (change, _) in entry
                 .changes
                 .into_iter()
-                .zip(took)
-                .filter(|(_, took)| *took)
+                .zip(outcomes)
+                .filter(|(_, outcome)| **outcome == Outcome::Done)
             {
                 changes
                     .entry(change.collection())
@@ -374,7 +375,7 @@ impl Engine {
             // The write itself has succeeded and must say so; the next one tries the purge again.
             tracing::warn!(%error, "the log was not purged");
         }
-        Ok(())
+        Ok(outcomes)
     }
 
     /// When a point of any collection is to be dropped next: milliseconds since 1970, 0 for at once; `None` if no point ends.
@@ -417,15 +418,14 @@ impl Engine {
         self.collections.read().values().map(Slot::id).collect()
     }
 
-    /// Answers for every change of every entry whether it took effect.
-    fn write_rows(&self, entries: &[Entry]) -> Result<Vec<Vec<bool>>> {
+    fn write_rows(&self, entries: &[Entry]) -> Result<Vec<Vec<Outcome>>> {
         let exists: HashSet<CollectionId> = self.collection_ids();
         let mut batch = self.store.batch();
-        let effects = put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
+        let outcomes = put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
         self.log.put_applied(&mut batch, entries);
         self.store.write(batch).context("apply log entries")?;
         self.log.applied(entries);
-        Ok(effects)
+        Ok(outcomes)
     }
 
     /// Number that grows with every write.

@@ -38,6 +38,7 @@
 mod apply;
 mod builder;
 mod collection;
+mod condition;
 mod config;
 mod engine;
 mod env;
@@ -51,6 +52,7 @@ mod segment;
 mod storage;
 
 pub use collection::{Collection, CollectionInfo, SegmentInfo};
+pub use condition::{LOGGED_FILTER_BYTES_MAX, LoggedFilter, Precondition};
 pub use config::{
     CollectionConfig, DIM_MAX, EmbedderConfig, MediaConfig, SparseVectorConfig, VectorConfig,
     validate_collection_name,
@@ -59,7 +61,7 @@ pub use engine::{Engine, EngineOptions, StorageStats};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use index::{IndexKind, Metric};
-pub use log::{Entry, Operation, Share};
+pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
 
 /// Number of partitions of a store, fixed for its life.

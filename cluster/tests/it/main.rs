@@ -1,5 +1,6 @@
 //! The node through its facade, on a real store in a temporary folder.
 
+mod conditions;
 mod crash;
 mod expiry;
 mod full_disk;

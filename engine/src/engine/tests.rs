@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::condition::Precondition;
 use crate::config::VectorConfig;
 use crate::log::Operation;
 use crate::point::{Media, MediaKind, Payload, Point, PointId, Vector};
@@ -193,6 +194,63 @@ fn s1_s2_s3_i3_an_entry_that_was_durable_is_applied_at_the_next_start_once() {
     }
 }
 
+/// Two engines that apply the same log decide its conditions alike; one of them applies it after a restart, all at once.
+#[test]
+fn a_condition_is_decided_by_the_log_alone() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let decided = folders.each_ref().map(|dir| {
+        let at_once = std::ptr::eq(dir, &raw const folders[0]);
+        let mut engine = open(dir.path());
+        let id = create(&engine, "c");
+        let write = |point, value, condition| match upsert(id, point, value) {
+            Operation::Upsert { collection, point } => Operation::UpsertIf {
+                collection,
+                point,
+                condition,
+            },
+            other => panic!("{other:?} is no upsert"),
+        };
+        let shares = [
+            vec![upsert(id, 1, 1.0)],
+            vec![
+                write(1, 2.0, Precondition::Version(1)),
+                write(1, 3.0, Precondition::Version(1)),
+                write(2, 4.0, Precondition::Present),
+            ],
+            vec![
+                delete(id, 1),
+                write(1, 5.0, Precondition::Version(2)),
+                write(1, 6.0, Precondition::Version(0)),
+                write(1, 7.0, Precondition::Present),
+            ],
+        ];
+        let mut outcomes = Vec::new();
+        for operations in shares {
+            let entries = engine.append(vec![share(operations)]).unwrap();
+            if at_once {
+                outcomes.extend(engine.apply(entries).unwrap());
+            }
+        }
+        if at_once {
+            let refused = |version| Outcome::Refused { version };
+            let done = Outcome::Done;
+            let expected = [
+                vec![done],
+                vec![done, refused(2), refused(0)],
+                vec![done, refused(0), done, done],
+            ];
+            assert_eq!(outcomes, expected);
+        }
+        drop(engine);
+        engine = open(dir.path());
+        check_values(&engine);
+        let state = keys(&engine, Family::State);
+        (rows(&engine, "c"), state, keys(&engine, Family::Points))
+    });
+    assert_eq!(decided[0], decided[1]);
+    assert_eq!(decided[0].0, [(PointId::Num(1), vec![7.0])]);
+}
+
 /// S5: a purge removes headers, not the values of living rows. S6: a superseded value goes with the entry that superseded it, not before.
 /// The change records go with their entries.
 #[test]
@@ -360,7 +418,9 @@ proptest! {
                 engine.append(vec![share(operations.collect())]).unwrap()
             };
             match &step {
-                Step::Write(operations) => engine.apply(entries(&engine, operations)).unwrap(),
+                Step::Write(operations) => {
+                    engine.apply(entries(&engine, operations)).unwrap();
+                }
                 Step::AppendAndReopen(operations) => {
                     let _ = entries(&engine, operations);
                     drop(engine);

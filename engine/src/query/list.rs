@@ -145,7 +145,8 @@ impl Collection {
     }
 }
 
-fn row_passes(filter: &Filter, id: &PointId, row: &PointRow) -> Result<bool> {
+/// Whether a stored row passes.
+pub(crate) fn row_passes(filter: &Filter, id: &PointId, row: &PointRow) -> Result<bool> {
     let payload = select_payload(id, row, &Selection::All)?.unwrap_or_default();
     let has_vector = |name: &str| row.vectors.iter().any(|reference| reference.name == name);
     Ok(filter.matches(&Subject {

@@ -44,6 +44,30 @@ pub enum LogOperation {
         /// Encoded point id.
         id: Vec<u8>,
     },
+    /// Replaces the whole point if the condition holds.
+    UpsertIf {
+        /// Collection number.
+        collection: u32,
+        /// Encoded point id.
+        id: Vec<u8>,
+        /// The row to store; its version is the entry's index.
+        row: PointRow,
+        /// What must hold of the row that is there.
+        condition: Box<ConditionRecord>,
+    },
+}
+
+/// What must hold of a stored row: see [`crate::Precondition`]. Filters are JSON.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum ConditionRecord {
+    /// Its version; 0 for none.
+    Version(u64),
+    /// There is one.
+    Present,
+    /// There is none, or it passes.
+    AbsentOrMatches(Vec<u8>),
+    /// There is one and it passes.
+    Matches(Vec<u8>),
 }
 
 impl LogEntry {
@@ -321,6 +345,58 @@ mod tests {
         assert_eq!(
             encode_vector(&Vector::Dense(vec![1.0])),
             [1, 0, 4, 0, 0, 128, 63]
+        );
+    }
+
+    /// Logs of earlier versions are replayed: operations keep their numbers.
+    #[test]
+    fn golden_bytes_of_operations_do_not_change() {
+        let (collection, id) = (2, vec![1, 9]);
+        let row = PointRow {
+            version: 5,
+            ..PointRow::default()
+        };
+        let row_bytes = [5, 0, 0, 0, 0];
+        let condition = |record| LogOperation::UpsertIf {
+            collection,
+            id: vec![1, 9],
+            row: row.clone(),
+            condition: Box::new(record),
+        };
+        let upsert = |number: u8| [&[1, number, 2, 2, 1, 9], &row_bytes[..]].concat();
+        let check = |operation: LogOperation, expected: Vec<u8>| {
+            assert_eq!(codec::encode(&operation), expected);
+            let read: LogOperation = codec::decode(&expected, "operation").unwrap();
+            assert_eq!(read, operation);
+        };
+        check(
+            LogOperation::Upsert {
+                collection,
+                id: id.clone(),
+                row: row.clone(),
+            },
+            upsert(0),
+        );
+        let delete = LogOperation::Delete {
+            collection,
+            id: id.clone(),
+        };
+        check(delete, vec![1, 1, 2, 2, 1, 9]);
+        check(
+            LogOperation::Expire { collection, id },
+            vec![1, 2, 2, 2, 1, 9],
+        );
+        let with = |tail: &[u8]| [&upsert(3), tail].concat();
+        check(condition(ConditionRecord::Version(7)), with(&[0, 7]));
+        check(condition(ConditionRecord::Present), with(&[1]));
+        let filter = b"{}".to_vec();
+        check(
+            condition(ConditionRecord::AbsentOrMatches(filter.clone())),
+            with(&[2, 2, 123, 125]),
+        );
+        check(
+            condition(ConditionRecord::Matches(filter)),
+            with(&[3, 2, 123, 125]),
         );
     }
 

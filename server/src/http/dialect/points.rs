@@ -2,12 +2,13 @@
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use cluster::Receipt;
-use cluster::engine::PointId;
 use cluster::engine::filter::Filter;
 use cluster::engine::query::{Selection, VectorSelection};
+use cluster::engine::{PointId, Precondition};
+use cluster::{Receipt, Refused};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -60,13 +61,40 @@ async fn upsert(
     let node = app.node()?;
     let collection = node.collection(&name)?;
     let wire: UpsertWire = body.json().await?;
-    let drafts = wire.drafts(app.options.limits.batch_points, node.now_ms())?;
+    let by_version = wire.names_versions();
+    let limits = &app.options.limits;
+    let mut drafts = wire.drafts(limits.batch_points, limits.filter_depth, node.now_ms())?;
+    let conditions: Vec<Option<Precondition>> = drafts
+        .iter_mut()
+        .map(|draft| draft.condition.take())
+        .collect();
     let ready = embed_drafts(&app, &collection, drafts).await?;
     answer(move || {
         record(&node, &name, ready.to_record)?;
-        Ok(UpdateOut::from(node.upsert(&name, ready.points)?))
+        let receipt = node.upsert_if(&name, ready.points.into_iter().zip(conditions))?;
+        match receipt.refused.first() {
+            Some(first) if by_version => Err(outdated(&receipt, first)),
+            _ => Ok(UpdateOut::from(receipt)),
+        }
     })
     .await
+}
+
+/// A client that names a version wants to hear that it was not there. The dialect's `update_filter` and `update_mode` skip points in silence.
+fn outdated(receipt: &Receipt, first: &Refused) -> ApiError {
+    let Refused { id, version } = first;
+    let found = match version {
+        0 => "is not there".to_owned(),
+        version => format!("is at version {version}"),
+    };
+    ApiError::new(
+        StatusCode::CONFLICT,
+        format!(
+            "{} of {} points were not written, because `if_version` did not hold: point {id} {found}; read it again",
+            receipt.refused.len(),
+            receipt.refused.len() + receipt.points
+        ),
+    )
 }
 
 #[derive(Deserialize)]

@@ -1,18 +1,21 @@
 //! The log of each partition: appending entries durably, reading them back, purging.
 
+mod entry;
+
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
+use crate::condition::Precondition;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::point::{Point, PointId, Vector};
-use crate::storage::record::{
-    GarbageList, LogEntry, LogOperation, MediaRef, PartitionState, PointRow, VectorRef,
-    encode_vector,
-};
+use crate::point::{Point, PointId};
+use crate::storage::record::{GarbageList, PartitionState};
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, PARTITIONS, Partition};
+pub(crate) use entry::Change;
+pub use entry::{Entry, Outcome};
+use entry::{append_share, read_entry};
 
 /// One change to one point.
 #[derive(Clone, Debug)]
@@ -23,6 +26,15 @@ pub enum Operation {
         collection: CollectionId,
         /// What to store; checked by [`crate::Collection::check`] before.
         point: Point,
+    },
+    /// Replaces the whole point, or makes it, if the condition holds when its turn comes.
+    UpsertIf {
+        /// Of this collection.
+        collection: CollectionId,
+        /// What to store; checked by [`crate::Collection::check`] before.
+        point: Point,
+        /// What must hold of the stored point.
+        condition: Precondition,
     },
     /// Removes the point if it is there.
     Delete {
@@ -41,10 +53,21 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Which point.
+    pub fn point_id(&self) -> &PointId {
+        match self {
+            Self::Upsert { point, .. } | Self::UpsertIf { point, .. } => &point.id,
+            Self::Delete { id, .. } | Self::Expire { id, .. } => id,
+        }
+    }
+
     /// About how many bytes it brings into a batch: payloads are estimated. Time O(values of the payload).
     pub fn bytes(&self) -> usize {
         match self {
             Self::Upsert { point, .. } => point.bytes(),
+            Self::UpsertIf {
+                point, condition, ..
+            } => point.bytes() + condition.bytes(),
             Self::Delete { id, .. } | Self::Expire { id, .. } => id.encode().len(),
         }
     }
@@ -71,82 +94,8 @@ impl Share {
     }
 }
 
-/// A durable log entry, to be applied.
-#[derive(Debug)]
-pub struct Entry {
-    pub(crate) partition: Partition,
-    pub(crate) index: u64,
-    pub(crate) timestamp_ms: u64,
-    pub(crate) changes: Vec<Change>,
-}
-
-impl Entry {
-    /// Whose log.
-    pub fn partition(&self) -> Partition {
-        self.partition
-    }
-
-    /// Position in that log.
-    pub fn index(&self) -> u64 {
-        self.index
-    }
-}
-
-/// One operation of an entry, as apply needs it.
-#[derive(Debug)]
-pub(crate) enum Change {
-    /// The row and, unless the entry was read back from disk, the vectors themselves.
-    Upsert {
-        collection: CollectionId,
-        id: PointId,
-        row: PointRow,
-        vectors: Option<BTreeMap<String, Vector>>,
-    },
-    Delete {
-        collection: CollectionId,
-        id: PointId,
-    },
-    Expire {
-        collection: CollectionId,
-        id: PointId,
-    },
-}
-
-impl Change {
-    pub fn collection(&self) -> CollectionId {
-        match self {
-            Self::Upsert { collection, .. }
-            | Self::Delete { collection, .. }
-            | Self::Expire { collection, .. } => *collection,
-        }
-    }
-
-    pub fn id(&self) -> &PointId {
-        match self {
-            Self::Upsert { id, .. } | Self::Delete { id, .. } | Self::Expire { id, .. } => id,
-        }
-    }
-
-    /// The row that it writes; `None` if it removes one.
-    pub fn row(&self) -> Option<&PointRow> {
-        match self {
-            Self::Upsert { row, .. } => Some(row),
-            Self::Delete { .. } | Self::Expire { .. } => None,
-        }
-    }
-
-    /// Whether it changes anything, given the row that is there when its turn comes and the time of its entry.
-    pub fn takes_effect(&self, old: Option<&PointRow>, timestamp_ms: u64) -> bool {
-        match self {
-            Self::Upsert { .. } | Self::Delete { .. } => true,
-            Self::Expire { .. } => old.is_some_and(|old| old.is_expired(timestamp_ms)),
-        }
-    }
-}
-
 /// How many applied entries a partition keeps before it purges half of them.
 const KEPT_ENTRIES: u64 = 2048;
-const TERM: u64 = 1;
 
 /// Positions of all partitions' logs.
 pub(crate) struct Log {
@@ -176,8 +125,6 @@ impl Log {
                 &key::log_prefix(partition),
                 &from,
                 |key, value| {
-                    let entry: LogEntry = codec::decode(value, "log entry")?;
-                    entry.verify()?;
                     let index = key::last_index(key)?;
                     if index != position.last + 1 {
                         return Err(Error::corrupted(format!(
@@ -186,7 +133,7 @@ impl Log {
                         )));
                     }
                     position.last = index;
-                    unapplied.push(read_entry(partition, index, entry)?);
+                    unapplied.push(read_entry(partition, index, value)?);
                     Ok(Visit::Next)
                 },
             )?;
@@ -367,136 +314,4 @@ fn put_purge_of_changes(
         batch.delete_range(Family::Changes, &prefix, &end);
     }
     Ok(())
-}
-
-fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) -> Result<Entry> {
-    let partition = share.partition;
-    let mut ordinal = 0;
-    let mut changes = Vec::with_capacity(share.operations.len());
-    let mut operations = Vec::with_capacity(share.operations.len());
-    for operation in share.operations {
-        match operation {
-            Operation::Upsert { collection, point } => {
-                let mut row = PointRow {
-                    version: index,
-                    expires_at_ms: point.expires_at_ms,
-                    ..PointRow::default()
-                };
-                if !point.payload.is_empty() {
-                    row.payload = serde_json::to_vec(&point.payload).map_err(|error| {
-                        Error::invalid(format!("payload of point {}: {error}", point.id))
-                    })?;
-                }
-                for (name, vector) in &point.vectors {
-                    batch.put(
-                        Family::Vectors,
-                        &key::value(partition, collection, index, ordinal),
-                        &encode_vector(vector),
-                    );
-                    row.vectors.push(VectorRef {
-                        name: name.clone(),
-                        index,
-                        ordinal,
-                    });
-                    ordinal += 1;
-                }
-                for media in &point.media {
-                    batch.put(
-                        Family::Media,
-                        &key::value(partition, collection, index, ordinal),
-                        &media.bytes,
-                    );
-                    row.media.push(MediaRef::new(
-                        media.kind,
-                        media.content_type.clone(),
-                        index,
-                        ordinal,
-                    ));
-                    ordinal += 1;
-                }
-                operations.push(LogOperation::Upsert {
-                    collection: collection.0,
-                    id: point.id.encode(),
-                    row: row.clone(),
-                });
-                changes.push(Change::Upsert {
-                    collection,
-                    id: point.id,
-                    row,
-                    vectors: Some(point.vectors),
-                });
-            }
-            Operation::Delete { collection, id } => {
-                operations.push(LogOperation::Delete {
-                    collection: collection.0,
-                    id: id.encode(),
-                });
-                changes.push(Change::Delete { collection, id });
-            }
-            Operation::Expire { collection, id } => {
-                operations.push(LogOperation::Expire {
-                    collection: collection.0,
-                    id: id.encode(),
-                });
-                changes.push(Change::Expire { collection, id });
-            }
-        }
-    }
-    let entry = encode_entry(partition, &LogEntry::new(TERM, now_ms, operations))?;
-    batch.put(Family::Log, &key::log(partition, index), &entry);
-    Ok(Entry {
-        partition,
-        index,
-        timestamp_ms: now_ms,
-        changes,
-    })
-}
-
-/// An entry that could not be read back would keep the store from opening after a crash.
-fn encode_entry(partition: Partition, entry: &LogEntry) -> Result<Vec<u8>> {
-    let bytes = codec::encode(entry);
-    if bytes.len() > codec::ENTRY_BYTES_MAX || !codec::is_readable::<LogEntry>(&bytes) {
-        return Err(Error::invalid(format!(
-            "{} operations with {} MiB of payloads fall to partition {}; the limit is {} MiB at once, write fewer points in one request",
-            entry.operations.len(),
-            bytes.len() >> 20,
-            partition.0,
-            codec::ENTRY_BYTES_MAX >> 20
-        )));
-    }
-    Ok(bytes)
-}
-
-fn read_entry(partition: Partition, index: u64, entry: LogEntry) -> Result<Entry> {
-    let timestamp_ms = entry.timestamp_ms;
-    let changes = entry
-        .operations
-        .into_iter()
-        .map(|operation| match operation {
-            LogOperation::Upsert {
-                collection,
-                id,
-                row,
-            } => Ok(Change::Upsert {
-                collection: CollectionId(collection),
-                id: PointId::decode(&id)?,
-                row,
-                vectors: None,
-            }),
-            LogOperation::Delete { collection, id } => Ok(Change::Delete {
-                collection: CollectionId(collection),
-                id: PointId::decode(&id)?,
-            }),
-            LogOperation::Expire { collection, id } => Ok(Change::Expire {
-                collection: CollectionId(collection),
-                id: PointId::decode(&id)?,
-            }),
-        })
-        .collect::<Result<_>>()?;
-    Ok(Entry {
-        partition,
-        index,
-        timestamp_ms,
-        changes,
-    })
 }
