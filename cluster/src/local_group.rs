@@ -3,7 +3,7 @@
 //! A proposal that comes while another waits for the disk joins the next batch: the entries of all waiting requests, of whatever
 //! partitions, go into one batch and one fsync, and are applied in one batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -109,7 +109,12 @@ fn commit(engine: &Engine, proposals: Vec<Proposal>) {
         && !proposals.iter().all(Proposal::only_deletes);
     let mut batch = Batch::default();
     let mut waiting = Vec::with_capacity(proposals.len());
+    let mut requests: HashMap<String, u128> = HashMap::new();
     for proposal in proposals {
+        if let Some(error) = refusal(engine, &mut requests, &proposal) {
+            (proposal.done)(Err(error));
+            continue;
+        }
         let deletes = (mixed && proposal.only_deletes()).then(|| proposal.shares.clone());
         let places = batch.take(proposal.shares);
         waiting.push((proposal.done, places, deletes));
@@ -124,6 +129,30 @@ fn commit(engine: &Engine, proposals: Vec<Proposal>) {
             (Err(error), _) => Err(Error::new(error.kind(), error.to_string())),
         });
     }
+}
+
+/// Why a proposal does not go into the log: its request's name was used with another body, by a request of `requests`, which go into the same
+/// batch, or by one that is applied. The committer applies everything that it appends before it asks, so nothing lies in between.
+fn refusal(
+    engine: &Engine,
+    requests: &mut HashMap<String, u128>,
+    proposal: &Proposal,
+) -> Option<Error> {
+    let tag = proposal
+        .operations()
+        .find_map(|operation| match operation {
+            Operation::Request { tag, .. } => Some(tag),
+            _ => None,
+        })?;
+    match engine.conflicting_request(&proposal.shares) {
+        Ok(None) => {}
+        Ok(Some(tag)) => return Some(tag.conflict()),
+        Err(error) => return Some(error),
+    }
+    let digest = *requests
+        .entry(tag.id().to_owned())
+        .or_insert_with(|| tag.digest());
+    (digest != tag.digest()).then(|| tag.conflict())
 }
 
 fn write_alone(engine: &Engine, shares: Vec<Share>) -> Result<Committed> {

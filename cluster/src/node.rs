@@ -7,13 +7,13 @@ use std::thread::JoinHandle;
 
 use engine::filter::Filter;
 use engine::{
-    Collection, CollectionConfig, Engine, EngineOptions, Error, Operation, Outcome, Partition,
-    Point, PointId, Precondition, Result, Share, StorageStats,
+    Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error, ErrorKind, Operation,
+    Outcome, Partition, Point, PointId, Precondition, RequestTag, Result, Share, StorageStats,
 };
 use parking_lot::{Condvar, Mutex};
 
 use crate::local_group::LocalGroup;
-use crate::placement::partition_of;
+use crate::placement::{home_of, partition_of};
 use crate::proposer::Proposer;
 use crate::sweeper::{Sweeper, sweep};
 
@@ -163,8 +163,32 @@ impl Node {
         collection: &str,
         points: impl IntoIterator<Item = (Point, Option<Precondition>)>,
     ) -> Result<Receipt> {
+        self.write_points(collection, points.into_iter().collect(), None)
+    }
+
+    /// As [`Self::upsert_if`], for a request that may come again: a repetition changes nothing and is answered as the first was, but for the
+    /// operation id. A request is remembered for [`engine::REQUEST_MEMORY_MS`] (a day) or [`engine::REQUEST_MEMORY_ENTRIES`] log entries of a
+    /// partition, whichever ends first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::upsert`]; `Conflict`, with nothing written, if the name was used with another body.
+    pub fn upsert_once(
+        &self,
+        request: RequestTag,
+        collection: &str,
+        points: impl IntoIterator<Item = (Point, Option<Precondition>)>,
+    ) -> Result<Receipt> {
+        self.write_points(collection, points.into_iter().collect(), Some(request))
+    }
+
+    fn write_points(
+        &self,
+        collection: &str,
+        mut points: Vec<(Point, Option<Precondition>)>,
+        request: Option<RequestTag>,
+    ) -> Result<Receipt> {
         let collection = self.collection(collection)?;
-        let mut points: Vec<(Point, Option<Precondition>)> = points.into_iter().collect();
         let count = points.len();
         for (at, (point, _)) in points.iter_mut().enumerate() {
             collection.check(point).map_err(|error| {
@@ -196,7 +220,7 @@ impl Node {
             };
             (partition, operation)
         });
-        let receipt = self.write(&collection, operations.collect())?;
+        let receipt = self.write(&collection, operations.collect(), request)?;
         if some_end {
             self.sweeper.wake();
         }
@@ -213,6 +237,24 @@ impl Node {
         // An id that is named twice is one point.
         let present: BTreeSet<&PointId> = ids.iter().filter(|id| collection.contains(id)).collect();
         self.delete_present(&collection, present.into_iter().cloned().collect())
+    }
+
+    /// As [`Self::delete`], for a request that may come again: see [`Self::upsert_once`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::delete`]; `Conflict`, with nothing removed, if the name was used with another body.
+    pub fn delete_once(
+        &self,
+        request: RequestTag,
+        collection: &str,
+        ids: &[PointId],
+    ) -> Result<Receipt> {
+        let collection = self.collection(collection)?;
+        // Those that are not there too: a repetition has the same operations.
+        let ids: BTreeSet<&PointId> = ids.iter().collect();
+        let ids = ids.into_iter().cloned().collect();
+        self.write(&collection, deletes(collection.id(), ids), Some(request))
     }
 
     /// Removes the points that pass the filter, durably.
@@ -234,31 +276,26 @@ impl Node {
     }
 
     fn delete_present(&self, collection: &Collection, ids: Vec<PointId>) -> Result<Receipt> {
-        let of = collection.id();
-        let operations = ids.into_iter().map(|id| {
-            let partition = partition_of(of, &id);
-            let collection = of;
-            (partition, Operation::Delete { collection, id })
-        });
-        self.write(collection, operations.collect())
+        self.write(collection, deletes(collection.id(), ids), None)
     }
 
-    /// Proposes operations on points of one collection.
+    /// Proposes operations on points of one collection, all of them upserts or all of them deletes.
     fn write(
         &self,
         collection: &Collection,
         operations: Vec<(Partition, Operation)>,
+        request: Option<RequestTag>,
     ) -> Result<Receipt> {
         let points = operations.len();
-        let conditional = operations
-            .iter()
-            .any(|(_, operation)| matches!(operation, Operation::UpsertIf { .. }));
-        // Positions in the request, by partition: only refusals need them.
         let mut order: BTreeMap<Partition, Vec<(usize, PointId)>> = BTreeMap::new();
         let mut shares: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
+        // Only what can be refused need be found again.
+        let refusable = operations
+            .iter()
+            .any(|(_, operation)| matches!(operation, Operation::UpsertIf { .. }));
         for (at, (partition, operation)) in operations.into_iter().enumerate() {
-            if conditional {
-                let named = (at, operation.point_id().clone());
+            if refusable && let Some(id) = operation.point_id() {
+                let named = (at, id.clone());
                 order.entry(partition).or_default().push(named);
             }
             shares.entry(partition).or_default().push(operation);
@@ -269,11 +306,16 @@ impl Node {
                 ..Receipt::default()
             });
         }
+        if let Some(tag) = &request {
+            put_tag(&mut shares, tag);
+        }
         let shares = shares.into_iter().map(|(partition, operations)| Share {
             partition,
             operations,
         });
         let committed = self.proposer.propose_and_wait(shares.collect())?;
+        let tags = usize::from(request.is_some());
+        let mut unchanged = 0;
         let mut refused = Vec::new();
         for (partition, at, outcome) in committed.exceptions {
             match outcome {
@@ -284,16 +326,25 @@ impl Node {
                         collection.name()
                     )));
                 }
+                Outcome::Conflict => {
+                    return Err(request.map_or_else(
+                        || Error::new(ErrorKind::Conflict, "another request"),
+                        |tag| tag.conflict(),
+                    ));
+                }
                 Outcome::Refused { version } => {
-                    let (at, id) = order[&partition][at].clone();
-                    refused.push((at, Refused { id, version }));
+                    unchanged += 1;
+                    if refusable {
+                        let (at, id) = order[&partition][at - tags].clone();
+                        refused.push((at, Refused { id, version }));
+                    }
                 }
             }
         }
         refused.sort_unstable_by_key(|(at, _)| *at);
         Ok(Receipt {
             operation_id: committed.operation_id,
-            points: points - refused.len(),
+            points: points - unchanged,
             refused: refused.into_iter().map(|(_, refused)| refused).collect(),
         })
     }
@@ -321,6 +372,30 @@ impl Node {
     /// Reads everything and answers what is wrong; empty if nothing is.
     pub fn check(&self) -> Vec<String> {
         self.engine.check()
+    }
+}
+
+/// Deletes of these points, with the partitions that they fall to.
+fn deletes(collection: CollectionId, ids: Vec<PointId>) -> Vec<(Partition, Operation)> {
+    let delete = |id| {
+        (
+            partition_of(collection, &id),
+            Operation::Delete { collection, id },
+        )
+    };
+    ids.into_iter().map(delete).collect()
+}
+
+/// Puts the request's tag before its operations, and into the home partition of its name: there it is known whatever points it is about.
+fn put_tag(shares: &mut BTreeMap<Partition, Vec<Operation>>, tag: &RequestTag) {
+    shares.entry(home_of(tag.id())).or_default();
+    for operations in shares.values_mut() {
+        let count = operations.len();
+        let request = Operation::Request {
+            tag: tag.clone(),
+            operations: count,
+        };
+        operations.insert(0, request);
     }
 }
 

@@ -453,6 +453,7 @@ impl Collection {
                     }
                 }
                 Change::Delete { id, .. } | Change::Expire { id, .. } => state.remove(&id),
+                Change::Request { .. } => {}
             }
         }
         state.last_write = Instant::now();

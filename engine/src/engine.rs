@@ -13,7 +13,8 @@ use crate::collection::Collection;
 use crate::config::{CollectionConfig, validate_collection_name};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::log::{Change, Entry, Log, Operation, Outcome, Share};
+use crate::log::{Change, Decision, Entry, Log, Operation, Outcome, Share};
+use crate::request::RequestTag;
 use crate::storage::record::CollectionRecord;
 use crate::storage::{Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
@@ -339,6 +340,16 @@ impl Engine {
         self.log.append(&self.store, &self.env, shares)
     }
 
+    /// The request among these shares whose name was used with another body, if one was. To be asked when everything that was appended is
+    /// applied, and before the shares are appended: the home partition of a request knows its name whatever other partitions it touches.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn conflicting_request(&self, shares: &[Share]) -> Result<Option<RequestTag>> {
+        self.log.conflict(&self.store, &self.env, shares)
+    }
+
     /// Turns durable entries into rows, in one batch with the applied positions, and shows them to searches. Answers what became of every
     /// operation of every entry.
     ///
@@ -347,22 +358,19 @@ impl Engine {
     /// What RocksDB says; the entries take effect at the next start, and nothing more is written until then.
     pub fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
         let _applying = self.applying.lock();
-        let outcomes = self
+        let decisions = self
             .write_rows(&entries)
             .inspect_err(|_| self.broken.store(true, Ordering::Release))
             .context("the write is durable, but takes effect only when the server is restarted")?;
         let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
-        for (entry, outcomes) in entries.into_iter().zip(&outcomes) {
-            for (change, _) in entry
-                .changes
-                .into_iter()
-                .zip(outcomes)
-                .filter(|(_, outcome)| **outcome == Outcome::Done)
-            {
-                changes
-                    .entry(change.collection())
-                    .or_default()
-                    .push((entry.partition, change));
+        for (entry, decisions) in entries.into_iter().zip(&decisions) {
+            for (change, decision) in entry.changes.into_iter().zip(decisions) {
+                if decision.changed
+                    && let Some((collection, _)) = change.target()
+                {
+                    let of_collection = changes.entry(collection).or_default();
+                    of_collection.push((entry.partition, change));
+                }
             }
         }
         for collection in self.ready() {
@@ -371,11 +379,16 @@ impl Engine {
                 self.builder.wake(&collection);
             }
         }
-        if let Err(error) = self.log.purge(&self.store, || self.collection_ids()) {
+        if let Err(error) = self
+            .log
+            .purge(&self.store, &self.env, || self.collection_ids())
+        {
             // The write itself has succeeded and must say so; the next one tries the purge again.
             tracing::warn!(%error, "the log was not purged");
         }
-        Ok(outcomes)
+        let outcomes =
+            |decisions: Vec<Decision>| decisions.into_iter().map(|d| d.outcome).collect();
+        Ok(decisions.into_iter().map(outcomes).collect())
     }
 
     /// When a point of any collection is to be dropped next: milliseconds since 1970, 0 for at once; `None` if no point ends.
@@ -418,14 +431,14 @@ impl Engine {
         self.collections.read().values().map(Slot::id).collect()
     }
 
-    fn write_rows(&self, entries: &[Entry]) -> Result<Vec<Vec<Outcome>>> {
+    fn write_rows(&self, entries: &[Entry]) -> Result<Vec<Vec<Decision>>> {
         let exists: HashSet<CollectionId> = self.collection_ids();
         let mut batch = self.store.batch();
-        let outcomes = put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
+        let decisions = put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
         self.log.put_applied(&mut batch, entries);
         self.store.write(batch).context("apply log entries")?;
         self.log.applied(entries);
-        Ok(outcomes)
+        Ok(decisions)
     }
 
     /// Number that grows with every write.

@@ -48,6 +48,7 @@ pub mod filter;
 mod log;
 mod point;
 pub mod query;
+mod request;
 mod segment;
 mod storage;
 
@@ -63,6 +64,7 @@ pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use index::{IndexKind, Metric};
 pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
+pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 
 /// Number of partitions of a store, fixed for its life.
 ///

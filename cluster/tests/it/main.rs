@@ -8,6 +8,7 @@ mod listing;
 mod model;
 mod queries;
 mod recovery;
+mod requests;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -251,6 +251,51 @@ fn a_condition_is_decided_by_the_log_alone() {
     assert_eq!(decided[0].0, [(PointId::Num(1), vec![7.0])]);
 }
 
+/// A repetition whose first was durable but not applied finds it when both are replayed; the table forgets with the log.
+#[test]
+fn a_repeated_request_is_applied_once_in_a_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    let tagged = |name: &str, value| {
+        let tag = RequestTag::new(name, 7).unwrap();
+        let request = Operation::Request { tag, operations: 1 };
+        vec![share(vec![
+            request,
+            upsert(id, 1, value),
+            upsert(id, 2, value),
+        ])]
+    };
+    let _unapplied = [
+        engine.append(tagged("a", 1.0)).unwrap(),
+        engine.append(tagged("b", 2.0)).unwrap(),
+        engine.append(tagged("a", 3.0)).unwrap(),
+    ];
+    drop(engine);
+    let engine = open(dir.path());
+    let expected = [(PointId::Num(1), vec![2.0]), (PointId::Num(2), vec![3.0])];
+    assert_eq!(rows(&engine, "c"), expected);
+    check_values(&engine);
+    let notes = |engine: &Engine| {
+        let keys = keys(engine, Family::State);
+        [3, 4].map(|kind| keys.iter().filter(|key| key[2] == kind).count())
+    };
+    assert_eq!(notes(&engine), [2, 2]);
+    let mut batch = engine.store.batch();
+    let purge = |batch: &mut _, index| {
+        crate::request::put_purge(&engine.store, batch, PARTITION, index, 0).unwrap();
+    };
+    purge(&mut batch, crate::REQUEST_MEMORY_ENTRIES + 1);
+    engine.store.write(batch).unwrap();
+    assert_eq!(notes(&engine), [1, 1], "the first is forgotten");
+    let outcomes = engine
+        .apply(engine.append(tagged("b", 4.0)).unwrap())
+        .unwrap();
+    assert_eq!(outcomes, [[Outcome::Done; 3]]);
+    let expected = [(PointId::Num(1), vec![2.0]), (PointId::Num(2), vec![4.0])];
+    assert_eq!(rows(&engine, "c"), expected);
+}
+
 /// S5: a purge removes headers, not the values of living rows. S6: a superseded value goes with the entry that superseded it, not before.
 /// The change records go with their entries.
 #[test]

@@ -6,6 +6,7 @@ use super::{Operation, Share};
 use crate::condition::Precondition;
 use crate::error::{Error, Result};
 use crate::point::{Point, PointId, Vector};
+use crate::request::RequestTag;
 use crate::storage::record::{
     LogEntry, LogOperation, MediaRef, PointRow, VectorRef, encode_vector,
 };
@@ -47,6 +48,8 @@ pub enum Outcome {
     },
     /// The collection was deleted before the operation's turn came; nothing was changed.
     Gone,
+    /// It belongs to a request whose name was used with another body; nothing was changed.
+    Conflict,
 }
 
 /// One operation of an entry, as apply needs it.
@@ -68,20 +71,25 @@ pub(crate) enum Change {
         collection: CollectionId,
         id: PointId,
     },
+    /// The changes after it belong to this request.
+    Request { tag: RequestTag, operations: usize },
+}
+
+/// What became of a change: what is answered, and whether it changed anything. The two differ for a request that came again.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Decision {
+    pub outcome: Outcome,
+    pub changed: bool,
 }
 
 impl Change {
-    pub fn collection(&self) -> CollectionId {
+    /// The point that it is about, if it is about one.
+    pub fn target(&self) -> Option<(CollectionId, &PointId)> {
         match self {
-            Self::Upsert { collection, .. }
-            | Self::Delete { collection, .. }
-            | Self::Expire { collection, .. } => *collection,
-        }
-    }
-
-    pub fn id(&self) -> &PointId {
-        match self {
-            Self::Upsert { id, .. } | Self::Delete { id, .. } | Self::Expire { id, .. } => id,
+            Self::Upsert { collection, id, .. }
+            | Self::Delete { collection, id }
+            | Self::Expire { collection, id } => Some((*collection, id)),
+            Self::Request { .. } => None,
         }
     }
 
@@ -89,27 +97,31 @@ impl Change {
     pub fn row(&self) -> Option<&PointRow> {
         match self {
             Self::Upsert { row, .. } => Some(row),
-            Self::Delete { .. } | Self::Expire { .. } => None,
+            Self::Delete { .. } | Self::Expire { .. } | Self::Request { .. } => None,
         }
     }
 
     /// What becomes of it, given the row that is there when its turn comes and the time of its entry.
-    pub fn outcome(&self, old: Option<&PointRow>, timestamp_ms: u64) -> Outcome {
+    pub fn decide(&self, old: Option<&PointRow>, timestamp_ms: u64) -> Decision {
         let ended = old.is_some_and(|old| old.is_expired(timestamp_ms));
         let shown = old.filter(|_| !ended);
         let holds = match self {
             Self::Upsert { id, condition, .. } => condition
                 .as_ref()
                 .is_none_or(|condition| condition.holds(id, shown)),
-            Self::Delete { .. } => true,
+            Self::Delete { .. } => shown.is_some(),
             Self::Expire { .. } => ended,
+            Self::Request { .. } => true,
         };
-        if holds {
+        let outcome = if holds {
             Outcome::Done
         } else {
             let version = shown.map_or(0, |row| row.version);
             Outcome::Refused { version }
-        }
+        };
+        // A row that cannot be read looks as if it were not there: a delete removes it.
+        let changed = holds || matches!(self, Self::Delete { .. });
+        Decision { outcome, changed }
     }
 }
 
@@ -174,6 +186,15 @@ impl Values<'_, '_> {
                     id: id.encode(),
                 };
                 return Ok((logged, Change::Expire { collection, id }));
+            }
+            Operation::Request { tag, operations } => {
+                let logged = LogOperation::Request {
+                    id: tag.id().to_owned(),
+                    digest: tag.digest(),
+                    operations: u32::try_from(operations)
+                        .expect("a request has far fewer than 2^32 operations"),
+                };
+                return Ok((logged, Change::Request { tag, operations }));
             }
         };
         let row = self.put_point(collection, &point)?;
@@ -301,6 +322,15 @@ fn read_change(operation: LogOperation) -> Result<Change> {
         LogOperation::Expire { collection, id } => Ok(Change::Expire {
             collection: CollectionId(collection),
             id: PointId::decode(&id)?,
+        }),
+        LogOperation::Request {
+            id,
+            digest,
+            operations,
+        } => Ok(Change::Request {
+            tag: RequestTag::new(&id, digest)
+                .map_err(|error| Error::corrupted(format!("log entry: {error}")))?,
+            operations: operations as usize,
         }),
     }
 }

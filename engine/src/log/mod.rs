@@ -10,10 +10,11 @@ use crate::condition::Precondition;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::point::{Point, PointId};
+use crate::request::{self, Known, RequestTag, Requests};
 use crate::storage::record::{GarbageList, PartitionState};
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, PARTITIONS, Partition};
-pub(crate) use entry::Change;
+pub(crate) use entry::{Change, Decision};
 pub use entry::{Entry, Outcome};
 use entry::{append_share, read_entry};
 
@@ -36,6 +37,13 @@ pub enum Operation {
         /// What must hold of the stored point.
         condition: Precondition,
     },
+    /// Stands before the operations of a request that may come again, in each partition that it touches.
+    Request {
+        /// Which request.
+        tag: RequestTag,
+        /// How many of the following operations of the same share are its.
+        operations: usize,
+    },
     /// Removes the point if it is there.
     Delete {
         /// Of this collection.
@@ -53,11 +61,12 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Which point.
-    pub fn point_id(&self) -> &PointId {
+    /// Which point; `None` if it is about none.
+    pub fn point_id(&self) -> Option<&PointId> {
         match self {
-            Self::Upsert { point, .. } | Self::UpsertIf { point, .. } => &point.id,
-            Self::Delete { id, .. } | Self::Expire { id, .. } => id,
+            Self::Upsert { point, .. } | Self::UpsertIf { point, .. } => Some(&point.id),
+            Self::Delete { id, .. } | Self::Expire { id, .. } => Some(id),
+            Self::Request { .. } => None,
         }
     }
 
@@ -69,6 +78,7 @@ impl Operation {
                 point, condition, ..
             } => point.bytes() + condition.bytes(),
             Self::Delete { id, .. } | Self::Expire { id, .. } => id.encode().len(),
+            Self::Request { tag, .. } => tag.id().len(),
         }
     }
 }
@@ -85,10 +95,10 @@ pub struct Share {
 impl Share {
     /// Whether it writes no point: such a share is accepted when the disk is nearly full.
     pub fn only_deletes(&self) -> bool {
-        self.operations.iter().all(|operation| {
+        !self.operations.iter().any(|operation| {
             matches!(
                 operation,
-                Operation::Delete { .. } | Operation::Expire { .. }
+                Operation::Upsert { .. } | Operation::UpsertIf { .. }
             )
         })
     }
@@ -180,6 +190,30 @@ impl Log {
         Ok(entries)
     }
 
+    /// The request among these shares whose name was used with another body, if one was. To be asked when everything that was appended is
+    /// applied.
+    pub(crate) fn conflict(
+        &self,
+        store: &Store,
+        env: &Env,
+        shares: &[Share],
+    ) -> Result<Option<RequestTag>> {
+        let positions = self.positions.lock();
+        for share in shares {
+            let next = positions[usize::from(share.partition.0)].last + 1;
+            for operation in &share.operations {
+                let Operation::Request { tag, .. } = operation else {
+                    continue;
+                };
+                let at = (share.partition, next, env.now_ms());
+                if let Some(Known::Other) = Requests::default().find(store, at, tag)? {
+                    return Ok(Some(tag.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Puts the new applied position of every partition that the entries touch into their batch.
     pub(crate) fn put_applied(&self, batch: &mut Batch<'_>, entries: &[Entry]) {
         let positions = self.positions.lock();
@@ -221,6 +255,7 @@ impl Log {
     pub(crate) fn purge(
         &self,
         store: &Store,
+        env: &Env,
         collections: impl Fn() -> Vec<CollectionId>,
     ) -> Result<()> {
         let mut positions = self.positions.lock();
@@ -237,6 +272,7 @@ impl Log {
                     applied: state.applied,
                     purged,
                 },
+                env.now_ms(),
                 &collections(),
             )?;
             state.purged = purged;
@@ -249,12 +285,14 @@ fn purge_partition(
     store: &Store,
     partition: Partition,
     state: PartitionState,
+    now_ms: u64,
     collections: &[CollectionId],
 ) -> Result<()> {
     let mut batch = store.batch();
     for collection in collections {
         put_purge_of_changes(store, &mut batch, partition, *collection, state.purged)?;
     }
+    request::put_purge(store, &mut batch, partition, state.applied, now_ms)?;
     batch.delete_range(
         Family::Log,
         &key::log_prefix(partition),

@@ -8,6 +8,8 @@
 //! state          partition u16 | 0                       applied position
 //!                partition u16 | 1 | index u64           what the entry at index superseded
 //!                partition u16 | 2 | collection u32 | expiry ms u64 | point id   version of a point that ends
+//!                partition u16 | 3 | request id          note of a request that was applied
+//!                partition u16 | 4 | index u64           the requests of the entry at index
 //! meta           "format" | "next_collection" | "collection/" name
 //! ```
 
@@ -132,6 +134,28 @@ pub fn read_expiry(key: &[u8]) -> Result<(u64, PointId)> {
     let (time, id) = split
         .ok_or_else(|| Error::corrupted(format!("an expiry key of {} bytes is cut", key.len())))?;
     Ok((u64::from_be_bytes(*time), PointId::decode(id)?))
+}
+
+/// The note of one request.
+pub fn request(partition: Partition, id: &[u8]) -> Vec<u8> {
+    let mut key = partition.0.to_be_bytes().to_vec();
+    key.push(3);
+    key.extend_from_slice(id);
+    key
+}
+
+/// Which requests the entries of a partition brought.
+pub fn request_list_prefix(partition: Partition) -> Vec<u8> {
+    let mut key = partition.0.to_be_bytes().to_vec();
+    key.push(4);
+    key
+}
+
+/// Which requests the entry at `index` brought.
+pub fn request_list(partition: Partition, index: u64) -> Vec<u8> {
+    let mut key = request_list_prefix(partition);
+    key.extend_from_slice(&index.to_be_bytes());
+    key
 }
 
 /// One collection record.

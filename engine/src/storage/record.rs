@@ -55,6 +55,15 @@ pub enum LogOperation {
         /// What must hold of the row that is there.
         condition: Box<ConditionRecord>,
     },
+    /// The operations after it belong to a request that may come again.
+    Request {
+        /// Its name.
+        id: String,
+        /// What tells its body from another.
+        digest: u128,
+        /// How many of the following operations are its.
+        operations: u32,
+    },
 }
 
 /// What must hold of a stored row: see [`crate::Precondition`]. Filters are JSON.
@@ -222,6 +231,28 @@ pub struct PartitionState {
     pub purged: u64,
 }
 
+/// The note of a request that was applied.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct RequestRecord {
+    /// Log index of its entry.
+    pub index: u64,
+    /// That entry's timestamp.
+    pub timestamp_ms: u64,
+    /// What tells its body from another.
+    pub digest: u128,
+    /// Position among its operations and version found, of those that were refused.
+    pub refused: Vec<(u32, u64)>,
+}
+
+/// The requests of one log entry.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct RequestList {
+    /// The entry's timestamp.
+    pub timestamp_ms: u64,
+    /// Their names.
+    pub ids: Vec<Vec<u8>>,
+}
+
 /// The ids that one log entry touched in one collection.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct ChangeRecord {
@@ -386,6 +417,13 @@ mod tests {
             LogOperation::Expire { collection, id },
             vec![1, 2, 2, 2, 1, 9],
         );
+        let request = LogOperation::Request {
+            id: "r".into(),
+            digest: u128::MAX,
+            operations: 3,
+        };
+        let digest = [[254].as_slice(), &[255; 16]].concat();
+        check(request, [&[1, 4, 1, b'r'], &digest[..], &[3]].concat());
         let with = |tail: &[u8]| [&upsert(3), tail].concat();
         check(condition(ConditionRecord::Version(7)), with(&[0, 7]));
         check(condition(ConditionRecord::Present), with(&[1]));

@@ -345,3 +345,26 @@ fn a_conditional_write_says_or_skips() {
     server.refused(409, "PUT", POINTS, &json!({"points": [absent]}));
     assert_eq!(written(1).0, 4);
 }
+
+#[test]
+fn a_write_with_a_key_is_applied_once() {
+    let server = started();
+    let put = |key: &str, n: u64| {
+        let body = json!({"points": [{"id": 1, "vector": [0, 0], "payload": {"n": n}}]});
+        let headers = [
+            ("idempotency-key", key),
+            ("content-type", "application/json"),
+        ];
+        server.send("PUT", POINTS, &headers, body.to_string().as_bytes())
+    };
+    let n = || server.ok("GET", &format!("{POINTS}/1"), &Value::Null)["payload"]["n"].clone();
+    assert_eq!(put("first", 1).status, 200);
+    assert_eq!(put("second", 2).status, 200);
+    assert_eq!(put("first", 1).status, 200);
+    assert_eq!(n(), 2);
+    let refused = put("first", 3);
+    assert_eq!(refused.status, 409);
+    assert_contains(&refused.json().to_string(), &["another body"]);
+    assert_eq!(put(&"x".repeat(65), 3).status, 400);
+    assert_eq!(n(), 2);
+}
