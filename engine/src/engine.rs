@@ -1,22 +1,24 @@
 //! The node's engine: opening and recovery, collections, append and apply.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::apply::put_entries;
 use crate::builder::Builder;
 use crate::collection::Collection;
-use crate::config::{CollectionConfig, validate_collection_name};
+use crate::config::{CollectionConfig, Durability, validate_collection_name};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::log::{Change, Decision, Entry, Log, Operation, Outcome, Share};
+use crate::log::{Change, Decision, Entry, Log, Operation, Outcome, Share, Wait};
 use crate::request::RequestTag;
 use crate::storage::record::CollectionRecord;
 use crate::storage::{Family, Store, Visit, codec, key};
+use crate::syncer::Syncer;
 use crate::{CollectionId, Partition};
 
 /// How to open an engine.
@@ -38,7 +40,10 @@ pub struct Engine {
     applying: Mutex<()>,
     builder: Builder,
     /// Set when the rows may lag behind the log: nothing more is written until a restart has replayed it.
-    broken: AtomicBool,
+    broken: Arc<AtomicBool>,
+    /// The collections whose writes are acknowledged before they are durable.
+    intervals: RwLock<HashMap<CollectionId, Duration>>,
+    syncer: Syncer,
 }
 
 /// A collection by its state of loading.
@@ -51,6 +56,19 @@ enum Slot {
 }
 
 impl Slot {
+    /// The collection and its interval, if it has one; that of a quarantined one is not known.
+    fn interval(&self) -> Option<(CollectionId, Duration)> {
+        let durability = match self {
+            Self::Loading(_, config) => config.durability,
+            Self::Ready(collection) => collection.config().durability,
+            Self::Quarantined(..) => Durability::Sync,
+        };
+        match durability {
+            Durability::Sync => None,
+            Durability::IntervalMs(ms) => Some((self.id(), Duration::from_millis(ms))),
+        }
+    }
+
     fn id(&self) -> CollectionId {
         match self {
             Self::Loading(id, _) | Self::Quarantined(id, _) => *id,
@@ -85,7 +103,10 @@ impl Engine {
             Ok(Visit::Next)
         })?;
         let (log, unapplied) = Log::open(&store)?;
+        let broken = Arc::new(AtomicBool::new(false));
+        let intervals = collections.values().filter_map(Slot::interval).collect();
         let engine = Self {
+            syncer: Syncer::start(store.clone(), broken.clone()),
             store,
             env: options.env,
             log,
@@ -93,7 +114,8 @@ impl Engine {
             changing: Mutex::new(()),
             applying: Mutex::new(()),
             builder: Builder::start(),
-            broken: AtomicBool::new(false),
+            broken,
+            intervals: RwLock::new(intervals),
         };
         if !unapplied.is_empty() {
             tracing::info!(
@@ -234,9 +256,9 @@ impl Engine {
             self.env.clone(),
         );
         let collection = Arc::new(collection);
-        self.collections
-            .write()
-            .insert(name.to_owned(), Slot::Ready(collection.clone()));
+        let slot = Slot::Ready(collection.clone());
+        self.intervals.write().extend(slot.interval());
+        self.collections.write().insert(name.to_owned(), slot);
         Ok(collection)
     }
 
@@ -279,6 +301,9 @@ impl Engine {
             .write_synced(batch)
             .context("change collection")?;
         collection.set_config(config);
+        let mut intervals = self.intervals.write();
+        intervals.remove(&collection.id());
+        intervals.extend(Slot::Ready(collection).interval());
         Ok(())
     }
 
@@ -316,6 +341,7 @@ impl Engine {
             .write_synced_unreserved(batch)
             .context("delete collection")?;
         self.collections.write().remove(name);
+        self.intervals.write().remove(&id);
         for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
             for family in FAMILIES {
                 self.store.reclaim(family, &prefix);
@@ -327,6 +353,9 @@ impl Engine {
     /// Makes the shares durable: one entry per share in its partition's log, all in one batch and one fsync. The caller applies the
     /// entries next, in the order in which they were appended.
     ///
+    /// If every collection that they touch is of [`crate::Durability::IntervalMs`], they are in the write-ahead log when this returns, and durable
+    /// within the shortest of these intervals. An fsync takes everything before it along.
+    ///
     /// # Errors
     ///
     /// `StorageFull`, with nothing written; `Unavailable` after an earlier write broke half-way.
@@ -337,7 +366,27 @@ impl Engine {
                 "an earlier write failed half-way; restart the server: it replays the log (reads go on)",
             ));
         }
-        self.log.append(&self.store, &self.env, shares)
+        let interval = self.interval_of(&shares);
+        let wait = interval.map_or(Wait::UntilDurable, |_| Wait::UntilLogged);
+        let entries = self.log.append(&self.store, &self.env, shares, wait)?;
+        if let Some(interval) = interval {
+            self.syncer.within(interval);
+        }
+        Ok(entries)
+    }
+
+    /// The shortest interval of the collections touched; `None` if one of them has none.
+    fn interval_of(&self, shares: &[Share]) -> Option<Duration> {
+        let intervals = self.intervals.read();
+        if intervals.is_empty() {
+            return None;
+        }
+        let operations = shares.iter().flat_map(|share| &share.operations);
+        let of_each = operations.filter_map(Operation::collection);
+        of_each
+            .map(|collection| intervals.get(&collection).copied())
+            .reduce(|a, b| Some(a?.min(b?)))
+            .flatten()
     }
 
     /// The request among these shares whose name was used with another body, if one was. To be asked when everything that was appended is

@@ -51,12 +51,13 @@ pub mod query;
 mod request;
 mod segment;
 mod storage;
+mod syncer;
 
 pub use collection::{Collection, CollectionInfo, SegmentInfo};
 pub use condition::{LOGGED_FILTER_BYTES_MAX, LoggedFilter, Precondition};
 pub use config::{
-    CollectionConfig, DIM_MAX, EmbedderConfig, MediaConfig, SparseVectorConfig, VectorConfig,
-    validate_collection_name,
+    CollectionConfig, DIM_MAX, DURABILITY_INTERVAL_MS_MAX, Durability, EmbedderConfig, MediaConfig,
+    SparseVectorConfig, VectorConfig, validate_collection_name,
 };
 pub use engine::{Engine, EngineOptions, StorageStats};
 pub use env::Env;

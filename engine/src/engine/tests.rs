@@ -378,6 +378,58 @@ fn an_expiry_takes_effect_by_the_time_of_its_entry() {
     assert_eq!(ends(&engine), 0);
 }
 
+/// Acknowledged is one thing and durable another; a write to a collection that waits takes along what came before. Only what is durable is noted.
+#[test]
+fn an_interval_puts_durability_off_and_no_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let with = |name: &str, durability| {
+        let config = CollectionConfig {
+            durability,
+            ..config()
+        };
+        engine.create_collection(name, config).unwrap().id()
+    };
+    let slow = with("slow", Durability::IntervalMs(60_000));
+    let quick = with("quick", Durability::IntervalMs(20));
+    let waits = with("waits", Durability::Sync);
+    let write = |operations| {
+        let entries = engine.append(vec![share(operations)]).unwrap();
+        let logged = engine.sequence();
+        engine.apply(entries).unwrap();
+        logged
+    };
+    let before = engine.store.durable();
+    let logged = write(vec![upsert(slow, 1, 1.0)]);
+    assert!(logged > before);
+    assert_eq!(engine.store.durable(), before);
+    let both = write(vec![upsert(slow, 2, 1.0), upsert(waits, 2, 1.0)]);
+    assert_eq!(engine.store.durable(), both);
+    let logged = write(vec![upsert(slow, 3, 1.0), upsert(quick, 3, 1.0)]);
+    assert!(logged > both);
+    let since = std::time::Instant::now();
+    while engine.store.durable() < logged {
+        assert!(since.elapsed().as_secs() < 30, "it is never synced");
+        std::thread::yield_now();
+    }
+    let change = |config: &mut CollectionConfig| config.durability = Durability::Sync;
+    engine.update_collection("slow", change).unwrap();
+    let logged = write(vec![delete(slow, 1)]);
+    assert_eq!(engine.store.durable(), logged);
+    drop(engine);
+
+    let engine = open(dir.path());
+    let quick = engine.collection("quick").unwrap();
+    assert_eq!(quick.config().durability, Durability::IntervalMs(20));
+    assert!(engine.intervals.read().contains_key(&quick.id()));
+    let error = engine.update_collection("quick", |config| {
+        config.durability = Durability::IntervalMs(0);
+    });
+    assert!(error.unwrap_err().to_string().contains("interval_ms 0"));
+    engine.drop_collection("quick").unwrap();
+    assert!(engine.intervals.read().is_empty());
+}
+
 #[test]
 fn a_damaged_row_does_not_keep_the_log_from_being_applied() {
     let dir = tempfile::tempdir().unwrap();

@@ -61,6 +61,17 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Of which collection; `None` if it is of none.
+    pub fn collection(&self) -> Option<CollectionId> {
+        match self {
+            Self::Upsert { collection, .. }
+            | Self::UpsertIf { collection, .. }
+            | Self::Delete { collection, .. }
+            | Self::Expire { collection, .. } => Some(*collection),
+            Self::Request { .. } => None,
+        }
+    }
+
     /// Which point; `None` if it is about none.
     pub fn point_id(&self) -> Option<&PointId> {
         match self {
@@ -106,6 +117,15 @@ impl Share {
 
 /// How many applied entries a partition keeps before it purges half of them.
 const KEPT_ENTRIES: u64 = 2048;
+
+/// What an append waits for.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Wait {
+    /// The entries, and everything before them, survive a loss of power.
+    UntilDurable,
+    /// They survive the end of the process.
+    UntilLogged,
+}
 
 /// Positions of all partitions' logs.
 pub(crate) struct Log {
@@ -156,12 +176,13 @@ impl Log {
         ))
     }
 
-    /// Writes one entry per share, with their vectors and media, in one durable batch. Deletes alone may use the disk's reserve.
+    /// Writes one entry per share, with their vectors and media, in one batch. Deletes alone may use the disk's reserve.
     pub(crate) fn append(
         &self,
         store: &Store,
         env: &Env,
         shares: Vec<Share>,
+        wait: Wait,
     ) -> Result<Vec<Entry>> {
         let mut positions = self.positions.lock();
         let mut lasts: Vec<u64> = positions.iter().map(|position| position.last).collect();
@@ -179,10 +200,11 @@ impl Log {
         if entries.is_empty() {
             return Ok(entries);
         }
-        if makes_room {
-            store.write_synced_unreserved(batch)?;
-        } else {
-            store.write_synced(batch)?;
+        match (wait, makes_room) {
+            (Wait::UntilDurable, false) => store.write_synced(batch)?,
+            (Wait::UntilDurable, true) => store.write_synced_unreserved(batch)?,
+            (Wait::UntilLogged, false) => store.write_reserved(batch)?,
+            (Wait::UntilLogged, true) => store.write(batch)?,
         }
         for (position, last) in positions.iter_mut().zip(lasts) {
             position.last = last;

@@ -213,6 +213,37 @@ impl Store {
         self.db.write(batch.inner).context("write")
     }
 
+    /// As [`Self::write`], but refuses before the disk is full.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` if less than the reserve would remain; nothing was written then. Else as [`Self::write`].
+    pub fn write_reserved(&self, batch: Batch<'_>) -> Result<()> {
+        space::ensure(&self.dir, batch.inner.size_in_bytes() as u64)?;
+        self.write(batch)
+    }
+
+    /// Makes durable what was written until now, and notes it. Writes go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says. It is then unknown what is durable: not to be tried again.
+    pub fn sync(&self) -> Result<()> {
+        // Of what comes later it is not known whether this sync takes it along.
+        let sequence = self.db.latest_sequence_number();
+        self.db
+            .flush_wal(true)
+            .context("sync the write-ahead log")?;
+        self.guard.note(sequence);
+        Ok(())
+    }
+
+    /// Up to where everything is known to be durable.
+    #[cfg(test)]
+    pub fn durable(&self) -> u64 {
+        self.guard.durable()
+    }
+
     /// One value.
     ///
     /// # Errors
