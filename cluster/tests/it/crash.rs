@@ -8,13 +8,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cluster::engine::query::{Selection, VectorSelection};
-use cluster::engine::{Metric, PointId, Vector};
+use cluster::engine::{CollectionConfig, Durability, Metric, PointId, Vector};
 use serde_json::json;
 
 use crate::{Random, dense, open, point};
 
 const CHILD_FOLDER: &str = "VECINO_CRASH_CHILD_FOLDER";
-const ROUNDS: u64 = 20;
+/// If set, writes are acknowledged before they are durable.
+const CHILD_INTERVAL: &str = "VECINO_CRASH_CHILD_INTERVAL";
 const IDS: u64 = 500;
 const BATCH: u64 = 25;
 
@@ -26,8 +27,14 @@ fn child() {
     };
     let node = open(Path::new(&folder));
     if node.collections().is_empty() {
-        node.create_collection("c", dense(8, Metric::L2, None))
-            .unwrap();
+        let config = CollectionConfig {
+            durability: match std::env::var_os(CHILD_INTERVAL) {
+                None => Durability::Sync,
+                Some(_) => Durability::IntervalMs(50),
+            },
+            ..dense(8, Metric::L2, None)
+        };
+        node.create_collection("c", config).unwrap();
     }
     let serial: u64 = std::env::var("VECINO_CRASH_SERIAL")
         .unwrap()
@@ -70,13 +77,23 @@ struct Told {
 
 #[test]
 fn twenty_kills_lose_nothing_that_was_acknowledged() {
+    kill(20, &[]);
+}
+
+/// What is acknowledged by interval is in the log: the end of the process takes nothing of it.
+#[test]
+fn kills_lose_nothing_that_was_acknowledged_by_interval() {
+    kill(6, &[(CHILD_INTERVAL, "1")]);
+}
+
+fn kill(rounds: u64, settings: &[(&str, &str)]) {
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(42);
     // Serial of the last acknowledged write of each id; none if it was a delete.
     let mut expected: BTreeMap<u64, Option<u64>> = BTreeMap::new();
     let mut serial = 1;
-    for round in 0..ROUNDS {
-        let writes = run_child(dir.path(), serial, 1 + random.below(60));
+    for round in 0..rounds {
+        let writes = run_child(dir.path(), settings, serial, 1 + random.below(60));
         assert!(!writes.is_empty(), "round {round}: the child wrote nothing");
         serial = writes.last().unwrap().serial + 1;
         let unsure = writes.iter().find(|write| !write.done).cloned();
@@ -107,10 +124,16 @@ fn twenty_kills_lose_nothing_that_was_acknowledged() {
 }
 
 /// Runs the child until it has acknowledged `acknowledgements` writes, kills it, and answers what it told.
-fn run_child(dir: &Path, serial: u64, acknowledgements: u64) -> Vec<Told> {
+fn run_child(
+    dir: &Path,
+    settings: &[(&str, &str)],
+    serial: u64,
+    acknowledgements: u64,
+) -> Vec<Told> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::child", "--nocapture", "--test-threads=1"])
         .env(CHILD_FOLDER, dir)
+        .envs(settings.iter().copied())
         .env("VECINO_CRASH_SERIAL", serial.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

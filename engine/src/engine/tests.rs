@@ -194,9 +194,9 @@ fn s1_s2_s3_i3_an_entry_that_was_durable_is_applied_at_the_next_start_once() {
     }
 }
 
-/// Two engines that apply the same log decide its conditions alike; one of them applies it after a restart, all at once.
+/// I5: equal logs make equal rows. Two engines that apply the same log decide its conditions alike; one of them applies it after a restart, all at once.
 #[test]
-fn a_condition_is_decided_by_the_log_alone() {
+fn i5_a_condition_is_decided_by_the_log_alone() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let decided = folders.each_ref().map(|dir| {
         let at_once = std::ptr::eq(dir, &raw const folders[0]);
@@ -251,9 +251,9 @@ fn a_condition_is_decided_by_the_log_alone() {
     assert_eq!(decided[0].0, [(PointId::Num(1), vec![7.0])]);
 }
 
-/// A repetition whose first was durable but not applied finds it when both are replayed; the table forgets with the log.
+/// I11: what is forgotten follows from the log. A repetition whose first was durable but not applied finds it when both are replayed; the table forgets with the log.
 #[test]
-fn a_repeated_request_is_applied_once_in_a_replay() {
+fn i11_a_repeated_request_is_applied_once_in_a_replay() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
     let id = create(&engine, "c");

