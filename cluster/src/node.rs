@@ -406,3 +406,31 @@ impl Drop for Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I13: a collection that goes between a request's checks and its turn has taken nothing, and no acknowledgement says otherwise.
+    #[test]
+    fn i13_a_write_to_a_collection_that_went_is_not_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node::open(dir.path(), NodeOptions::default()).unwrap();
+        node.wait_until_ready();
+        node.create_collection("c", CollectionConfig::default())
+            .unwrap();
+        let collection = node.collection("c").unwrap();
+        node.drop_collection("c").unwrap();
+        let write = |tag: Option<&RequestTag>| {
+            let operations = deletes(collection.id(), vec![PointId::Num(1)]);
+            node.write(&collection, operations, tag.cloned())
+        };
+        let tag = RequestTag::new("again", 1).unwrap();
+        // A repetition is not taken for something that was done.
+        for tag in [None, Some(&tag), Some(&tag)] {
+            let error = write(tag).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert!(error.to_string().contains("doesn't exist!"), "{error}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 
 use cluster::engine::filter::{Condition, Filter, Match, Scalar, path};
 use cluster::engine::query::{Selection, VectorSelection};
-use cluster::engine::{ErrorKind, LoggedFilter, Metric, Point, PointId, Precondition};
+use cluster::engine::{LoggedFilter, Metric, Point, PointId, Precondition};
 use cluster::{Node, Refused};
 use serde_json::json;
 
@@ -142,32 +142,4 @@ fn of_writers_that_saw_the_same_version_one_wins() {
     });
     assert_eq!(read(&node, 1).unwrap().1, won as i64);
     assert!((ROUNDS..=WRITERS * ROUNDS).contains(&won), "{won} won");
-}
-
-/// I13: an acknowledgement says what was written; a collection that is gone has taken nothing.
-#[test]
-fn i13_a_write_to_a_collection_that_went_is_not_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
-    let node = open(dir.path());
-    for round in 0..20 {
-        node.create_collection("c", dense(1, Metric::L2, None))
-            .unwrap();
-        std::thread::scope(|scope| {
-            let writer = scope.spawn(|| {
-                loop {
-                    match node.upsert("c", vec![counted(round, 1)]) {
-                        Ok(receipt) => assert_eq!(receipt.points, 1),
-                        Err(error) => return error,
-                    }
-                }
-            });
-            while node.collection("c").unwrap().count(None).unwrap() == 0 {
-                std::thread::yield_now();
-            }
-            node.drop_collection("c").unwrap();
-            let error = writer.join().unwrap();
-            assert_eq!(error.kind(), ErrorKind::NotFound);
-            assert!(error.to_string().contains("doesn't exist!"), "{error}");
-        });
-    }
 }
