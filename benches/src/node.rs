@@ -133,6 +133,7 @@ impl Loaded {
                     vectors: [(String::new(), Vector::Dense(row.to_vec()))].into(),
                     payload: Payload::new(),
                     media: Vec::new(),
+                    expires_at_ms: None,
                 }
             });
             node.upsert("bench", points.collect())?;

@@ -22,6 +22,7 @@
 //!     vectors: [(String::new(), Vector::Dense(vec![1.0, 2.0]))].into(),
 //!     payload: Default::default(),
 //!     media: Vec::new(),
+//!     expires_at_ms: None,
 //! };
 //! node.upsert("places", vec![point])?;
 //! assert_eq!(node.collection("places")?.count(None)?, 1);
@@ -34,10 +35,11 @@ mod node;
 mod placement;
 mod proposer;
 mod snapshots;
+mod sweeper;
 
 pub use ::engine;
 pub use local_group::LocalGroup;
-pub use node::{Node, NodeOptions, Receipt};
+pub use node::{Node, NodeOptions, Receipt, Refused};
 pub use placement::{NodeId, Ring, VIRTUAL_NODES, partition_of};
 pub use proposer::{Committed, Proposer};
 pub use snapshots::SnapshotInfo;

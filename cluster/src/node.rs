@@ -7,15 +7,16 @@ use std::thread::JoinHandle;
 
 use engine::filter::Filter;
 use engine::{
-    Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error, Operation, Partition,
-    Point, PointId, Result, Share, StorageStats,
+    Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error, ErrorKind, Operation,
+    Outcome, Partition, Point, PointId, Precondition, RequestTag, Result, Share, StorageStats,
 };
 use parking_lot::{Condvar, Mutex};
 
 use crate::layout;
 use crate::local_group::LocalGroup;
-use crate::placement::partition_of;
+use crate::placement::{home_of, partition_of};
 use crate::proposer::Proposer;
+use crate::sweeper::{Sweeper, sweep};
 
 /// How to open a node.
 #[derive(Clone, Debug, Default)]
@@ -25,19 +26,31 @@ pub struct NodeOptions {
 }
 
 /// What a write answers.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Receipt {
     /// Grows with every write of the node.
     pub operation_id: u64,
     /// How many points the request wrote or removed.
     pub points: usize,
+    /// The points whose condition did not hold, in the order sent: nothing of them was changed.
+    pub refused: Vec<Refused>,
+}
+
+/// A point whose condition did not hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// Which point.
+    pub id: PointId,
+    /// The version that it had when the write's turn came; 0 if it was not there.
+    pub version: u64,
 }
 
 /// One node. All calls may block; share it as `Arc<Node>`.
 pub struct Node {
-    // Dropped in this order: no writes, then no loading, then the store is closed.
-    proposer: Box<dyn Proposer>,
+    // Dropped in this order: no loading, no sweeping, no writes, then the store is closed.
     loader: Option<JoinHandle<()>>,
+    sweeper: Sweeper,
+    proposer: Arc<dyn Proposer>,
     pub(crate) engine: Arc<Engine>,
     /// Held while a snapshot is written.
     pub(crate) snapshotting: Mutex<()>,
@@ -55,19 +68,22 @@ impl Node {
         // What a crash left of them.
         let _ = std::fs::remove_dir_all(layout::uploads(dir));
         let ready = Arc::new((Mutex::new(false), Condvar::new()));
+        let proposer: Arc<dyn Proposer> = Arc::new(LocalGroup::start(engine.clone()));
+        let sweeper = Sweeper::start(engine.clone(), proposer.clone());
         let loader = std::thread::Builder::new().name("loader".into()).spawn({
-            let (engine, ready) = (engine.clone(), ready.clone());
+            let (engine, ready, sweeper) = (engine.clone(), ready.clone(), sweeper.waker());
             move || {
                 engine.load();
+                sweeper.wake();
                 *ready.0.lock() = true;
                 ready.1.notify_all();
             }
         });
         let loader = Some(loader.map_err(|error| Error::io(&error, dir))?);
-        let proposer = Box::new(LocalGroup::start(engine.clone()));
         Ok(Self {
-            proposer,
             loader,
+            sweeper,
+            proposer,
             engine,
             snapshotting: Mutex::new(()),
             ready,
@@ -136,11 +152,51 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` that names the item ("item 17 of 100 (id 5)"), with nothing written; `StorageFull`.
-    pub fn upsert(&self, collection: &str, mut points: Vec<Point>) -> Result<Receipt> {
+    /// `InvalidInput` that names the item ("item 17 of 100 (id 5)"), with nothing written; `StorageFull`; `NotFound` if the collection was
+    /// deleted meanwhile.
+    pub fn upsert(&self, collection: &str, points: Vec<Point>) -> Result<Receipt> {
+        self.upsert_if(collection, points.into_iter().map(|point| (point, None)))
+    }
+
+    /// Writes those points whose condition holds when their turn comes; the receipt names the others. Of writers that ask for the same
+    /// version at once, one wins.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::upsert`].
+    pub fn upsert_if(
+        &self,
+        collection: &str,
+        points: impl IntoIterator<Item = (Point, Option<Precondition>)>,
+    ) -> Result<Receipt> {
+        self.write_points(collection, points.into_iter().collect(), None)
+    }
+
+    /// As [`Self::upsert_if`], for a request that may come again: a repetition changes nothing and is answered as the first was, but for the
+    /// operation id. A request is remembered for [`engine::REQUEST_MEMORY_MS`] (a day) or [`engine::REQUEST_MEMORY_ENTRIES`] log entries of a
+    /// partition, whichever ends first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::upsert`]; `Conflict`, with nothing written, if the name was used with another body.
+    pub fn upsert_once(
+        &self,
+        request: RequestTag,
+        collection: &str,
+        points: impl IntoIterator<Item = (Point, Option<Precondition>)>,
+    ) -> Result<Receipt> {
+        self.write_points(collection, points.into_iter().collect(), Some(request))
+    }
+
+    fn write_points(
+        &self,
+        collection: &str,
+        mut points: Vec<(Point, Option<Precondition>)>,
+        request: Option<RequestTag>,
+    ) -> Result<Receipt> {
         let collection = self.collection(collection)?;
         let count = points.len();
-        for (at, point) in points.iter_mut().enumerate() {
+        for (at, (point, _)) in points.iter_mut().enumerate() {
             collection.check(point).map_err(|error| {
                 let message = format!(
                     "item {} of {count} (id {}): {}",
@@ -152,16 +208,29 @@ impl Node {
             })?;
         }
         let id = collection.id();
-        let operations = points.into_iter().map(|point| {
-            (
-                partition_of(id, &point.id),
-                Operation::Upsert {
+        let some_end = points
+            .iter()
+            .any(|(point, _)| point.expires_at_ms.is_some());
+        let operations = points.into_iter().map(|(point, condition)| {
+            let partition = partition_of(id, &point.id);
+            let operation = match condition {
+                None => Operation::Upsert {
                     collection: id,
                     point,
                 },
-            )
+                Some(condition) => Operation::UpsertIf {
+                    collection: id,
+                    point,
+                    condition,
+                },
+            };
+            (partition, operation)
         });
-        self.write(operations, count)
+        let receipt = self.write(&collection, operations.collect(), request)?;
+        if some_end {
+            self.sweeper.wake();
+        }
+        Ok(receipt)
     }
 
     /// Removes those of the points that are there, durably; `points` of the receipt counts them.
@@ -173,7 +242,25 @@ impl Node {
         let collection = self.collection(collection)?;
         // An id that is named twice is one point.
         let present: BTreeSet<&PointId> = ids.iter().filter(|id| collection.contains(id)).collect();
-        self.delete_present(collection.id(), present.into_iter().cloned().collect())
+        self.delete_present(&collection, present.into_iter().cloned().collect())
+    }
+
+    /// As [`Self::delete`], for a request that may come again: see [`Self::upsert_once`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::delete`]; `Conflict`, with nothing removed, if the name was used with another body.
+    pub fn delete_once(
+        &self,
+        request: RequestTag,
+        collection: &str,
+        ids: &[PointId],
+    ) -> Result<Receipt> {
+        let collection = self.collection(collection)?;
+        // Those that are not there too: a repetition has the same operations.
+        let ids: BTreeSet<&PointId> = ids.iter().collect();
+        let ids = ids.into_iter().cloned().collect();
+        self.write(&collection, deletes(collection.id(), ids), Some(request))
     }
 
     /// Removes the points that pass the filter, durably.
@@ -189,49 +276,98 @@ impl Node {
         );
         let page = collection.scroll(Some(filter), None, usize::MAX, &none.0, &none.1)?;
         self.delete_present(
-            collection.id(),
+            &collection,
             page.points.into_iter().map(|record| record.id).collect(),
         )
     }
 
-    fn delete_present(&self, collection: CollectionId, ids: Vec<PointId>) -> Result<Receipt> {
-        let count = ids.len();
-        let operations = ids.into_iter().map(|id| {
-            (
-                partition_of(collection, &id),
-                Operation::Delete { collection, id },
-            )
-        });
-        self.write(operations, count)
+    fn delete_present(&self, collection: &Collection, ids: Vec<PointId>) -> Result<Receipt> {
+        self.write(collection, deletes(collection.id(), ids), None)
     }
 
+    /// Proposes operations on points of one collection, all of them upserts or all of them deletes.
     fn write(
         &self,
-        operations: impl Iterator<Item = (Partition, Operation)>,
-        points: usize,
+        collection: &Collection,
+        operations: Vec<(Partition, Operation)>,
+        request: Option<RequestTag>,
     ) -> Result<Receipt> {
+        let points = operations.len();
+        let mut order: BTreeMap<Partition, Vec<(usize, PointId)>> = BTreeMap::new();
         let mut shares: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
-        for (partition, operation) in operations {
+        // Only what can be refused need be found again.
+        let refusable = operations
+            .iter()
+            .any(|(_, operation)| matches!(operation, Operation::UpsertIf { .. }));
+        for (at, (partition, operation)) in operations.into_iter().enumerate() {
+            if refusable && let Some(id) = operation.point_id() {
+                let named = (at, id.clone());
+                order.entry(partition).or_default().push(named);
+            }
             shares.entry(partition).or_default().push(operation);
         }
         if shares.is_empty() {
             return Ok(Receipt {
                 operation_id: self.engine.sequence(),
-                points: 0,
+                ..Receipt::default()
             });
         }
-        let shares = shares
-            .into_iter()
-            .map(|(partition, operations)| Share {
-                partition,
-                operations,
-            })
-            .collect();
-        let committed = self.proposer.propose_and_wait(shares)?;
+        if let Some(tag) = &request {
+            put_tag(&mut shares, tag);
+        }
+        let shares = shares.into_iter().map(|(partition, operations)| Share {
+            partition,
+            operations,
+        });
+        let committed = self.proposer.propose_and_wait(shares.collect())?;
+        let tags = usize::from(request.is_some());
+        let mut unchanged = 0;
+        let mut refused = Vec::new();
+        for (partition, at, outcome) in committed.exceptions {
+            match outcome {
+                Outcome::Done => {}
+                Outcome::Gone => {
+                    return Err(Error::not_found(format!(
+                        "Collection `{}` doesn't exist! It was deleted before the write's turn came",
+                        collection.name()
+                    )));
+                }
+                Outcome::Conflict => {
+                    return Err(request.map_or_else(
+                        || Error::new(ErrorKind::Conflict, "another request"),
+                        |tag| tag.conflict(),
+                    ));
+                }
+                Outcome::Refused { version } => {
+                    unchanged += 1;
+                    if refusable {
+                        let (at, id) = order[&partition][at - tags].clone();
+                        refused.push((at, Refused { id, version }));
+                    }
+                }
+            }
+        }
+        refused.sort_unstable_by_key(|(at, _)| *at);
         Ok(Receipt {
             operation_id: committed.operation_id,
-            points,
+            points: points - unchanged,
+            refused: refused.into_iter().map(|(_, refused)| refused).collect(),
         })
+    }
+
+    /// Drops the points whose time has come, durably, and answers how many; a thread of the node's own does it within a minute. They
+    /// are hidden already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::append`] and [`Engine::apply`].
+    pub fn drop_expired(&self) -> Result<usize> {
+        sweep(&self.engine, &*self.proposer)
+    }
+
+    /// Milliseconds since 1970 by the node's clock.
+    pub fn now_ms(&self) -> u64 {
+        self.engine.now_ms()
     }
 
     /// Bytes on disk and in memory.
@@ -245,10 +381,62 @@ impl Node {
     }
 }
 
+/// Deletes of these points, with the partitions that they fall to.
+fn deletes(collection: CollectionId, ids: Vec<PointId>) -> Vec<(Partition, Operation)> {
+    let delete = |id| {
+        (
+            partition_of(collection, &id),
+            Operation::Delete { collection, id },
+        )
+    };
+    ids.into_iter().map(delete).collect()
+}
+
+/// Puts the request's tag before its operations, and into the home partition of its name: there it is known whatever points it is about.
+fn put_tag(shares: &mut BTreeMap<Partition, Vec<Operation>>, tag: &RequestTag) {
+    shares.entry(home_of(tag.id())).or_default();
+    for operations in shares.values_mut() {
+        let count = operations.len();
+        let request = Operation::Request {
+            tag: tag.clone(),
+            operations: count,
+        };
+        operations.insert(0, request);
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         if let Some(loader) = self.loader.take() {
             let _ = loader.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I13: a collection that goes between a request's checks and its turn has taken nothing, and no acknowledgement says otherwise.
+    #[test]
+    fn i13_a_write_to_a_collection_that_went_is_not_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node::open(dir.path(), NodeOptions::default()).unwrap();
+        node.wait_until_ready();
+        node.create_collection("c", CollectionConfig::default())
+            .unwrap();
+        let collection = node.collection("c").unwrap();
+        node.drop_collection("c").unwrap();
+        let write = |tag: Option<&RequestTag>| {
+            let operations = deletes(collection.id(), vec![PointId::Num(1)]);
+            node.write(&collection, operations, tag.cloned())
+        };
+        let tag = RequestTag::new("again", 1).unwrap();
+        // A repetition is not taken for something that was done.
+        for tag in [None, Some(&tag), Some(&tag)] {
+            let error = write(tag).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert!(error.to_string().contains("doesn't exist!"), "{error}");
         }
     }
 }

@@ -21,6 +21,11 @@ pub fn partition_of(collection: CollectionId, id: &PointId) -> Partition {
     Partition(partition as u16)
 }
 
+/// The partition in which a request's name is known whatever points the request is about: XXH3-64 of its bytes, modulo [`PARTITIONS`].
+pub(crate) fn home_of(request_id: &str) -> Partition {
+    Partition((xxh3_64(request_id.as_bytes()) % u64::from(PARTITIONS)) as u16)
+}
+
 /// Nodes on a ring of hashes, each at [`VIRTUAL_NODES`] places.
 ///
 /// A partition's preference is the order in which its hash meets different nodes going up the ring. A node that joins or leaves changes the

@@ -1,12 +1,14 @@
 //! The one trait between a request and the logs of the partitions it touches.
 
-use engine::{Error, ErrorKind, Result, Share};
+use engine::{Error, ErrorKind, Outcome, Partition, Result, Share};
 
 /// What became of a proposal.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Committed {
     /// Grows with every write of the node.
     pub operation_id: u64,
+    /// The operations that changed nothing, by partition and position within its share.
+    pub exceptions: Vec<(Partition, usize, Outcome)>,
 }
 
 /// Takes one request's shares, one per partition, and brings each into its partition's log.

@@ -88,9 +88,12 @@ impl Named {
         exists: &HashSet<CollectionId>,
     ) {
         for operation in &entry.operations {
-            let LogOperation::Upsert {
+            let (LogOperation::Upsert {
                 collection, row, ..
-            } = operation
+            }
+            | LogOperation::UpsertIf {
+                collection, row, ..
+            }) = operation
             else {
                 continue;
             };
@@ -117,12 +120,21 @@ impl Named {
         entry: &LogEntry,
         exists: &HashSet<CollectionId>,
     ) {
+        // Only what takes effect whatever was there is sure to have left a record: an operation of a request may have come again.
+        let is_request =
+            |operation: &LogOperation| matches!(operation, LogOperation::Request { .. });
+        if entry.operations.iter().any(is_request) {
+            return;
+        }
         let touched: BTreeSet<CollectionId> = entry
             .operations
             .iter()
-            .map(|operation| match operation {
-                LogOperation::Upsert { collection, .. }
-                | LogOperation::Delete { collection, .. } => CollectionId(*collection),
+            .filter_map(|operation| match operation {
+                LogOperation::Upsert { collection, .. } => Some(CollectionId(*collection)),
+                LogOperation::UpsertIf { .. }
+                | LogOperation::Delete { .. }
+                | LogOperation::Expire { .. }
+                | LogOperation::Request { .. } => None,
             })
             .filter(|collection| exists.contains(collection))
             .collect();
@@ -182,6 +194,7 @@ mod tests {
                 id: PointId::Num(7),
                 vectors: [(String::new(), Vector::Dense(vec![value]))].into(),
                 payload: crate::Payload::default(),
+                expires_at_ms: None,
                 media: Vec::new(),
             };
             let share = Share {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use index::{BitSet, Offset};
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::CollectionConfig;
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::expiry::Expiry;
 use crate::log::Change;
 use crate::planted::{Bug, is_planted};
 use crate::point::{Media, MediaKind, Point, PointId, Vector};
@@ -38,6 +39,7 @@ pub(crate) struct State {
     pub ids: HashMap<PointId, Location>,
     pub frozen: Vec<Frozen>,
     pub growing: Growing,
+    pub expiry: Expiry,
     next_uid: u64,
     last_write: Instant,
     building: bool,
@@ -132,6 +134,7 @@ impl Collection {
             ids: HashMap::new(),
             frozen: Vec::new(),
             growing,
+            expiry: Expiry::default(),
             next_uid: 1,
             last_write: Instant::now(),
             building: false,
@@ -176,6 +179,7 @@ impl Collection {
                 })?;
             collection.load_rows(partition, &mut rows)?;
         }
+        collection.load_expiries()?;
         Ok(collection)
     }
 
@@ -188,6 +192,24 @@ impl Collection {
                 Error::corrupted(format!("point {id} of collection {}: {error}", self.name))
             })?;
             state.upsert(id, row.version, partition, &vectors);
+        }
+        Ok(())
+    }
+
+    /// Reads when points end. To be called when the rows are in memory.
+    fn load_expiries(&self) -> Result<()> {
+        for partition in Partition::all() {
+            let prefix = key::expiry_prefix(partition, self.id);
+            self.store.scan(Family::State, &prefix, &[], |key, value| {
+                let (expires_at_ms, id) = key::read_expiry(key)?;
+                let version: u64 = codec::decode(value, "version of a point that ends")?;
+                let mut state = self.state.write();
+                // One that a damaged row left behind tells nothing of the row that replaced it.
+                if state.version(&id) == Some(version) {
+                    state.expiry.set(id, expires_at_ms);
+                }
+                Ok(Visit::Next)
+            })?;
         }
         Ok(())
     }
@@ -253,8 +275,30 @@ impl Collection {
         self.config.store(Arc::new(config));
     }
 
+    /// The rows as readers may see them: points whose time has come are hidden.
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read()
+        let state = self.state.read();
+        if !state.expiry.due(|| self.env.now_ms()) {
+            return state;
+        }
+        drop(state);
+        let mut state = self.state.write();
+        state.hide_expired(self.env.now_ms());
+        RwLockWriteGuard::downgrade(state)
+    }
+
+    /// The points that are hidden because their time has come, and wait to be dropped.
+    pub fn expired(&self) -> Vec<(PointId, Partition)> {
+        let state = self.state();
+        let hidden = state.expiry.hidden();
+        hidden
+            .map(|(id, partition)| (id.clone(), partition))
+            .collect()
+    }
+
+    /// When a point is to be dropped next: milliseconds since 1970, 0 for at once; `None` if no point ends.
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        self.state.read().expiry.next_ms()
     }
 
     /// Checks a point against the settings before it is logged, and brings cosine vectors to unit length.
@@ -277,7 +321,7 @@ impl Collection {
 
     /// Counts of points, vectors and segments.
     pub fn info(&self) -> CollectionInfo {
-        let state = self.state.read();
+        let state = self.state();
         let growing = &state.growing;
         let mut segments: Vec<SegmentInfo> = state
             .frozen
@@ -314,12 +358,12 @@ impl Collection {
 
     /// Whether the point is there.
     pub fn contains(&self, id: &PointId) -> bool {
-        self.state.read().ids.contains_key(id)
+        self.state().ids.contains_key(id)
     }
 
     /// Those of the ids that are there, with their partitions.
     pub(crate) fn locate(&self, ids: &[PointId]) -> Vec<(PointId, Partition)> {
-        let state = self.state.read();
+        let state = self.state();
         ids.iter()
             .filter_map(|id| {
                 let location = state.ids.get(id)?;
@@ -384,7 +428,7 @@ impl Collection {
                 self.name
             )));
         }
-        let state = self.state.read();
+        let state = self.state();
         let rows = state.ids.iter().filter_map(|(id, location)| {
             let column = state.segment(location.uid).dense.get(name)?;
             Some((id.clone(), column.get(location.offset)?.to_vec()))
@@ -403,9 +447,14 @@ impl Collection {
                     let vectors = vectors.expect(
                         "entries read back from the log are applied before collections load",
                     );
+                    let ends = row.expires_at_ms.map(|at| (id.clone(), at));
                     state.upsert(id, row.version, partition, &vectors);
+                    if let Some((id, expires_at_ms)) = ends {
+                        state.expiry.set(id, expires_at_ms);
+                    }
                 }
-                Change::Delete { id, .. } => state.remove(&id),
+                Change::Delete { id, .. } | Change::Expire { id, .. } => state.remove(&id),
+                Change::Request { .. } => {}
             }
         }
         state.last_write = Instant::now();
@@ -480,6 +529,23 @@ impl State {
             .segment
     }
 
+    /// Log index of the write that made the point.
+    fn version(&self, id: &PointId) -> Option<u64> {
+        let location = self.ids.get(id)?;
+        Some(self.segment(location.uid).versions[location.offset as usize])
+    }
+
+    /// Takes the points whose time has come out of the rows. Time O(log points that end) for each.
+    fn hide_expired(&mut self, now_ms: u64) {
+        while let Some(id) = self.expiry.pop_due(now_ms) {
+            if let Some(location) = self.ids.get(&id) {
+                let partition = self.segment(location.uid).partitions[location.offset as usize];
+                self.remove(&id);
+                self.expiry.hide(id, partition);
+            }
+        }
+    }
+
     fn upsert(
         &mut self,
         id: PointId,
@@ -504,6 +570,7 @@ impl State {
     }
 
     fn remove(&mut self, id: &PointId) {
+        self.expiry.forget(id);
         let Some(location) = self.ids.remove(id) else {
             return;
         };

@@ -28,6 +28,9 @@ pub struct CollectionConfig {
     /// What is kept of the source media.
     #[serde(default)]
     pub media: MediaConfig,
+    /// When a write is acknowledged.
+    #[serde(default)]
+    pub durability: Durability,
     /// Payload fields with a declared type, by path.
     #[serde(default)]
     pub payload_schema: BTreeMap<String, serde_json::Value>,
@@ -35,6 +38,21 @@ pub struct CollectionConfig {
     #[serde(default)]
     pub dialect: serde_json::Map<String, serde_json::Value>,
 }
+
+/// When a write is acknowledged. In JSON `"sync"` or `{"interval_ms": 100}`.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// When it is durable: it survives a loss of power. The default.
+    #[default]
+    Sync,
+    /// When it is in the write-ahead log, which becomes durable at most so many milliseconds later (and what the sync takes): it survives the end of the
+    /// process at once, a loss of power only then. On a single node only: a replica that forgets is none.
+    IntervalMs(u64),
+}
+
+/// The longest interval of [`Durability::IntervalMs`]: a minute.
+pub const DURABILITY_INTERVAL_MS_MAX: u64 = 60_000;
 
 /// Settings of one dense vector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +126,13 @@ impl CollectionConfig {
     ///
     /// `InvalidInput`, naming the vector and the limit.
     pub fn validate(&self) -> Result<()> {
+        if let Durability::IntervalMs(interval_ms) = self.durability
+            && !(1..=DURABILITY_INTERVAL_MS_MAX).contains(&interval_ms)
+        {
+            return Err(Error::invalid(format!(
+                "durability: interval_ms {interval_ms} is out of range; give 1 to {DURABILITY_INTERVAL_MS_MAX}, or \"sync\""
+            )));
+        }
         for (name, vector) in &self.vectors {
             validate_vector_name(name)?;
             if vector.dim == 0 || vector.dim > DIM_MAX {

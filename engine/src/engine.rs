@@ -1,9 +1,10 @@
 //! The node's engine: opening and recovery, collections, append and apply.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -11,13 +12,15 @@ use crate::apply::put_entries;
 use crate::audit::audit_log;
 use crate::builder::Builder;
 use crate::collection::Collection;
-use crate::config::{CollectionConfig, validate_collection_name};
+use crate::config::{CollectionConfig, Durability, validate_collection_name};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::log::{Change, Entry, Log, Share};
+use crate::log::{Change, Decision, Entry, Log, Operation, Outcome, Share, Wait};
 use crate::planted::{Bug, is_planted};
+use crate::request::RequestTag;
 use crate::storage::record::CollectionRecord;
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
+use crate::syncer::Syncer;
 use crate::{CollectionId, Partition};
 
 /// First character of the names of collections that are not finished: users cannot give it, and a start removes them.
@@ -50,7 +53,10 @@ pub struct Engine {
     applying: Mutex<()>,
     builder: Builder,
     /// Set when the rows may lag behind the log: nothing more is written until a restart has replayed it.
-    broken: AtomicBool,
+    broken: Arc<AtomicBool>,
+    /// The collections whose writes are acknowledged before they are durable.
+    intervals: RwLock<HashMap<CollectionId, Duration>>,
+    syncer: Syncer,
 }
 
 /// A collection by its state of loading.
@@ -63,6 +69,19 @@ enum Slot {
 }
 
 impl Slot {
+    /// The collection and its interval, if it has one; that of a quarantined one is not known.
+    fn interval(&self) -> Option<(CollectionId, Duration)> {
+        let durability = match self {
+            Self::Loading(_, config) => config.durability,
+            Self::Ready(collection) => collection.config().durability,
+            Self::Quarantined(..) => Durability::Sync,
+        };
+        match durability {
+            Durability::Sync => None,
+            Durability::IntervalMs(ms) => Some((self.id(), Duration::from_millis(ms))),
+        }
+    }
+
     fn id(&self) -> CollectionId {
         match self {
             Self::Loading(id, _) | Self::Quarantined(id, _) => *id,
@@ -97,7 +116,10 @@ impl Engine {
             Ok(Visit::Next)
         })?;
         let (log, unapplied) = Log::open(&store)?;
+        let broken = Arc::new(AtomicBool::new(false));
+        let intervals = collections.values().filter_map(Slot::interval).collect();
         let engine = Self {
+            syncer: Syncer::start(store.clone(), broken.clone()),
             store,
             env: options.env,
             log,
@@ -105,7 +127,8 @@ impl Engine {
             changing: Mutex::new(()),
             applying: Mutex::new(()),
             builder: Builder::start(),
-            broken: AtomicBool::new(false),
+            broken,
+            intervals: RwLock::new(intervals),
         };
         if !unapplied.is_empty() {
             tracing::info!(
@@ -276,9 +299,9 @@ impl Engine {
             self.env.clone(),
         );
         let collection = Arc::new(collection);
-        self.collections
-            .write()
-            .insert(name.to_owned(), Slot::Ready(collection.clone()));
+        let slot = Slot::Ready(collection.clone());
+        self.intervals.write().extend(slot.interval());
+        self.collections.write().insert(name.to_owned(), slot);
         Ok(collection)
     }
 
@@ -321,6 +344,9 @@ impl Engine {
             .write_synced(batch)
             .context("change collection")?;
         collection.set_config(config);
+        let mut intervals = self.intervals.write();
+        intervals.remove(&collection.id());
+        intervals.extend(Slot::Ready(collection).interval());
         Ok(())
     }
 
@@ -343,6 +369,7 @@ impl Engine {
             .write_synced_unreserved(batch)
             .context("delete collection")?;
         self.collections.write().remove(name);
+        self.intervals.write().remove(&id);
         self.reclaim(id);
         Ok(true)
     }
@@ -388,6 +415,7 @@ impl Engine {
         }
         self.builder.wake(&collection);
         if let Some(old) = old {
+            self.intervals.write().remove(&old);
             self.reclaim(old);
         }
         Ok(())
@@ -434,6 +462,9 @@ impl Engine {
     /// Makes the shares durable: one entry per share in its partition's log, all in one batch and one fsync. The caller applies the
     /// entries next, in the order in which they were appended.
     ///
+    /// If every collection that they touch is of [`crate::Durability::IntervalMs`], they are in the write-ahead log when this returns, and durable
+    /// within the shortest of these intervals. An fsync takes everything before it along.
+    ///
     /// # Errors
     ///
     /// `StorageFull`, with nothing written; `Unavailable` after an earlier write broke half-way.
@@ -444,62 +475,124 @@ impl Engine {
                 "an earlier write failed half-way; restart the server: it replays the log (reads go on)",
             ));
         }
-        self.log.append(&self.store, &self.env, shares)
+        let interval = self.interval_of(&shares);
+        let wait = interval.map_or(Wait::UntilDurable, |_| Wait::UntilLogged);
+        let entries = self.log.append(&self.store, &self.env, shares, wait)?;
+        if let Some(interval) = interval {
+            self.syncer.within(interval);
+        }
+        Ok(entries)
     }
 
-    /// Turns durable entries into rows, in one batch with the applied positions, and shows them to searches.
+    /// The shortest interval of the collections touched; `None` if one of them has none.
+    fn interval_of(&self, shares: &[Share]) -> Option<Duration> {
+        let intervals = self.intervals.read();
+        if intervals.is_empty() {
+            return None;
+        }
+        let operations = shares.iter().flat_map(|share| &share.operations);
+        let of_each = operations.filter_map(Operation::collection);
+        of_each
+            .map(|collection| intervals.get(&collection).copied())
+            .reduce(|a, b| Some(a?.min(b?)))
+            .flatten()
+    }
+
+    /// The request among these shares whose name was used with another body, if one was. To be asked when everything that was appended is
+    /// applied, and before the shares are appended: the home partition of a request knows its name whatever other partitions it touches.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn conflicting_request(&self, shares: &[Share]) -> Result<Option<RequestTag>> {
+        self.log.conflict(&self.store, &self.env, shares)
+    }
+
+    /// Turns durable entries into rows, in one batch with the applied positions, and shows them to searches. Answers what became of every
+    /// operation of every entry.
     ///
     /// # Errors
     ///
     /// What RocksDB says; the entries take effect at the next start, and nothing more is written until then.
-    pub fn apply(&self, entries: Vec<Entry>) -> Result<()> {
+    pub fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
         let _applying = self.applying.lock();
-        self.write_rows(&entries)
+        let decisions = self
+            .write_rows(&entries)
             .inspect_err(|_| self.broken.store(true, Ordering::Release))
             .context("the write is durable, but takes effect only when the server is restarted")?;
         let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
-        for entry in entries {
-            for change in entry.changes {
-                let (Change::Upsert { collection, .. } | Change::Delete { collection, .. }) =
-                    &change;
-                changes
-                    .entry(*collection)
-                    .or_default()
-                    .push((entry.partition, change));
+        for (entry, decisions) in entries.into_iter().zip(&decisions) {
+            for (change, decision) in entry.changes.into_iter().zip(decisions) {
+                if decision.changed
+                    && let Some((collection, _)) = change.target()
+                {
+                    let of_collection = changes.entry(collection).or_default();
+                    of_collection.push((entry.partition, change));
+                }
             }
         }
-        let touched: Vec<Arc<Collection>> = self
-            .collections
-            .read()
-            .values()
-            .filter_map(|slot| match slot {
-                Slot::Ready(collection) => Some(collection),
-                Slot::Loading(..) | Slot::Quarantined(..) => None,
-            })
-            .filter(|collection| changes.contains_key(&collection.id()))
-            .cloned()
-            .collect();
-        for collection in touched {
+        for collection in self.ready() {
             if let Some(changes) = changes.remove(&collection.id()) {
                 collection.apply(changes.into_iter());
                 self.builder.wake(&collection);
             }
         }
-        if let Err(error) = self.log.purge(&self.store, || self.collection_ids()) {
+        if let Err(error) = self
+            .log
+            .purge(&self.store, &self.env, || self.collection_ids())
+        {
             // The write itself has succeeded and must say so; the next one tries the purge again.
             tracing::warn!(%error, "the log was not purged");
         }
-        Ok(())
+        let outcomes =
+            |decisions: Vec<Decision>| decisions.into_iter().map(|d| d.outcome).collect();
+        Ok(decisions.into_iter().map(outcomes).collect())
+    }
+
+    /// When a point of any collection is to be dropped next: milliseconds since 1970, 0 for at once; `None` if no point ends.
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        let ready = self.ready();
+        ready
+            .iter()
+            .filter_map(|collection| collection.next_expiry_ms())
+            .min()
+    }
+
+    /// The points that are hidden because their time has come, as operations that drop them. Time O(these points).
+    pub fn expired(&self) -> Vec<(Partition, Operation)> {
+        let mut operations = Vec::new();
+        for collection in self.ready() {
+            let id_of_collection = collection.id();
+            operations.extend(collection.expired().into_iter().map(|(id, partition)| {
+                let collection = id_of_collection;
+                (partition, Operation::Expire { collection, id })
+            }));
+        }
+        operations
+    }
+
+    fn ready(&self) -> Vec<Arc<Collection>> {
+        let collections = self.collections.read();
+        let ready = collections.values().filter_map(|slot| match slot {
+            Slot::Ready(collection) => Some(collection.clone()),
+            Slot::Loading(..) | Slot::Quarantined(..) => None,
+        });
+        ready.collect()
+    }
+
+    /// Milliseconds since 1970 by the clock of [`EngineOptions::env`].
+    pub fn now_ms(&self) -> u64 {
+        self.env.now_ms()
     }
 
     fn collection_ids<C: FromIterator<CollectionId>>(&self) -> C {
         self.collections.read().values().map(Slot::id).collect()
     }
 
-    fn write_rows(&self, entries: &[Entry]) -> Result<()> {
+    fn write_rows(&self, entries: &[Entry]) -> Result<Vec<Vec<Decision>>> {
         let exists: HashSet<CollectionId> = self.collection_ids();
         let mut batch = self.store.batch();
-        put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
+        let decisions = put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
         if is_planted(Bug::ApplyApart) {
             let mut applied = self.store.batch();
             self.log.put_applied(&mut applied, entries);
@@ -509,7 +602,7 @@ impl Engine {
         }
         self.store.write(batch).context("apply log entries")?;
         self.log.applied(entries);
-        Ok(())
+        Ok(decisions)
     }
 
     /// Number that grows with every write.
@@ -604,6 +697,10 @@ fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
         for family in COLLECTION_FAMILIES {
             batch.delete_range(family, &prefix, &end);
         }
+    }
+    for prefix in Partition::all().map(|partition| key::expiry_prefix(partition, id)) {
+        let end = key::successor(&prefix).expect("its third byte is far from its end");
+        batch.delete_range(Family::State, &prefix, &end);
     }
 }
 

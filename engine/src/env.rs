@@ -11,6 +11,8 @@ use crate::segment::policy::SEAL_ROWS;
 #[derive(Clone)]
 pub struct Env {
     now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// The latest time that was told.
+    latest_ms: Arc<AtomicU64>,
     random: Arc<AtomicU64>,
     seal_rows: usize,
 }
@@ -31,6 +33,7 @@ impl Env {
     pub fn new(now_ms: impl Fn() -> u64 + Send + Sync + 'static, seed: u64) -> Self {
         Self {
             now_ms: Arc::new(now_ms),
+            latest_ms: Arc::new(AtomicU64::new(0)),
             random: Arc::new(AtomicU64::new(seed)),
             seal_rows: SEAL_ROWS,
         }
@@ -47,9 +50,11 @@ impl Env {
         self.seal_rows
     }
 
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970. Never goes back while the process lives, whatever is done to the clock: a point that was hidden because its
+    /// time had come stays hidden.
     pub fn now_ms(&self) -> u64 {
-        (self.now_ms)()
+        let now_ms = (self.now_ms)();
+        now_ms.max(self.latest_ms.fetch_max(now_ms, Ordering::Relaxed))
     }
 
     /// The next of a stream of random numbers (SplitMix64, Steele et al. 2014).

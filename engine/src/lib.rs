@@ -24,6 +24,7 @@
 //!     vectors: [(String::new(), Vector::Dense(vec![x, 0.0]))].into(),
 //!     payload: Default::default(),
 //!     media: Vec::new(),
+//!     expires_at_ms: None,
 //! };
 //! let operations = [point(1, 1.0), point(2, 5.0)].map(|point| Operation::Upsert { collection: collection.id(), point });
 //! let entries = engine.append(vec![Share { partition: Partition(0), operations: operations.into() }])?;
@@ -39,30 +40,36 @@ mod archive;
 mod audit;
 mod builder;
 mod collection;
+mod condition;
 mod config;
 mod engine;
 mod env;
 mod error;
+mod expiry;
 pub mod filter;
 mod log;
 mod planted;
 mod point;
 pub mod query;
+mod request;
 mod segment;
 mod storage;
+mod syncer;
 
 pub use archive::{ArchiveReader, ArchiveSummary};
 pub use collection::{Collection, CollectionInfo, SegmentInfo};
+pub use condition::{LOGGED_FILTER_BYTES_MAX, LoggedFilter, Precondition};
 pub use config::{
-    CollectionConfig, DIM_MAX, EmbedderConfig, MediaConfig, SparseVectorConfig, VectorConfig,
-    validate_collection_name,
+    CollectionConfig, DIM_MAX, DURABILITY_INTERVAL_MS_MAX, Durability, EmbedderConfig, MediaConfig,
+    SparseVectorConfig, VectorConfig, validate_collection_name,
 };
 pub use engine::{Engine, EngineOptions, StorageStats};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use index::{IndexKind, Metric};
-pub use log::{Entry, Operation, Share};
+pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
+pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 
 pub use storage::guard::sync_folder;
 

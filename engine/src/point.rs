@@ -240,6 +240,8 @@ pub struct Point {
     pub payload: Payload,
     /// Source bytes, at most one of each kind.
     pub media: Vec<Media>,
+    /// Milliseconds since 1970 from which the point is hidden; it is dropped some time later. `None`: it stays.
+    pub expires_at_ms: Option<u64>,
 }
 
 impl Point {
@@ -283,6 +285,8 @@ pub struct Record {
     pub payload: Option<Payload>,
     /// The selected vectors; `None` if none were asked for.
     pub vectors: Option<BTreeMap<String, Vector>>,
+    /// Milliseconds since 1970 from which it is hidden; `None` if it stays.
+    pub expires_at_ms: Option<u64>,
 }
 
 #[cfg(test)]

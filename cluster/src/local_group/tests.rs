@@ -26,6 +26,7 @@ fn upsert(collection: &Collection, value: f32, payload: Payload) -> Vec<Share> {
         vectors: [(String::new(), Vector::Dense(vec![value]))].into(),
         payload,
         media: Vec::new(),
+        expires_at_ms: None,
     };
     let operation = Operation::Upsert {
         collection: collection.id(),

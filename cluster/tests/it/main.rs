@@ -1,14 +1,17 @@
 //! The node through its facade, on a real store in a temporary folder.
 
+mod conditions;
 mod crash;
 mod damage;
 mod disk;
+mod expiry;
 mod full_disk;
 mod listing;
 mod model;
 mod power_loss;
 mod queries;
 mod recovery;
+mod requests;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -51,6 +54,7 @@ fn point(id: u64, values: &[f32], payload: serde_json::Value) -> Point {
         vectors: BTreeMap::from([(String::new(), Vector::Dense(values.to_vec()))]),
         payload: object(payload),
         media: Vec::new(),
+        expires_at_ms: None,
     }
 }
 

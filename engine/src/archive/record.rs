@@ -96,6 +96,7 @@ impl ArchivedPoint {
             vectors: vectors.collect::<Result<_>>()?,
             media: media.collect::<Result<_>>()?,
             payload,
+            expires_at_ms: self.expires_at_ms,
             id,
         })
     }

@@ -41,6 +41,7 @@ fn points() -> Vec<Point> {
             .as_object()
             .unwrap()
             .clone(),
+        expires_at_ms: Some(u64::MAX),
         media: vec![
             Media {
                 kind: MediaKind::Text,
@@ -58,6 +59,7 @@ fn points() -> Vec<Point> {
         id,
         vectors: BTreeMap::new(),
         payload: json!({}).as_object().unwrap().clone(),
+        expires_at_ms: None,
         media: Vec::new(),
     };
     vec![full, bare(PointId::Num(u64::MAX)), bare(PointId::Uuid(5))]

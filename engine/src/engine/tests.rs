@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::condition::Precondition;
 use crate::config::VectorConfig;
 use crate::log::Operation;
 use crate::point::{Media, MediaKind, Payload, Point, PointId, Vector};
@@ -42,6 +43,7 @@ fn upsert(collection: CollectionId, id: u64, value: f32) -> Operation {
             content_type: "text/plain".into(),
             bytes: b"source"[..].into(),
         }],
+        expires_at_ms: None,
     };
     Operation::Upsert { collection, point }
 }
@@ -192,6 +194,108 @@ fn s1_s2_s3_i3_an_entry_that_was_durable_is_applied_at_the_next_start_once() {
     }
 }
 
+/// I5: equal logs make equal rows. Two engines that apply the same log decide its conditions alike; one of them applies it after a restart, all at once.
+#[test]
+fn i5_a_condition_is_decided_by_the_log_alone() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let decided = folders.each_ref().map(|dir| {
+        let at_once = std::ptr::eq(dir, &raw const folders[0]);
+        let mut engine = open(dir.path());
+        let id = create(&engine, "c");
+        let write = |point, value, condition| match upsert(id, point, value) {
+            Operation::Upsert { collection, point } => Operation::UpsertIf {
+                collection,
+                point,
+                condition,
+            },
+            other => panic!("{other:?} is no upsert"),
+        };
+        let shares = [
+            vec![upsert(id, 1, 1.0)],
+            vec![
+                write(1, 2.0, Precondition::Version(1)),
+                write(1, 3.0, Precondition::Version(1)),
+                write(2, 4.0, Precondition::Present),
+            ],
+            vec![
+                delete(id, 1),
+                write(1, 5.0, Precondition::Version(2)),
+                write(1, 6.0, Precondition::Version(0)),
+                write(1, 7.0, Precondition::Present),
+            ],
+        ];
+        let mut outcomes = Vec::new();
+        for operations in shares {
+            let entries = engine.append(vec![share(operations)]).unwrap();
+            if at_once {
+                outcomes.extend(engine.apply(entries).unwrap());
+            }
+        }
+        if at_once {
+            let refused = |version| Outcome::Refused { version };
+            let done = Outcome::Done;
+            let expected = [
+                vec![done],
+                vec![done, refused(2), refused(0)],
+                vec![done, refused(0), done, done],
+            ];
+            assert_eq!(outcomes, expected);
+        }
+        drop(engine);
+        engine = open(dir.path());
+        check_values(&engine);
+        let state = keys(&engine, Family::State);
+        (rows(&engine, "c"), state, keys(&engine, Family::Points))
+    });
+    assert_eq!(decided[0], decided[1]);
+    assert_eq!(decided[0].0, [(PointId::Num(1), vec![7.0])]);
+}
+
+/// I11: what is forgotten follows from the log. A repetition whose first was durable but not applied finds it when both are replayed; the table forgets with the log.
+#[test]
+fn i11_a_repeated_request_is_applied_once_in_a_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    let tagged = |name: &str, value| {
+        let tag = RequestTag::new(name, 7).unwrap();
+        let request = Operation::Request { tag, operations: 1 };
+        vec![share(vec![
+            request,
+            upsert(id, 1, value),
+            upsert(id, 2, value),
+        ])]
+    };
+    let _unapplied = [
+        engine.append(tagged("a", 1.0)).unwrap(),
+        engine.append(tagged("b", 2.0)).unwrap(),
+        engine.append(tagged("a", 3.0)).unwrap(),
+    ];
+    drop(engine);
+    let engine = open(dir.path());
+    let expected = [(PointId::Num(1), vec![2.0]), (PointId::Num(2), vec![3.0])];
+    assert_eq!(rows(&engine, "c"), expected);
+    check_values(&engine);
+    let notes = |engine: &Engine| {
+        let keys = keys(engine, Family::State);
+        [3, 4].map(|kind| keys.iter().filter(|key| key[2] == kind).count())
+    };
+    assert_eq!(notes(&engine), [2, 2]);
+    let mut batch = engine.store.batch();
+    let purge = |batch: &mut _, index| {
+        crate::request::put_purge(&engine.store, batch, PARTITION, index, 0).unwrap();
+    };
+    purge(&mut batch, crate::REQUEST_MEMORY_ENTRIES + 1);
+    engine.store.write(batch).unwrap();
+    assert_eq!(notes(&engine), [1, 1], "the first is forgotten");
+    let outcomes = engine
+        .apply(engine.append(tagged("b", 4.0)).unwrap())
+        .unwrap();
+    assert_eq!(outcomes, [[Outcome::Done; 3]]);
+    let expected = [(PointId::Num(1), vec![2.0]), (PointId::Num(2), vec![4.0])];
+    assert_eq!(rows(&engine, "c"), expected);
+}
+
 /// S5: a purge removes headers, not the values of living rows. S6: a superseded value goes with the entry that superseded it, not before.
 /// The change records go with their entries.
 #[test]
@@ -223,6 +327,107 @@ fn s5_s6_i10_a_purge_removes_headers_and_what_they_superseded_only() {
     let engine = open(dir.path());
     assert_eq!(rows(&engine, "c"), [(PointId::Num(1), vec![9999.0])]);
     assert_eq!(rows(&engine, "resting"), [(PointId::Num(7), vec![7.0])]);
+}
+
+/// The time of the entry decides, not that of the machine which applies it; and only a point that is there as it was.
+#[test]
+fn an_expiry_takes_effect_by_the_time_of_its_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(std::sync::atomic::AtomicU64::new(100));
+    let now = clock.clone();
+    let env = Env::new(move || now.load(Ordering::Relaxed), 1);
+    let engine = Engine::open(dir.path(), EngineOptions { env: env.clone() }).unwrap();
+    let id = create(&engine, "c");
+    let ending = |point, at| {
+        let mut operation = upsert(id, point, 0.0);
+        if let Operation::Upsert { point, .. } = &mut operation {
+            point.expires_at_ms = at;
+        }
+        operation
+    };
+    let expire = |point| {
+        let (collection, id) = (id, PointId::Num(point));
+        Operation::Expire { collection, id }
+    };
+    let points = vec![ending(1, Some(100)), ending(2, Some(101)), ending(3, None)];
+    engine
+        .apply(engine.append(vec![share(points)]).unwrap())
+        .unwrap();
+    let expires: Vec<Operation> = (1..5).map(expire).collect();
+    let entries = engine.append(vec![share(expires)]).unwrap();
+    // The first is written again, to stay, by an entry that is applied with the others after a restart.
+    let again = engine
+        .append(vec![share(vec![ending(1, None), expire(1)])])
+        .unwrap();
+    clock.store(1000, Ordering::Relaxed);
+    drop((entries, again, engine));
+    let engine = Engine::open(dir.path(), EngineOptions { env }).unwrap();
+    let row = |point| {
+        let row = crate::apply::read_row(&engine.store, PARTITION, id, &PointId::Num(point));
+        row.unwrap().map(|row| row.version)
+    };
+    assert_eq!([1, 2, 3, 4].map(row), [Some(3), Some(1), Some(1), None]);
+    check_values(&engine);
+    let ends = |engine: &Engine| {
+        let keys = keys(engine, Family::State);
+        keys.into_iter().filter(|key| key[2] == 2).count()
+    };
+    assert_eq!(ends(&engine), 1);
+    assert_eq!(rows(&engine, "c").len(), 2, "the second is hidden");
+    engine.drop_collection("c").unwrap();
+    assert_eq!(ends(&engine), 0);
+}
+
+/// Acknowledged is one thing and durable another; a write to a collection that waits takes along what came before. Only what is durable is noted.
+#[test]
+fn an_interval_puts_durability_off_and_no_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let with = |name: &str, durability| {
+        let config = CollectionConfig {
+            durability,
+            ..config()
+        };
+        engine.create_collection(name, config).unwrap().id()
+    };
+    let slow = with("slow", Durability::IntervalMs(60_000));
+    let quick = with("quick", Durability::IntervalMs(20));
+    let waits = with("waits", Durability::Sync);
+    let write = |operations| {
+        let entries = engine.append(vec![share(operations)]).unwrap();
+        let logged = engine.sequence();
+        engine.apply(entries).unwrap();
+        logged
+    };
+    let before = engine.store.durable();
+    let logged = write(vec![upsert(slow, 1, 1.0)]);
+    assert!(logged > before);
+    assert_eq!(engine.store.durable(), before);
+    let both = write(vec![upsert(slow, 2, 1.0), upsert(waits, 2, 1.0)]);
+    assert_eq!(engine.store.durable(), both);
+    let logged = write(vec![upsert(slow, 3, 1.0), upsert(quick, 3, 1.0)]);
+    assert!(logged > both);
+    let since = std::time::Instant::now();
+    while engine.store.durable() < logged {
+        assert!(since.elapsed().as_secs() < 30, "it is never synced");
+        std::thread::yield_now();
+    }
+    let change = |config: &mut CollectionConfig| config.durability = Durability::Sync;
+    engine.update_collection("slow", change).unwrap();
+    let logged = write(vec![delete(slow, 1)]);
+    assert_eq!(engine.store.durable(), logged);
+    drop(engine);
+
+    let engine = open(dir.path());
+    let quick = engine.collection("quick").unwrap();
+    assert_eq!(quick.config().durability, Durability::IntervalMs(20));
+    assert!(engine.intervals.read().contains_key(&quick.id()));
+    let error = engine.update_collection("quick", |config| {
+        config.durability = Durability::IntervalMs(0);
+    });
+    assert!(error.unwrap_err().to_string().contains("interval_ms 0"));
+    engine.drop_collection("quick").unwrap();
+    assert!(engine.intervals.read().is_empty());
 }
 
 #[test]
@@ -310,7 +515,9 @@ proptest! {
                 engine.append(vec![share(operations.collect())]).unwrap()
             };
             match &step {
-                Step::Write(operations) => engine.apply(entries(&engine, operations)).unwrap(),
+                Step::Write(operations) => {
+                    engine.apply(entries(&engine, operations)).unwrap();
+                }
                 Step::AppendAndReopen(operations) => {
                     let _ = entries(&engine, operations);
                     drop(engine);

@@ -1,6 +1,7 @@
 //! Predicates on points: the model, and its evaluation by scan.
 //!
-//! A [`Filter`] is a plain value without a parser: `server` reads the dialect's JSON into it. `evaluate` defines what each
+//! A [`Filter`] is a plain value without a parser: `server` reads the dialect's JSON into it. Its own serialized form, with the names of
+//! these types, stands in logs with the writes that a filter guards. `evaluate` defines what each
 //! condition means; every faster way must agree with it.
 
 mod datetime;
@@ -13,25 +14,30 @@ pub use evaluate::Subject;
 
 use crate::point::PointId;
 use path::Path;
+use serde::{Deserialize, Serialize};
 
 /// The deepest nesting of filters that is evaluated.
 pub const FILTER_DEPTH_MAX: usize = 64;
 
 /// All of `must`, none of `must_not`, and at least one of `should` (or `min_should`) if any are given.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Filter {
     /// Every one holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub must: Vec<Condition>,
     /// At least one holds, unless the list is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub should: Vec<Condition>,
     /// None holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub must_not: Vec<Condition>,
     /// At least `min_count` of the conditions hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_should: Option<MinShould>,
 }
 
 /// At least `min_count` of `conditions` hold.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MinShould {
     /// The conditions counted.
     pub conditions: Vec<Condition>,
@@ -40,7 +46,7 @@ pub struct MinShould {
 }
 
 /// One predicate. A field that holds an array matches if any element does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Condition {
     /// A value at the path is equal to one given.
     Match {
@@ -90,7 +96,7 @@ pub enum Condition {
 }
 
 /// What `match` compares with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Match {
     /// Equal to this.
     Value(Scalar),
@@ -107,7 +113,7 @@ pub enum Match {
 }
 
 /// A value that `match` compares.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scalar {
     /// true or false.
     Bool(bool),
@@ -118,15 +124,19 @@ pub enum Scalar {
 }
 
 /// Bounds; absent ones do not bind.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Range<T = f64> {
     /// Less than.
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub lt: Option<T>,
     /// Less than or equal.
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub lte: Option<T>,
     /// Greater than.
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub gt: Option<T>,
     /// Greater than or equal.
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub gte: Option<T>,
 }
 

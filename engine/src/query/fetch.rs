@@ -55,6 +55,7 @@ pub(super) fn fetch(
                 version: row.version,
                 payload: select_payload(id, &row, payload)?,
                 vectors: select_vectors(collection, *partition, &row, vectors)?,
+                expires_at_ms: row.expires_at_ms,
             }))
         })
         .collect()

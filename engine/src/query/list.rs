@@ -66,6 +66,7 @@ impl Collection {
                     id,
                     version: row.version,
                     vectors: None,
+                    expires_at_ms: row.expires_at_ms,
                 });
             } else {
                 // The row is as it was when the listing began, and its vectors may be gone: read as it is now, so that payload and vectors
@@ -144,7 +145,8 @@ impl Collection {
     }
 }
 
-fn row_passes(filter: &Filter, id: &PointId, row: &PointRow) -> Result<bool> {
+/// Whether a stored row passes.
+pub(crate) fn row_passes(filter: &Filter, id: &PointId, row: &PointRow) -> Result<bool> {
     let payload = select_payload(id, row, &Selection::All)?.unwrap_or_default();
     let has_vector = |name: &str| row.vectors.iter().any(|reference| reference.name == name);
     Ok(filter.matches(&Subject {
@@ -241,6 +243,7 @@ impl Eq for Ordered {}
 
 /// All rows by ascending id: a merge of the partitions, each of which is in order.
 struct RowsById<'a> {
+    now_ms: u64,
     cursors: Vec<Cursor<'a>>,
     heads: BinaryHeap<Reverse<(PointId, usize)>>,
 }
@@ -248,6 +251,7 @@ struct RowsById<'a> {
 impl<'a> RowsById<'a> {
     fn new(collection: &'a Collection, start: Option<&PointId>) -> Result<Self> {
         let mut rows = Self {
+            now_ms: collection.env.now_ms(),
             cursors: Vec::new(),
             heads: BinaryHeap::new(),
         };
@@ -274,7 +278,17 @@ impl<'a> RowsById<'a> {
         Ok(())
     }
 
+    /// The next row whose time has not come.
     fn next(&mut self) -> Result<Option<(PointId, Partition, PointRow)>> {
+        loop {
+            match self.next_stored()? {
+                Some((_, _, row)) if row.is_expired(self.now_ms) => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    fn next_stored(&mut self) -> Result<Option<(PointId, Partition, PointRow)>> {
         let Some(Reverse((id, at))) = self.heads.pop() else {
             return Ok(None);
         };

@@ -111,11 +111,12 @@ fn row_passes(filter: &Filter, id: &PointId, row: &PointRow, payload: &Payload) 
     })
 }
 
-/// Reads every row of the collection with its payload.
+/// Reads every row of the collection with its payload, but those whose time has come.
 pub(super) fn for_each_row(
     collection: &Collection,
     mut visit: impl FnMut(PointId, &PointRow, &Payload),
 ) -> Result<()> {
+    let now_ms = collection.env.now_ms();
     for partition in Partition::all() {
         let prefix = key::collection_prefix(partition, collection.id());
         collection
@@ -123,6 +124,9 @@ pub(super) fn for_each_row(
             .scan(Family::Points, &prefix, &[], |key, value| {
                 let id = PointId::decode(&key[key::POINT_PREFIX_BYTES..])?;
                 let row: PointRow = codec::decode(value, "point row")?;
+                if row.is_expired(now_ms) {
+                    return Ok(Visit::Next);
+                }
                 let payload = parse_payload(&id, &row)?;
                 visit(id, &row, &payload);
                 Ok(Visit::Next)

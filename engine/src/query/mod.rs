@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 pub use explain::{Explain, SegmentExplain};
 use index::IndexKind;
+pub(crate) use list::row_passes as passes;
 
 use crate::filter::Filter;
 use crate::filter::path::Path;

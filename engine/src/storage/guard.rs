@@ -122,6 +122,12 @@ impl Guard {
         }
     }
 
+    /// The highest sequence number said to be durable.
+    #[cfg(test)]
+    pub fn durable(&self) -> u64 {
+        self.shared.due.lock().durable
+    }
+
     /// Notes the last durable `sequence` of a clean shutdown.
     ///
     /// # Errors

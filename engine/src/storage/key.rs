@@ -7,6 +7,9 @@
 //! changes        partition u16 | collection u32 | index u64
 //! state          partition u16 | 0                       applied position
 //!                partition u16 | 1 | index u64           what the entry at index superseded
+//!                partition u16 | 2 | collection u32 | expiry ms u64 | point id   version of a point that ends
+//!                partition u16 | 3 | request id          note of a request that was applied
+//!                partition u16 | 4 | index u64           the requests of the entry at index
 //! meta           "format" | "next_collection" | "collection/" name
 //! ```
 
@@ -97,6 +100,64 @@ pub fn garbage(partition: Partition, index: u64) -> Vec<u8> {
     key
 }
 
+/// When the points of a collection within a partition end.
+pub fn expiry_prefix(partition: Partition, collection: CollectionId) -> Vec<u8> {
+    let mut key = partition.0.to_be_bytes().to_vec();
+    key.push(2);
+    key.extend_from_slice(&collection.0.to_be_bytes());
+    key
+}
+
+/// When one point ends: sorted by time.
+pub fn expiry(
+    partition: Partition,
+    collection: CollectionId,
+    expires_at_ms: u64,
+    id: &PointId,
+) -> Vec<u8> {
+    let mut key = expiry_prefix(partition, collection);
+    key.extend_from_slice(&expires_at_ms.to_be_bytes());
+    id.encode_into(&mut key);
+    key
+}
+
+/// Reads time and id of a key of [`expiry`].
+///
+/// # Errors
+///
+/// `Corrupted` if the key is none.
+pub fn read_expiry(key: &[u8]) -> Result<(u64, PointId)> {
+    const PREFIX_BYTES: usize = 2 + 1 + 4;
+    let split = key
+        .get(PREFIX_BYTES..)
+        .and_then(|rest| rest.split_first_chunk::<8>());
+    let (time, id) = split
+        .ok_or_else(|| Error::corrupted(format!("an expiry key of {} bytes is cut", key.len())))?;
+    Ok((u64::from_be_bytes(*time), PointId::decode(id)?))
+}
+
+/// The note of one request.
+pub fn request(partition: Partition, id: &[u8]) -> Vec<u8> {
+    let mut key = partition.0.to_be_bytes().to_vec();
+    key.push(3);
+    key.extend_from_slice(id);
+    key
+}
+
+/// Which requests the entries of a partition brought.
+pub fn request_list_prefix(partition: Partition) -> Vec<u8> {
+    let mut key = partition.0.to_be_bytes().to_vec();
+    key.push(4);
+    key
+}
+
+/// Which requests the entry at `index` brought.
+pub fn request_list(partition: Partition, index: u64) -> Vec<u8> {
+    let mut key = request_list_prefix(partition);
+    key.extend_from_slice(&index.to_be_bytes());
+    key
+}
+
 /// One collection record.
 pub fn meta_collection(name: &str) -> Vec<u8> {
     [META_COLLECTION, name.as_bytes()].concat()
@@ -128,6 +189,12 @@ mod tests {
         assert!(log(Partition(0), u64::MAX) < log(Partition(1), 0));
         assert_eq!(last_index(&log(Partition(7), 99)).unwrap(), 99);
         assert!(last_index(b"short").is_err());
+        let id = PointId::Str("x".into());
+        let sooner = expiry(Partition(1), CollectionId(2), 255, &id);
+        let later = expiry(Partition(1), CollectionId(2), 256, &PointId::Num(0));
+        assert!(sooner < later);
+        assert_eq!(read_expiry(&sooner).unwrap(), (255, id));
+        assert!(read_expiry(&sooner[..14]).is_err());
     }
 
     #[test]

@@ -221,6 +221,37 @@ impl Store {
         self.db.write(batch.inner).context("write")
     }
 
+    /// As [`Self::write`], but refuses before the disk is full.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` if less than the reserve would remain; nothing was written then. Else as [`Self::write`].
+    pub fn write_reserved(&self, batch: Batch<'_>) -> Result<()> {
+        space::ensure(&self.dir, batch.inner.size_in_bytes() as u64)?;
+        self.write(batch)
+    }
+
+    /// Makes durable what was written until now, and notes it. Writes go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says. It is then unknown what is durable: not to be tried again.
+    pub fn sync(&self) -> Result<()> {
+        // Of what comes later it is not known whether this sync takes it along.
+        let sequence = self.db.latest_sequence_number();
+        self.db
+            .flush_wal(true)
+            .context("sync the write-ahead log")?;
+        self.guard.note(sequence);
+        Ok(())
+    }
+
+    /// Up to where everything is known to be durable.
+    #[cfg(test)]
+    pub fn durable(&self) -> u64 {
+        self.guard.durable()
+    }
+
     /// One value.
     ///
     /// # Errors
@@ -239,6 +270,10 @@ impl Store {
     /// What RocksDB says of any of them.
     pub fn get_many(&self, family: Family, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
         let handle = self.handle(family);
+        if let [key] = keys {
+            // Half the price of a batch of one.
+            return Ok(vec![self.get(family, key)?]);
+        }
         self.db
             .batched_multi_get_cf(handle, keys, false)
             .into_iter()
@@ -533,17 +568,21 @@ fn family_options(family: Family, cache: &Cache) -> Options {
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
     let write_buffer_bytes = match family {
-        Family::Vectors | Family::Media => 32 << 20,
-        Family::Log | Family::Points => 16 << 20,
+        Family::Vectors | Family::Media | Family::Log | Family::Points => 32 << 20,
         Family::Changes | Family::PayloadIndex | Family::State | Family::Meta => 4 << 20,
     };
     options.set_write_buffer_size(write_buffer_bytes);
-    if matches!(family, Family::Vectors | Family::Media) {
+    // Rows stay in the tree: a point is read from the cache in 3.5 us, from a blob in 4.6 us.
+    if matches!(family, Family::Vectors | Family::Media | Family::Log) {
         options.set_enable_blob_files(true);
         options.set_min_blob_size(BLOB_BYTES_MIN);
-        options.set_blob_file_size(128 << 20);
         options.set_enable_blob_gc(true);
-        // Vectors do not compress; texts do, and zstd gives up at once on encoded pictures.
+        // Entries die in the order in which they came: small files go whole, and compactions never copy a payload that is purged soon.
+        options.set_blob_file_size(match family {
+            Family::Log => 32 << 20,
+            _ => 128 << 20,
+        });
+        // Vectors do not compress; texts do, and zstd gives up at once on encoded pictures. Entries do not live long enough.
         options.set_blob_compression_type(match family {
             Family::Media => DBCompressionType::Zstd,
             _ => DBCompressionType::None,

@@ -37,6 +37,46 @@ pub enum LogOperation {
         /// Encoded point id.
         id: Vec<u8>,
     },
+    /// Removes the point if its expiry is not after the entry's timestamp.
+    Expire {
+        /// Collection number.
+        collection: u32,
+        /// Encoded point id.
+        id: Vec<u8>,
+    },
+    /// Replaces the whole point if the condition holds.
+    UpsertIf {
+        /// Collection number.
+        collection: u32,
+        /// Encoded point id.
+        id: Vec<u8>,
+        /// The row to store; its version is the entry's index.
+        row: PointRow,
+        /// What must hold of the row that is there.
+        condition: Box<ConditionRecord>,
+    },
+    /// The operations after it belong to a request that may come again.
+    Request {
+        /// Its name.
+        id: String,
+        /// What tells its body from another.
+        digest: u128,
+        /// How many of the following operations are its.
+        operations: u32,
+    },
+}
+
+/// What must hold of a stored row: see [`crate::Precondition`]. Filters are JSON.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum ConditionRecord {
+    /// Its version; 0 for none.
+    Version(u64),
+    /// There is one.
+    Present,
+    /// There is none, or it passes.
+    AbsentOrMatches(Vec<u8>),
+    /// There is one and it passes.
+    Matches(Vec<u8>),
 }
 
 impl LogEntry {
@@ -83,11 +123,16 @@ pub struct PointRow {
     pub vectors: Vec<VectorRef>,
     /// Where its media stand.
     pub media: Vec<MediaRef>,
-    /// Milliseconds since 1970 after which the point is hidden.
+    /// Milliseconds since 1970 from which the point is hidden.
     pub expires_at_ms: Option<u64>,
 }
 
 impl PointRow {
+    /// Whether the point's time has come.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|at| at <= now_ms)
+    }
+
     /// The (log index, ordinal) of everything that this row owns outside itself.
     pub fn owned(&self) -> impl Iterator<Item = Garbage> + '_ {
         let vectors = self.vectors.iter().map(|r| Garbage {
@@ -174,6 +219,28 @@ pub struct PartitionState {
     pub applied: u64,
     /// Log index up to which the log was purged.
     pub purged: u64,
+}
+
+/// The note of a request that was applied.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct RequestRecord {
+    /// Log index of its entry.
+    pub index: u64,
+    /// That entry's timestamp.
+    pub timestamp_ms: u64,
+    /// What tells its body from another.
+    pub digest: u128,
+    /// Position among its operations and version found, of those that were refused.
+    pub refused: Vec<(u32, u64)>,
+}
+
+/// The requests of one log entry.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct RequestList {
+    /// The entry's timestamp.
+    pub timestamp_ms: u64,
+    /// Their names.
+    pub ids: Vec<Vec<u8>>,
 }
 
 /// The ids that one log entry touched in one collection.
@@ -288,9 +355,76 @@ mod tests {
         ];
         assert_eq!(codec::encode(&row), expected);
         assert_eq!(codec::decode::<PointRow>(&expected, "row").unwrap(), row);
+        // As rows were written before points could end.
+        let lasting = PointRow {
+            expires_at_ms: None,
+            ..row
+        };
+        let before = [&expected[..expected.len() - 2], &[0]].concat();
+        assert_eq!(codec::encode(&lasting), before);
+        assert_eq!(codec::decode::<PointRow>(&before, "row").unwrap(), lasting);
         assert_eq!(
             encode_vector(&Vector::Dense(vec![1.0])),
             [1, 0, 4, 0, 0, 128, 63]
+        );
+    }
+
+    /// Logs of earlier versions are replayed: operations keep their numbers.
+    #[test]
+    fn golden_bytes_of_operations_do_not_change() {
+        let (collection, id) = (2, vec![1, 9]);
+        let row = PointRow {
+            version: 5,
+            ..PointRow::default()
+        };
+        let row_bytes = [5, 0, 0, 0, 0];
+        let condition = |record| LogOperation::UpsertIf {
+            collection,
+            id: vec![1, 9],
+            row: row.clone(),
+            condition: Box::new(record),
+        };
+        let upsert = |number: u8| [&[1, number, 2, 2, 1, 9], &row_bytes[..]].concat();
+        let check = |operation: LogOperation, expected: Vec<u8>| {
+            assert_eq!(codec::encode(&operation), expected);
+            let read: LogOperation = codec::decode(&expected, "operation").unwrap();
+            assert_eq!(read, operation);
+        };
+        check(
+            LogOperation::Upsert {
+                collection,
+                id: id.clone(),
+                row: row.clone(),
+            },
+            upsert(0),
+        );
+        let delete = LogOperation::Delete {
+            collection,
+            id: id.clone(),
+        };
+        check(delete, vec![1, 1, 2, 2, 1, 9]);
+        check(
+            LogOperation::Expire { collection, id },
+            vec![1, 2, 2, 2, 1, 9],
+        );
+        let request = LogOperation::Request {
+            id: "r".into(),
+            digest: u128::MAX,
+            operations: 3,
+        };
+        let digest = [[254].as_slice(), &[255; 16]].concat();
+        check(request, [&[1, 4, 1, b'r'], &digest[..], &[3]].concat());
+        let with = |tail: &[u8]| [&upsert(3), tail].concat();
+        check(condition(ConditionRecord::Version(7)), with(&[0, 7]));
+        check(condition(ConditionRecord::Present), with(&[1]));
+        let filter = b"{}".to_vec();
+        check(
+            condition(ConditionRecord::AbsentOrMatches(filter.clone())),
+            with(&[2, 2, 123, 125]),
+        );
+        check(
+            condition(ConditionRecord::Matches(filter)),
+            with(&[3, 2, 123, 125]),
         );
     }
 

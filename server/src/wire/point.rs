@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cluster::engine::{Media, Payload, Point, PointId, Vector};
+use cluster::engine::{LoggedFilter, Media, Payload, Point, PointId, Precondition, Vector};
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 
+use super::filter::FilterWire;
 use super::id::Id;
 use super::vector::VectorInput;
 use crate::error::{ApiError, ApiResult};
@@ -18,8 +18,17 @@ use crate::error::{ApiError, ApiResult};
 pub struct UpsertWire {
     points: Option<Vec<PointWire>>,
     batch: Option<BatchWire>,
-    update_filter: Option<Value>,
-    update_mode: Option<String>,
+    update_filter: Option<FilterWire>,
+    update_mode: Option<UpdateMode>,
+}
+
+/// Which points an upsert may write.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum UpdateMode {
+    Upsert,
+    InsertOnly,
+    UpdateOnly,
 }
 
 #[derive(Debug, Deserialize)]
@@ -27,6 +36,12 @@ struct PointWire {
     id: Id,
     vector: Option<VectorInput>,
     payload: Option<Payload>,
+    /// Ours: milliseconds since 1970 from which the point is hidden.
+    expires_at: Option<u64>,
+    /// Ours: the same as seconds from now.
+    ttl: Option<u64>,
+    /// Ours: write only if the stored point has this version, 0 for none.
+    if_version: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,29 +91,75 @@ pub struct PointDraft {
     pub payload: Payload,
     /// Source bytes to keep.
     pub media: Vec<Media>,
+    /// Milliseconds since 1970 from which the point is hidden.
+    pub expires_at_ms: Option<u64>,
+    /// What must hold of the stored point for this one to be written.
+    pub condition: Option<Precondition>,
 }
 
 impl UpsertWire {
-    /// The points, in the order sent.
+    /// Whether a point is to be written only at a certain version.
+    pub fn names_versions(&self) -> bool {
+        let mut points = self.points.iter().flatten();
+        points.any(|point| point.if_version.is_some())
+    }
+
+    /// The points, in the order sent. A `ttl` counts from `now_ms`, in milliseconds since 1970.
     ///
     /// # Errors
     ///
-    /// 400 if there are none or more than `count_max`, or the columns of a batch differ in length; 501 for conditional writes.
-    pub fn drafts(self, count_max: usize) -> ApiResult<Vec<PointDraft>> {
-        if self.update_filter.is_some_and(|filter| !filter.is_null()) {
-            return Err(ApiError::unsupported("`update_filter`"));
-        }
-        if self.update_mode.is_some_and(|mode| mode != "upsert") {
-            return Err(ApiError::unsupported("`update_mode` other than \"upsert\""));
-        }
-        let drafts: Vec<PointDraft> = match (self.points, self.batch) {
-            (Some(points), None) => points.into_iter().map(PointWire::draft).collect(),
+    /// 400 if there are none or more than `count_max`, the columns of a batch differ in length, or the filter of a conditional write is none or too
+    /// large.
+    pub fn drafts(
+        self,
+        count_max: usize,
+        filter_depth_max: usize,
+        now_ms: u64,
+    ) -> ApiResult<Vec<PointDraft>> {
+        let condition = condition(self.update_filter, self.update_mode, filter_depth_max)?;
+        let mut drafts: Vec<PointDraft> = match (self.points, self.batch) {
+            (Some(points), None) => points
+                .into_iter()
+                .map(|point| point.draft(now_ms))
+                .collect::<ApiResult<_>>()?,
             (None, Some(batch)) => batch.drafts()?,
             _ => return Err(ApiError::bad_request("give either `points` or `batch`")),
         };
         check_count(drafts.len(), count_max)?;
+        if let Some(condition) = condition {
+            for draft in &mut drafts {
+                if draft.condition.is_some() {
+                    return Err(ApiError::bad_request(format!(
+                        "point {}: `if_version` does not go with `update_filter` or `update_mode`",
+                        draft.id
+                    )));
+                }
+                draft.condition = Some(condition.clone());
+            }
+        }
         Ok(drafts)
     }
+}
+
+/// The dialect's conditions: `update_filter` is about points that are there, `update_mode` about whether they are.
+fn condition(
+    filter: Option<FilterWire>,
+    mode: Option<UpdateMode>,
+    filter_depth_max: usize,
+) -> ApiResult<Option<Precondition>> {
+    let filter = filter
+        .map(|filter| filter.filter(filter_depth_max))
+        .transpose()
+        .map_err(|error| error.at("update_filter"))?
+        .map(LoggedFilter::new)
+        .transpose()?;
+    Ok(match (mode.unwrap_or(UpdateMode::Upsert), filter) {
+        (UpdateMode::Upsert, None) => None,
+        (UpdateMode::Upsert, Some(filter)) => Some(Precondition::AbsentOrMatches(filter)),
+        (UpdateMode::InsertOnly, _) => Some(Precondition::Version(0)),
+        (UpdateMode::UpdateOnly, None) => Some(Precondition::Present),
+        (UpdateMode::UpdateOnly, Some(filter)) => Some(Precondition::Matches(filter)),
+    })
 }
 
 /// Refuses a request about nothing, or about too much.
@@ -119,13 +180,25 @@ pub fn check_count(count: usize, count_max: usize) -> ApiResult<()> {
 }
 
 impl PointWire {
-    fn draft(self) -> PointDraft {
-        PointDraft {
+    fn draft(self, now_ms: u64) -> ApiResult<PointDraft> {
+        let expires_at_ms = match (self.expires_at, self.ttl) {
+            (Some(_), Some(_)) => {
+                return Err(ApiError::bad_request(format!(
+                    "point {}: give either `expires_at` (milliseconds since 1970) or `ttl` (seconds)",
+                    self.id.0
+                )));
+            }
+            (at, None) => at,
+            (None, Some(ttl)) => Some(now_ms.saturating_add(ttl.saturating_mul(1000))),
+        };
+        Ok(PointDraft {
             id: self.id.0,
             vectors: by_name(self.vector),
             payload: self.payload.unwrap_or_default(),
             media: Vec::new(),
-        }
+            expires_at_ms,
+            condition: self.if_version.map(Precondition::Version),
+        })
     }
 }
 
@@ -175,6 +248,8 @@ impl BatchWire {
                 vectors,
                 payload: payload.unwrap_or_default(),
                 media: Vec::new(),
+                expires_at_ms: None,
+                condition: None,
             })
             .collect())
     }
@@ -215,6 +290,7 @@ impl PointDraft {
             vectors,
             payload: self.payload,
             media: self.media,
+            expires_at_ms: self.expires_at_ms,
         })
     }
 }
@@ -230,7 +306,10 @@ mod tests {
 
     fn read(json: &str) -> ApiResult<Vec<Point>> {
         let wire: UpsertWire = crate::http::from_json(json.as_bytes())?;
-        wire.drafts(3)?.into_iter().map(PointDraft::point).collect()
+        wire.drafts(3, 8, 5000)?
+            .into_iter()
+            .map(PointDraft::point)
+            .collect()
     }
 
     #[test]
@@ -247,6 +326,15 @@ mod tests {
         let list = format!("{:?}", list.unwrap());
         assert_eq!(list, format!("{:?}", rows.unwrap()));
         assert_eq!(list, format!("{:?}", named.unwrap()));
+    }
+
+    #[test]
+    fn a_time_to_live_becomes_a_time() {
+        let points = read(
+            "{\"points\": [{\"id\": 1, \"ttl\": 2}, {\"id\": 2, \"expires_at\": 9}, {\"id\": 3, \"ttl\": 18446744073709551615}]}",
+        );
+        let times: Vec<Option<u64>> = points.unwrap().iter().map(|p| p.expires_at_ms).collect();
+        assert_eq!(times, [Some(7000), Some(9), Some(u64::MAX)]);
     }
 
     #[test]
@@ -294,9 +382,24 @@ mod tests {
             "vectors \"a\"",
         );
         check(
-            "{\"points\": [{\"id\": 1}], \"update_filter\": {}}",
-            501,
+            "{\"points\": [{\"id\": 7, \"ttl\": 1, \"expires_at\": 1}]}",
+            400,
+            "point 7: give either `expires_at`",
+        );
+        check(
+            "{\"points\": [{\"id\": 1}], \"update_filter\": {\"must\": {\"key\": \"a\"}}}",
+            400,
             "update_filter",
+        );
+        check(
+            "{\"points\": [{\"id\": 1}], \"update_mode\": \"replace\"}",
+            400,
+            "update_mode",
+        );
+        check(
+            "{\"points\": [{\"id\": 3, \"if_version\": 1}], \"update_mode\": \"insert_only\"}",
+            400,
+            "point 3: `if_version`",
         );
     }
 }

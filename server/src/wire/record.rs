@@ -21,6 +21,9 @@ pub struct RecordOut {
     vector: Option<BTreeMap<String, Vector>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_value: Option<Value>,
+    /// Ours: only of points that end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
 }
 
 impl RecordOut {
@@ -40,6 +43,7 @@ impl From<Record> for RecordOut {
             payload: record.payload,
             vector: record.vectors,
             order_value: None,
+            expires_at: record.expires_at_ms,
         }
     }
 }

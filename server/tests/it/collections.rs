@@ -292,3 +292,26 @@ fn metrics_are_counted() {
     );
     assert!(!text.contains("secret-name"));
 }
+
+#[test]
+fn durability_is_chosen_and_shown() {
+    let server = Server::start();
+    let create = |durability: Value| {
+        let body = json!({"vectors": {"size": 2, "distance": "Dot"}, "durability": durability});
+        server.call("PUT", "/collections/d", &body)
+    };
+    let shown = || server.ok("GET", "/collections/d", &Value::Null)["vecino"]["durability"].clone();
+    for wrong in [
+        json!("never"),
+        json!({"interval_ms": 0}),
+        json!({"interval_ms": 60_001}),
+    ] {
+        let (status, answer) = create(wrong);
+        assert_eq!(status, 400, "{answer}");
+    }
+    assert_eq!(create(json!({"interval_ms": 100})).0, 200);
+    assert_eq!(shown(), json!({"interval_ms": 100}));
+    server.ok("DELETE", "/collections/d", &Value::Null);
+    assert_eq!(create(Value::Null).0, 200);
+    assert_eq!(shown(), "sync");
+}

@@ -290,3 +290,81 @@ fn crc32(bytes: &[u8]) -> u32 {
         })
     })
 }
+
+#[test]
+fn a_point_ends_at_its_time() {
+    let server = started();
+    let far = 4_102_444_800_000_u64;
+    let body = json!({"points": [
+        {"id": 1, "vector": [0, 0], "expires_at": far},
+        {"id": 2, "vector": [0, 0], "expires_at": 1},
+        {"id": 3, "vector": [0, 0], "ttl": 3600},
+        {"id": 4, "vector": [0, 0], "ttl": 0},
+    ]});
+    server.ok("PUT", POINTS, &body);
+    let found = server.ok("POST", POINTS, &json!({"ids": [1, 2, 3, 4]}));
+    assert_eq!(ids(&found), [1, 3]);
+    assert_eq!(found[0]["expires_at"], far);
+    let count = server.ok("POST", &format!("{POINTS}/count"), &json!({}));
+    assert_eq!(count["count"], 2);
+}
+
+#[test]
+fn a_conditional_write_says_or_skips() {
+    let server = started();
+    let written = |id: u64| {
+        let query =
+            json!({"query": [0, 0], "filter": {"must": [{"has_id": [id]}]}, "with_payload": true});
+        let found = server.ok("POST", &format!("{POINTS}/query"), &query);
+        let point = found["points"][0].clone();
+        (point["payload"]["n"].clone(), point["version"].clone())
+    };
+    let point = |n: u64| json!({"id": 1, "vector": [0, 0], "payload": {"n": n}});
+    let put = |body: Value| server.ok("PUT", POINTS, &body);
+    put(json!({"points": [point(1)], "update_mode": "update_only"}));
+    assert_eq!(written(1).0, Value::Null);
+    put(json!({"points": [point(1)], "update_mode": "insert_only"}));
+    put(json!({"points": [point(2)], "update_mode": "insert_only"}));
+    assert_eq!(written(1).0, 1);
+    let n_is = |n: u64| json!({"must": [{"key": "n", "match": {"value": n}}]});
+    put(json!({"points": [point(3)], "update_filter": n_is(2)}));
+    assert_eq!(written(1).0, 1);
+    put(json!({"points": [point(3)], "update_filter": n_is(1), "update_mode": "upsert"}));
+    let (n, version) = written(1);
+    assert_eq!(n, 3);
+    let mut at_version = point(4);
+    at_version["if_version"] = version.clone();
+    put(json!({"points": [at_version.clone()]}));
+    let told = server.refused(409, "PUT", POINTS, &json!({"points": [at_version]}));
+    assert_contains(
+        &told,
+        &["1 of 1 points", "`if_version`", "point 1 is at version"],
+    );
+    let mut absent = point(5);
+    absent["if_version"] = json!(0);
+    server.refused(409, "PUT", POINTS, &json!({"points": [absent]}));
+    assert_eq!(written(1).0, 4);
+}
+
+#[test]
+fn a_write_with_a_key_is_applied_once() {
+    let server = started();
+    let put = |key: &str, n: u64| {
+        let body = json!({"points": [{"id": 1, "vector": [0, 0], "payload": {"n": n}}]});
+        let headers = [
+            ("idempotency-key", key),
+            ("content-type", "application/json"),
+        ];
+        server.send("PUT", POINTS, &headers, body.to_string().as_bytes())
+    };
+    let n = || server.ok("GET", &format!("{POINTS}/1"), &Value::Null)["payload"]["n"].clone();
+    assert_eq!(put("first", 1).status, 200);
+    assert_eq!(put("second", 2).status, 200);
+    assert_eq!(put("first", 1).status, 200);
+    assert_eq!(n(), 2);
+    let refused = put("first", 3);
+    assert_eq!(refused.status, 409);
+    assert_contains(&refused.json().to_string(), &["another body"]);
+    assert_eq!(put(&"x".repeat(65), 3).status, 400);
+    assert_eq!(n(), 2);
+}

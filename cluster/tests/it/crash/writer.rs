@@ -150,6 +150,7 @@ fn point(writer: u64, id: u64, serial: u64, dim: usize) -> Point {
         id: PointId::Num(id),
         vectors: BTreeMap::from([(String::new(), Vector::Dense(values(id, serial, dim)))]),
         payload: object(payload),
+        expires_at_ms: None,
         media: if dim == OWN_DIM {
             vec![text]
         } else {

@@ -24,6 +24,7 @@ fn written(collection: &str, id: u64) -> Point {
         id: PointId::Num(id),
         vectors: BTreeMap::from([(String::new(), Vector::Dense(values))]),
         payload: object(json!({"text": text, "n": random.below(1000)})),
+        expires_at_ms: None,
         media: vec![Media {
             kind: MediaKind::Text,
             content_type: "text/plain".into(),

@@ -14,9 +14,10 @@ mod select;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::point::Payload;
 
 pub use select::{exclude, include};
@@ -25,7 +26,8 @@ pub use select::{exclude, include};
 pub const PATH_STEPS_MAX: usize = 128;
 
 /// Where in a payload: a key, then steps down from its value.
-#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Path {
     key: Box<str>,
     /// Fewer than [`PATH_STEPS_MAX`], which bounds every recursion along a path.
@@ -139,6 +141,20 @@ fn any_below<'v>(
             elements.iter().any(|value| any_below(value, rest, test))
         }
         _ => false,
+    }
+}
+
+impl TryFrom<String> for Path {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Path> for String {
+    fn from(path: Path) -> Self {
+        path.to_string()
     }
 }
 

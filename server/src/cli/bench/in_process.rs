@@ -30,6 +30,7 @@ pub fn load(node: &Node, collection: &str, workload: &Workload) -> Result<()> {
                 vectors: [(String::new(), Vector::Dense(row.to_vec()))].into(),
                 payload: Payload::new(),
                 media: vec![],
+                expires_at_ms: None,
             };
             id += 1;
             point

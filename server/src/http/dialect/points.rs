@@ -2,14 +2,16 @@
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use cluster::Receipt;
-use cluster::engine::PointId;
 use cluster::engine::filter::Filter;
 use cluster::engine::query::{Selection, VectorSelection};
+use cluster::engine::{PointId, Precondition, RequestTag};
+use cluster::{Receipt, Refused};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::app::App;
 use crate::config::Limits;
@@ -53,6 +55,29 @@ impl From<Receipt> for UpdateOut {
     }
 }
 
+/// The header with which a client names a write that it may send again. Not `x-request-id`: proxies put that on requests that are different.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The name that a client gave its write, with a digest of what it says.
+fn request_tag(collection: &str, body: &RawBody) -> ApiResult<Option<RequestTag>> {
+    let Some(key) = body.headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = key.to_str().map_err(|_| {
+        ApiError::bad_request(format!(
+            "{IDEMPOTENCY_KEY}: give printable ASCII, as a UUID is"
+        ))
+    })?;
+    let mut hasher = Xxh3::new();
+    hasher.update(collection.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(&body.bytes);
+    let tag = RequestTag::new(key, hasher.digest128());
+    Ok(Some(tag.map_err(|error| {
+        ApiError::from(error).at(IDEMPOTENCY_KEY)
+    })?))
+}
+
 async fn upsert(
     State(app): State<App>,
     PathParams(name): PathParams<String>,
@@ -60,14 +85,46 @@ async fn upsert(
 ) -> ApiResult<Response> {
     let node = app.node()?;
     let collection = node.collection(&name)?;
+    let tag = request_tag(&name, &body)?;
     let wire: UpsertWire = body.json().await?;
-    let drafts = wire.drafts(app.options.limits.batch_points)?;
+    let by_version = wire.names_versions();
+    let limits = &app.options.limits;
+    let mut drafts = wire.drafts(limits.batch_points, limits.filter_depth, node.now_ms())?;
+    let conditions: Vec<Option<Precondition>> = drafts
+        .iter_mut()
+        .map(|draft| draft.condition.take())
+        .collect();
     let ready = embed_drafts(&app, &collection, drafts).await?;
     answer(move || {
         record(&node, &name, ready.to_record)?;
-        Ok(UpdateOut::from(node.upsert(&name, ready.points)?))
+        let points = ready.points.into_iter().zip(conditions);
+        let receipt = match tag {
+            Some(tag) => node.upsert_once(tag, &name, points)?,
+            None => node.upsert_if(&name, points)?,
+        };
+        match receipt.refused.first() {
+            Some(first) if by_version => Err(outdated(&receipt, first)),
+            _ => Ok(UpdateOut::from(receipt)),
+        }
     })
     .await
+}
+
+/// A client that names a version wants to hear that it was not there. The dialect's `update_filter` and `update_mode` skip points in silence.
+fn outdated(receipt: &Receipt, first: &Refused) -> ApiError {
+    let Refused { id, version } = first;
+    let found = match version {
+        0 => "is not there".to_owned(),
+        version => format!("is at version {version}"),
+    };
+    ApiError::new(
+        StatusCode::CONFLICT,
+        format!(
+            "{} of {} points were not written, because `if_version` did not hold: point {id} {found}; read it again",
+            receipt.refused.len(),
+            receipt.refused.len() + receipt.points
+        ),
+    )
 }
 
 #[derive(Deserialize)]
@@ -144,11 +201,20 @@ async fn delete(
     body: RawBody,
 ) -> ApiResult<Response> {
     let node = app.node()?;
+    let tag = request_tag(&name, &body)?;
     let wire: DeleteWire = body.json().await?;
     let depth_max = app.options.limits.filter_depth;
     answer(move || {
         let receipt = match (wire.points, wire.filter) {
-            (Some(points), None) => node.delete(&name, &ids(points))?,
+            (Some(points), None) => match tag {
+                Some(tag) => node.delete_once(tag, &name, &ids(points))?,
+                None => node.delete(&name, &ids(points))?,
+            },
+            (None, Some(_)) if tag.is_some() => {
+                return Err(ApiError::bad_request(format!(
+                    "{IDEMPOTENCY_KEY} does not go with a filter, which may find other points when it comes again: delete by ids"
+                )));
+            }
             (None, Some(filter)) => node.delete_by_filter(&name, &filter.filter(depth_max)?)?,
             _ => return Err(ApiError::bad_request("give either `points` or `filter`")),
         };

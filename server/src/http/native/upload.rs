@@ -225,6 +225,7 @@ fn assemble(
         vectors: Default::default(),
         payload: item.payload,
         media: Vec::new(),
+        expires_at_ms: None,
     };
     for (name, vector) in item.vectors.into_iter().zip(embedded) {
         point.vectors.insert(name, vector?);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cluster::engine::{CollectionConfig, MediaConfig, Metric, SparseVectorConfig, VectorConfig};
+use cluster::engine::{
+    CollectionConfig, Durability, MediaConfig, Metric, SparseVectorConfig, VectorConfig,
+};
 use embed::{Identity, Kind};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -27,6 +29,8 @@ pub struct CreateWire {
     sparse_vectors: Option<BTreeMap<String, SparseWire>>,
     embedders: Option<EmbeddersWire>,
     media: Option<MediaConfig>,
+    /// Ours: `"sync"`, or `{"interval_ms": 100}`.
+    durability: Option<Durability>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -125,6 +129,7 @@ impl CreateWire {
     pub fn config(self, describe: &Describe<'_>) -> ApiResult<CollectionConfig> {
         let mut config = CollectionConfig {
             media: self.media.unwrap_or_default(),
+            durability: self.durability.unwrap_or_default(),
             ..CollectionConfig::default()
         };
         config.dialect = echoed(self.others)?;

@@ -146,6 +146,7 @@ fn own_config(config: &CollectionConfig, info: &CollectionInfo) -> Value {
     json!({
         "embedders": config.embedders,
         "media": config.media,
+        "durability": config.durability,
         "indexes": indexes,
         "vectors_count": info.vectors,
         "segments": segments,

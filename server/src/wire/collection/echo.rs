@@ -49,7 +49,7 @@ pub(super) fn echoed(others: Map<String, Value>) -> ApiResult<Map<String, Value>
             "init_from" => return Err(ApiError::unsupported("`init_from`")),
             key => {
                 return Err(ApiError::bad_request(format!(
-                    "unknown setting `{}`: known are vectors, sparse_vectors, embedders, media, {}",
+                    "unknown setting `{}`: known are vectors, sparse_vectors, embedders, media, durability, {}",
                     crate::error::quote(key),
                     ECHOED.join(", ")
                 )));

@@ -1,18 +1,22 @@
 //! The log of each partition: appending entries durably, reading them back, purging.
 
+mod entry;
+
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
+use crate::condition::Precondition;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::point::{Point, PointId, Vector};
-use crate::storage::record::{
-    GarbageList, LogEntry, LogOperation, MediaRef, PartitionState, PointRow, VectorRef,
-    encode_vector,
-};
+use crate::point::{Point, PointId};
+use crate::request::{self, Known, RequestTag, Requests};
+use crate::storage::record::{GarbageList, PartitionState};
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, PARTITIONS, Partition};
+pub(crate) use entry::{Change, Decision};
+pub use entry::{Entry, Outcome};
+use entry::{append_share, read_entry};
 
 /// One change to one point.
 #[derive(Clone, Debug)]
@@ -24,8 +28,31 @@ pub enum Operation {
         /// What to store; checked by [`crate::Collection::check`] before.
         point: Point,
     },
+    /// Replaces the whole point, or makes it, if the condition holds when its turn comes.
+    UpsertIf {
+        /// Of this collection.
+        collection: CollectionId,
+        /// What to store; checked by [`crate::Collection::check`] before.
+        point: Point,
+        /// What must hold of the stored point.
+        condition: Precondition,
+    },
+    /// Stands before the operations of a request that may come again, in each partition that it touches.
+    Request {
+        /// Which request.
+        tag: RequestTag,
+        /// How many of the following operations of the same share are its.
+        operations: usize,
+    },
     /// Removes the point if it is there.
     Delete {
+        /// Of this collection.
+        collection: CollectionId,
+        /// Which point.
+        id: PointId,
+    },
+    /// Removes the point if its time has come: if its expiry is not after the timestamp of the log entry.
+    Expire {
         /// Of this collection.
         collection: CollectionId,
         /// Which point.
@@ -34,11 +61,35 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Of which collection; `None` if it is of none.
+    pub fn collection(&self) -> Option<CollectionId> {
+        match self {
+            Self::Upsert { collection, .. }
+            | Self::UpsertIf { collection, .. }
+            | Self::Delete { collection, .. }
+            | Self::Expire { collection, .. } => Some(*collection),
+            Self::Request { .. } => None,
+        }
+    }
+
+    /// Which point; `None` if it is about none.
+    pub fn point_id(&self) -> Option<&PointId> {
+        match self {
+            Self::Upsert { point, .. } | Self::UpsertIf { point, .. } => Some(&point.id),
+            Self::Delete { id, .. } | Self::Expire { id, .. } => Some(id),
+            Self::Request { .. } => None,
+        }
+    }
+
     /// About how many bytes it brings into a batch: payloads are estimated. Time O(values of the payload).
     pub fn bytes(&self) -> usize {
         match self {
             Self::Upsert { point, .. } => point.bytes(),
-            Self::Delete { id, .. } => id.encode().len(),
+            Self::UpsertIf {
+                point, condition, ..
+            } => point.bytes() + condition.bytes(),
+            Self::Delete { id, .. } | Self::Expire { id, .. } => id.encode().len(),
+            Self::Request { tag, .. } => tag.id().len(),
         }
     }
 }
@@ -55,51 +106,26 @@ pub struct Share {
 impl Share {
     /// Whether it writes no point: such a share is accepted when the disk is nearly full.
     pub fn only_deletes(&self) -> bool {
-        self.operations
-            .iter()
-            .all(|operation| matches!(operation, Operation::Delete { .. }))
+        !self.operations.iter().any(|operation| {
+            matches!(
+                operation,
+                Operation::Upsert { .. } | Operation::UpsertIf { .. }
+            )
+        })
     }
-}
-
-/// A durable log entry, to be applied.
-#[derive(Debug)]
-pub struct Entry {
-    pub(crate) partition: Partition,
-    pub(crate) index: u64,
-    pub(crate) changes: Vec<Change>,
-}
-
-impl Entry {
-    /// Whose log.
-    pub fn partition(&self) -> Partition {
-        self.partition
-    }
-
-    /// Position in that log.
-    pub fn index(&self) -> u64 {
-        self.index
-    }
-}
-
-/// One operation of an entry, as apply needs it.
-#[derive(Debug)]
-pub(crate) enum Change {
-    /// The row and, unless the entry was read back from disk, the vectors themselves.
-    Upsert {
-        collection: CollectionId,
-        id: PointId,
-        row: PointRow,
-        vectors: Option<BTreeMap<String, Vector>>,
-    },
-    Delete {
-        collection: CollectionId,
-        id: PointId,
-    },
 }
 
 /// How many applied entries a partition keeps before it purges half of them.
 const KEPT_ENTRIES: u64 = 2048;
-const TERM: u64 = 1;
+
+/// What an append waits for.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Wait {
+    /// The entries, and everything before them, survive a loss of power.
+    UntilDurable,
+    /// They survive the end of the process.
+    UntilLogged,
+}
 
 /// Positions of all partitions' logs.
 pub(crate) struct Log {
@@ -129,8 +155,6 @@ impl Log {
                 &key::log_prefix(partition),
                 &from,
                 |key, value| {
-                    let entry: LogEntry = codec::decode(value, "log entry")?;
-                    entry.verify()?;
                     let index = key::last_index(key)?;
                     if index != position.last + 1 {
                         return Err(Error::corrupted(format!(
@@ -139,7 +163,7 @@ impl Log {
                         )));
                     }
                     position.last = index;
-                    unapplied.push(read_entry(partition, index, entry)?);
+                    unapplied.push(read_entry(partition, index, value)?);
                     Ok(Visit::Next)
                 },
             )?;
@@ -152,12 +176,13 @@ impl Log {
         ))
     }
 
-    /// Writes one entry per share, with their vectors and media, in one durable batch. Deletes alone may use the disk's reserve.
+    /// Writes one entry per share, with their vectors and media, in one batch. Deletes alone may use the disk's reserve.
     pub(crate) fn append(
         &self,
         store: &Store,
         env: &Env,
         shares: Vec<Share>,
+        wait: Wait,
     ) -> Result<Vec<Entry>> {
         let mut positions = self.positions.lock();
         let mut lasts: Vec<u64> = positions.iter().map(|position| position.last).collect();
@@ -175,15 +200,40 @@ impl Log {
         if entries.is_empty() {
             return Ok(entries);
         }
-        if makes_room {
-            store.write_synced_unreserved(batch)?;
-        } else {
-            store.write_synced(batch)?;
+        match (wait, makes_room) {
+            (Wait::UntilDurable, false) => store.write_synced(batch)?,
+            (Wait::UntilDurable, true) => store.write_synced_unreserved(batch)?,
+            (Wait::UntilLogged, false) => store.write_reserved(batch)?,
+            (Wait::UntilLogged, true) => store.write(batch)?,
         }
         for (position, last) in positions.iter_mut().zip(lasts) {
             position.last = last;
         }
         Ok(entries)
+    }
+
+    /// The request among these shares whose name was used with another body, if one was. To be asked when everything that was appended is
+    /// applied.
+    pub(crate) fn conflict(
+        &self,
+        store: &Store,
+        env: &Env,
+        shares: &[Share],
+    ) -> Result<Option<RequestTag>> {
+        let positions = self.positions.lock();
+        for share in shares {
+            let next = positions[usize::from(share.partition.0)].last + 1;
+            for operation in &share.operations {
+                let Operation::Request { tag, .. } = operation else {
+                    continue;
+                };
+                let at = (share.partition, next, env.now_ms());
+                if let Some(Known::Other) = Requests::default().find(store, at, tag)? {
+                    return Ok(Some(tag.clone()));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Puts the new applied position of every partition that the entries touch into their batch.
@@ -227,6 +277,7 @@ impl Log {
     pub(crate) fn purge(
         &self,
         store: &Store,
+        env: &Env,
         collections: impl Fn() -> Vec<CollectionId>,
     ) -> Result<()> {
         let mut positions = self.positions.lock();
@@ -243,6 +294,7 @@ impl Log {
                     applied: state.applied,
                     purged,
                 },
+                env.now_ms(),
                 &collections(),
             )?;
             state.purged = purged;
@@ -255,12 +307,14 @@ fn purge_partition(
     store: &Store,
     partition: Partition,
     state: PartitionState,
+    now_ms: u64,
     collections: &[CollectionId],
 ) -> Result<()> {
     let mut batch = store.batch();
     for collection in collections {
         put_purge_of_changes(store, &mut batch, partition, *collection, state.purged)?;
     }
+    request::put_purge(store, &mut batch, partition, state.applied, now_ms)?;
     batch.delete_range(
         Family::Log,
         &key::log_prefix(partition),
@@ -320,121 +374,4 @@ fn put_purge_of_changes(
         batch.delete_range(Family::Changes, &prefix, &end);
     }
     Ok(())
-}
-
-fn append_share(batch: &mut Batch<'_>, share: Share, index: u64, now_ms: u64) -> Result<Entry> {
-    let partition = share.partition;
-    let mut ordinal = 0;
-    let mut changes = Vec::with_capacity(share.operations.len());
-    let mut operations = Vec::with_capacity(share.operations.len());
-    for operation in share.operations {
-        match operation {
-            Operation::Upsert { collection, point } => {
-                let mut row = PointRow {
-                    version: index,
-                    ..PointRow::default()
-                };
-                if !point.payload.is_empty() {
-                    row.payload = serde_json::to_vec(&point.payload).map_err(|error| {
-                        Error::invalid(format!("payload of point {}: {error}", point.id))
-                    })?;
-                }
-                for (name, vector) in &point.vectors {
-                    batch.put(
-                        Family::Vectors,
-                        &key::value(partition, collection, index, ordinal),
-                        &encode_vector(vector),
-                    );
-                    row.vectors.push(VectorRef {
-                        name: name.clone(),
-                        index,
-                        ordinal,
-                    });
-                    ordinal += 1;
-                }
-                for media in &point.media {
-                    batch.put(
-                        Family::Media,
-                        &key::value(partition, collection, index, ordinal),
-                        &media.bytes,
-                    );
-                    row.media.push(MediaRef::new(
-                        media.kind,
-                        media.content_type.clone(),
-                        index,
-                        ordinal,
-                    ));
-                    ordinal += 1;
-                }
-                operations.push(LogOperation::Upsert {
-                    collection: collection.0,
-                    id: point.id.encode(),
-                    row: row.clone(),
-                });
-                changes.push(Change::Upsert {
-                    collection,
-                    id: point.id,
-                    row,
-                    vectors: Some(point.vectors),
-                });
-            }
-            Operation::Delete { collection, id } => {
-                operations.push(LogOperation::Delete {
-                    collection: collection.0,
-                    id: id.encode(),
-                });
-                changes.push(Change::Delete { collection, id });
-            }
-        }
-    }
-    let entry = encode_entry(partition, &LogEntry::new(TERM, now_ms, operations))?;
-    batch.put(Family::Log, &key::log(partition, index), &entry);
-    Ok(Entry {
-        partition,
-        index,
-        changes,
-    })
-}
-
-/// An entry that could not be read back would keep the store from opening after a crash.
-fn encode_entry(partition: Partition, entry: &LogEntry) -> Result<Vec<u8>> {
-    let bytes = codec::encode(entry);
-    if bytes.len() > codec::ENTRY_BYTES_MAX || !codec::is_readable::<LogEntry>(&bytes) {
-        return Err(Error::invalid(format!(
-            "{} operations with {} MiB of payloads fall to partition {}; the limit is {} MiB at once, write fewer points in one request",
-            entry.operations.len(),
-            bytes.len() >> 20,
-            partition.0,
-            codec::ENTRY_BYTES_MAX >> 20
-        )));
-    }
-    Ok(bytes)
-}
-
-fn read_entry(partition: Partition, index: u64, entry: LogEntry) -> Result<Entry> {
-    let changes = entry
-        .operations
-        .into_iter()
-        .map(|operation| match operation {
-            LogOperation::Upsert {
-                collection,
-                id,
-                row,
-            } => Ok(Change::Upsert {
-                collection: CollectionId(collection),
-                id: PointId::decode(&id)?,
-                row,
-                vectors: None,
-            }),
-            LogOperation::Delete { collection, id } => Ok(Change::Delete {
-                collection: CollectionId(collection),
-                id: PointId::decode(&id)?,
-            }),
-        })
-        .collect::<Result<_>>()?;
-    Ok(Entry {
-        partition,
-        index,
-        changes,
-    })
 }
