@@ -14,9 +14,11 @@ use crate::config::{CollectionConfig, validate_collection_name};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::log::{Change, Entry, Log, Share};
+use crate::segment::Positions;
+use crate::segment::folder::{self, Folder};
 use crate::storage::record::CollectionRecord;
 use crate::storage::{Family, Store, Visit, codec, key};
-use crate::{CollectionId, Partition};
+use crate::{CollectionId, PARTITIONS, Partition};
 
 /// How to open an engine.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,8 @@ pub struct Engine {
     /// Held from reading an entry's rows to showing them: entries are applied one batch after the other.
     applying: Mutex<()>,
     builder: Builder,
+    /// Where the logs stood when the store was opened: what the collections load.
+    opened: Positions,
     /// Set when the rows may lag behind the log: nothing more is written until a restart has replayed it.
     broken: AtomicBool,
 }
@@ -50,6 +54,14 @@ enum Slot {
 }
 
 impl Slot {
+    /// The log index up to which the collection's change records are no longer needed.
+    fn covered(&self, partition: Partition) -> u64 {
+        match self {
+            Self::Ready(collection) => collection.covered(partition),
+            Self::Loading(..) | Self::Quarantined(..) => 0,
+        }
+    }
+
     fn id(&self) -> CollectionId {
         match self {
             Self::Loading(id, _) | Self::Quarantined(id, _) => *id,
@@ -84,7 +96,7 @@ impl Engine {
             Ok(Visit::Next)
         })?;
         let (log, unapplied) = Log::open(&store)?;
-        let engine = Self {
+        let mut engine = Self {
             store,
             env: options.env,
             log,
@@ -92,6 +104,7 @@ impl Engine {
             changing: Mutex::new(()),
             applying: Mutex::new(()),
             builder: Builder::start(),
+            opened: [0; PARTITIONS as usize],
             broken: AtomicBool::new(false),
         };
         if !unapplied.is_empty() {
@@ -101,6 +114,10 @@ impl Engine {
             );
             engine.write_rows(&unapplied)?;
         }
+        engine.opened = engine.log.applied_positions();
+        folder::remove_others(dir, |id| {
+            engine.collection_ids::<HashSet<_>>().contains(&id)
+        });
         Ok(engine)
     }
 
@@ -133,6 +150,7 @@ impl Engine {
                 config,
                 self.store.clone(),
                 self.env.clone(),
+                &self.opened,
             );
             let slot = match loaded {
                 Ok(collection) => {
@@ -301,7 +319,9 @@ impl Engine {
         ];
         let mut batch = self.store.batch();
         batch.delete(Family::Meta, &key::meta_collection(name));
-        for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
+        for partition in Partition::all() {
+            batch.delete(Family::State, &key::changes_floor(partition, id));
+            let prefix = key::collection_prefix(partition, id);
             let end = key::successor(&prefix).expect("partition numbers are far from their end");
             for family in FAMILIES {
                 batch.delete_range(family, &prefix, &end);
@@ -310,7 +330,11 @@ impl Engine {
         self.store
             .write_synced_unreserved(batch)
             .context("delete collection")?;
-        self.collections.write().remove(name);
+        let removed = self.collections.write().remove(name);
+        match removed {
+            Some(Slot::Ready(collection)) => collection.remove_files(),
+            _ => Folder::new(self.store.dir(), id).remove(),
+        }
         for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
             for family in FAMILIES {
                 self.store.reclaim(family, &prefix);
@@ -345,15 +369,16 @@ impl Engine {
         self.write_rows(&entries)
             .inspect_err(|_| self.broken.store(true, Ordering::Release))
             .context("the write is durable, but takes effect only when the server is restarted")?;
-        let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
+        let mut changes: BTreeMap<CollectionId, Vec<(Partition, u64, Change)>> = BTreeMap::new();
         for entry in entries {
             for change in entry.changes {
                 let (Change::Upsert { collection, .. } | Change::Delete { collection, .. }) =
                     &change;
-                changes
-                    .entry(*collection)
-                    .or_default()
-                    .push((entry.partition, change));
+                changes.entry(*collection).or_default().push((
+                    entry.partition,
+                    entry.index,
+                    change,
+                ));
             }
         }
         let touched: Vec<Arc<Collection>> = self
@@ -373,11 +398,19 @@ impl Engine {
                 self.builder.wake(&collection);
             }
         }
-        if let Err(error) = self.log.purge(&self.store, || self.collection_ids()) {
+        if let Err(error) = self.log.purge(&self.store, |at| self.covered(at)) {
             // The write itself has succeeded and must say so; the next one tries the purge again.
             tracing::warn!(%error, "the log was not purged");
         }
         Ok(())
+    }
+
+    fn covered(&self, partition: Partition) -> Vec<(CollectionId, u64)> {
+        let collections = self.collections.read();
+        let slots = collections.values();
+        slots
+            .map(|slot| (slot.id(), slot.covered(partition)))
+            .collect()
     }
 
     fn collection_ids<C: FromIterator<CollectionId>>(&self) -> C {
@@ -420,8 +453,8 @@ impl Engine {
         }
     }
 
-    /// Reads every row and vector of every collection and compares their count with what is in memory; answers what is wrong. Writes
-    /// meanwhile may make the counts differ.
+    /// Reads every row, vector and segment file of every collection and compares them with what is in memory; answers what is wrong. Writes
+    /// meanwhile may look like differences.
     pub fn check(&self) -> Vec<String> {
         let slots: Vec<(String, Slot)> = self
             .collections
@@ -431,32 +464,13 @@ impl Engine {
             .collect();
         let mut problems = Vec::new();
         for (name, slot) in slots {
-            match slot {
-                Slot::Quarantined(_, reason) => {
-                    problems.push(format!("collection {name}: {reason}"))
-                }
-                Slot::Loading(..) => problems.push(format!("collection {name}: still loading")),
-                Slot::Ready(collection) => {
-                    let config = (*collection.config()).clone();
-                    let read = Collection::load(
-                        collection.id(),
-                        name.clone(),
-                        config,
-                        self.store.clone(),
-                        self.env.clone(),
-                    );
-                    match read {
-                        Err(error) => problems.push(format!("collection {name}: {error}")),
-                        Ok(read) if read.info().points != collection.info().points => problems
-                            .push(format!(
-                                "collection {name}: {} points on disk, {} in memory",
-                                read.info().points,
-                                collection.info().points
-                            )),
-                        Ok(_) => {}
-                    }
-                }
-            }
+            let found = match slot {
+                Slot::Quarantined(_, reason) => vec![reason],
+                Slot::Loading(..) => vec!["still loading".to_owned()],
+                Slot::Ready(collection) => collection.check_all(),
+            };
+            let found = found.into_iter();
+            problems.extend(found.map(|problem| format!("collection {name}: {problem}")));
         }
         problems
     }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::point::{Point, PointId, Vector};
+use crate::segment::Positions;
 use crate::storage::record::{
     GarbageList, LogEntry, LogOperation, MediaRef, PartitionState, PointRow, VectorRef,
     encode_vector,
@@ -220,14 +221,20 @@ impl Log {
         }
     }
 
-    /// Purges the older half of every log that has grown long, with the values that its entries superseded and what the entries
-    /// changed in these collections.
+    /// The applied position of every partition.
+    pub(crate) fn applied_positions(&self) -> Positions {
+        let positions = self.positions.lock();
+        std::array::from_fn(|partition| positions[partition].state.applied)
+    }
+
+    /// Purges the older half of every log that has grown long, with the values that its entries superseded, and what the entries changed in
+    /// these collections as far as their segment files cover it.
     ///
     /// A vector is removed here and not when it is superseded, because until then a replica may need its entry.
     pub(crate) fn purge(
         &self,
         store: &Store,
-        collections: impl Fn() -> Vec<CollectionId>,
+        covered: impl Fn(Partition) -> Vec<(CollectionId, u64)>,
     ) -> Result<()> {
         let mut positions = self.positions.lock();
         for partition in Partition::all() {
@@ -243,7 +250,7 @@ impl Log {
                     applied: state.applied,
                     purged,
                 },
-                &collections(),
+                &covered(partition),
             )?;
             state.purged = purged;
         }
@@ -255,11 +262,12 @@ fn purge_partition(
     store: &Store,
     partition: Partition,
     state: PartitionState,
-    collections: &[CollectionId],
+    covered: &[(CollectionId, u64)],
 ) -> Result<()> {
     let mut batch = store.batch();
-    for collection in collections {
-        put_purge_of_changes(store, &mut batch, partition, *collection, state.purged)?;
+    for (collection, covered) in covered {
+        let purged = state.purged.min(*covered);
+        put_purge_of_changes(store, &mut batch, partition, *collection, purged)?;
     }
     batch.delete_range(
         Family::Log,
@@ -318,6 +326,11 @@ fn put_purge_of_changes(
     {
         let end = key::change(partition, collection, purged + 1);
         batch.delete_range(Family::Changes, &prefix, &end);
+        batch.put(
+            Family::State,
+            &key::changes_floor(partition, collection),
+            &codec::encode(&purged),
+        );
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod listing;
 mod model;
 mod queries;
 mod recovery;
+mod sealing;
 
 use std::collections::BTreeMap;
 use std::path::Path;

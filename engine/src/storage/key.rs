@@ -7,6 +7,7 @@
 //! changes        partition u16 | collection u32 | index u64
 //! state          partition u16 | 0                       applied position
 //!                partition u16 | 1 | index u64           what the entry at index superseded
+//!                partition u16 | 2 | collection u32      up to where its change records are purged
 //! meta           "format" | "next_collection" | "collection/" name
 //! ```
 
@@ -94,6 +95,14 @@ pub fn garbage_prefix(partition: Partition) -> Vec<u8> {
 pub fn garbage(partition: Partition, index: u64) -> Vec<u8> {
     let mut key = garbage_prefix(partition);
     key.extend_from_slice(&index.to_be_bytes());
+    key
+}
+
+/// Up to where the change records of a collection are purged.
+pub fn changes_floor(partition: Partition, collection: CollectionId) -> Vec<u8> {
+    let mut key = partition.0.to_be_bytes().to_vec();
+    key.push(2);
+    key.extend_from_slice(&collection.0.to_be_bytes());
     key
 }
 
