@@ -64,7 +64,7 @@ fn point(n: u64, value: f32) -> Point {
         index::normalize(&mut values);
         vectors.insert("wide".into(), Vector::Dense(values));
     }
-    if n % 7 != 0 {
+    if !n.is_multiple_of(7) {
         let words = SparseVector::new(vec![n as u32 % 11, 20 + n as u32 % 3], vec![1.0, value]);
         vectors.insert("words".into(), Vector::Sparse(words.unwrap()));
     }

@@ -391,9 +391,16 @@ pub(crate) struct SparseColumn {
 
 #[derive(Clone)]
 enum SparseData {
-    /// All but the last with [`SPARSE_CHUNK_ROWS`] rows.
-    Growing(Vec<Arc<SparseChunk>>),
+    Growing(SparseGrowing),
     Sealed(SparseSealed),
+}
+
+#[derive(Clone, Default)]
+struct SparseGrowing {
+    /// All but the last with [`SPARSE_CHUNK_ROWS`] rows.
+    chunks: Vec<Arc<SparseChunk>>,
+    /// Of all rows: counted, for it is asked after every write.
+    tokens: usize,
 }
 
 #[derive(Clone, Default)]
@@ -440,7 +447,7 @@ impl SparseColumn {
     pub fn growing() -> Self {
         Self {
             map: RowMap::default(),
-            data: SparseData::Growing(Vec::new()),
+            data: SparseData::Growing(SparseGrowing::default()),
         }
     }
 
@@ -477,9 +484,10 @@ impl SparseColumn {
     }
 
     pub fn push(&mut self, offset: Offset, vector: &SparseVector) {
-        let SparseData::Growing(chunks) = &mut self.data else {
+        let SparseData::Growing(SparseGrowing { chunks, tokens }) = &mut self.data else {
             panic!("a sealed segment takes no rows");
         };
+        *tokens += vector.indices().len();
         if self.map.len.is_multiple_of(SPARSE_CHUNK_ROWS) {
             chunks.push(Arc::default());
         }
@@ -496,7 +504,7 @@ impl SparseColumn {
     pub fn get(&self, offset: Offset) -> Option<SparseVector> {
         let row = self.map.row(offset)?;
         match &self.data {
-            SparseData::Growing(chunks) => {
+            SparseData::Growing(SparseGrowing { chunks, .. }) => {
                 let chunk = chunks.get(row / SPARSE_CHUNK_ROWS)?;
                 chunk.rows.get(row % SPARSE_CHUNK_ROWS).cloned()
             }
@@ -551,21 +559,17 @@ impl SparseColumn {
     /// Bytes that are not mapped.
     pub fn heap_bytes(&self) -> usize {
         let rows = match &self.data {
-            SparseData::Growing(chunks) => chunks
-                .iter()
-                .flat_map(|chunk| &chunk.rows)
-                .map(|row| row.indices().len() * size_of::<(u32, f32)>())
-                .sum(),
+            // Once in its row, once in its list.
+            SparseData::Growing(growing) => growing.tokens * 2 * size_of::<(u32, f32)>(),
             SparseData::Sealed(_) => 0,
         };
-        let lists: usize = self.indexes().map(SparseIndex::memory).sum();
-        rows + lists + self.map.heap_bytes()
+        rows + self.map.heap_bytes()
     }
 
     /// One after the other, the rows of all are those of the column.
     fn indexes(&self) -> impl Iterator<Item = &SparseIndex> {
         let (growing, sealed) = match &self.data {
-            SparseData::Growing(chunks) => (Some(chunks), None),
+            SparseData::Growing(growing) => (Some(&growing.chunks), None),
             SparseData::Sealed(sealed) => (None, Some(&sealed.index)),
         };
         let growing = growing.into_iter().flatten().map(|chunk| &chunk.index);

@@ -41,6 +41,9 @@ const BYTE_ORDER: u32 = 0x0102_0304;
 /// Sections begin at multiples of this: the page of every machine that we meet.
 const PAGE: u64 = 4096;
 const HEADER_BYTES: usize = 48;
+/// Bytes after which a file that is being written is brought to the disk. Were all of a large file left to the end, the log's fsyncs would wait
+/// for it.
+const SYNC_BYTES: u64 = 8 << 20;
 
 /// Where a section stands.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -96,6 +99,7 @@ pub(crate) struct Writer<'p> {
     path: &'p Path,
     out: BufWriter<File>,
     at: u64,
+    synced: u64,
     open: Option<(u64, Xxh3)>,
 }
 
@@ -111,6 +115,7 @@ impl<'p> Writer<'p> {
             path,
             out: create().map_err(|error| Error::io(&error, path))?,
             at: PAGE,
+            synced: 0,
             open: None,
         })
     }
@@ -150,11 +155,16 @@ impl<'p> Writer<'p> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out
-            .write_all(bytes)
-            .map_err(|error| Error::io(&error, self.path))?;
-        self.at += bytes.len() as u64;
-        Ok(())
+        let written = self.out.write_all(bytes).and_then(|()| {
+            self.at += bytes.len() as u64;
+            if self.at - self.synced < SYNC_BYTES {
+                return Ok(());
+            }
+            self.synced = self.at;
+            self.out.flush()?;
+            self.out.get_ref().sync_data()
+        });
+        written.map_err(|error| Error::io(&error, self.path))
     }
 
     /// Writes contents and header and waits until all of it is durable.
