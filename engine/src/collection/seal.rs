@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLockWriteGuard;
+
 use super::Collection;
 use crate::error::{ErrorKind, Result};
 use crate::point::PointId;
@@ -85,11 +87,16 @@ impl Collection {
         };
         self.state.write().add_merged(segment);
         let mut first = 0;
-        // One lock after the other, so that writes and searches come in between.
-        while let Some(next) = self.state.write().move_rows(uid, &origins, first) {
-            first = next;
+        loop {
+            let mut state = self.state.write();
+            let next = state.move_rows(uid, &origins, first);
+            // Handed on to whoever waits, so that writes and searches come in between.
+            RwLockWriteGuard::unlock_fair(state);
+            match next {
+                Some(next) => first = next,
+                None => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     /// Brings the live rows of damaged segments into the growing segment, from the store.
