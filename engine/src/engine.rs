@@ -18,10 +18,12 @@ use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::log::{Change, Decision, Entry, Log, Operation, Outcome, Share, Wait};
 use crate::planted::{Bug, is_planted};
 use crate::request::RequestTag;
+use crate::segment::Positions;
+use crate::segment::folder::{self, Folder};
 use crate::storage::record::CollectionRecord;
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::syncer::Syncer;
-use crate::{CollectionId, Partition};
+use crate::{CollectionId, PARTITIONS, Partition};
 
 /// First character of the names of collections that are not finished: users cannot give it, and a start removes them.
 const UNFINISHED: char = '\u{1}';
@@ -52,6 +54,8 @@ pub struct Engine {
     /// Held from reading an entry's rows to showing them: entries are applied one batch after the other.
     applying: Mutex<()>,
     builder: Builder,
+    /// Where the logs stood when the store was opened: what the collections load.
+    opened: Positions,
     /// Set when the rows may lag behind the log: nothing more is written until a restart has replayed it.
     broken: Arc<AtomicBool>,
     /// The collections whose writes are acknowledged before they are durable.
@@ -69,6 +73,14 @@ enum Slot {
 }
 
 impl Slot {
+    /// The log index up to which the collection's change records are no longer needed.
+    fn covered(&self, partition: Partition) -> u64 {
+        match self {
+            Self::Ready(collection) => collection.covered(partition),
+            Self::Loading(..) | Self::Quarantined(..) => 0,
+        }
+    }
+
     /// The collection and its interval, if it has one; that of a quarantined one is not known.
     fn interval(&self) -> Option<(CollectionId, Duration)> {
         let durability = match self {
@@ -118,7 +130,7 @@ impl Engine {
         let (log, unapplied) = Log::open(&store)?;
         let broken = Arc::new(AtomicBool::new(false));
         let intervals = collections.values().filter_map(Slot::interval).collect();
-        let engine = Self {
+        let mut engine = Self {
             syncer: Syncer::start(store.clone(), broken.clone()),
             store,
             env: options.env,
@@ -127,6 +139,7 @@ impl Engine {
             changing: Mutex::new(()),
             applying: Mutex::new(()),
             builder: Builder::start(),
+            opened: [0; PARTITIONS as usize],
             broken,
             intervals: RwLock::new(intervals),
         };
@@ -137,7 +150,11 @@ impl Engine {
             );
             engine.write_rows(&unapplied)?;
         }
+        engine.opened = engine.log.applied_positions();
         engine.drop_unfinished()?;
+        folder::remove_others(dir, |id| {
+            engine.collection_ids::<HashSet<_>>().contains(&id)
+        });
         Ok(engine)
     }
 
@@ -180,6 +197,7 @@ impl Engine {
                 config,
                 self.store.clone(),
                 self.env.clone(),
+                &self.opened,
             );
             let slot = match loaded {
                 Ok(collection) => {
@@ -368,8 +386,9 @@ impl Engine {
         self.store
             .write_synced_unreserved(batch)
             .context("delete collection")?;
-        self.collections.write().remove(name);
+        let removed = self.collections.write().remove(name);
         self.intervals.write().remove(&id);
+        self.remove_files(id, removed);
         self.reclaim(id);
         Ok(true)
     }
@@ -383,12 +402,15 @@ impl Engine {
     /// `InvalidInput` for a name that cannot be; what the disk says. Nothing has changed then.
     pub fn publish_collection(&self, unfinished: &Collection, name: &str) -> Result<()> {
         validate_collection_name(name)?;
+        // Its segments were made under the other name; those of this one are made anew, in the same folder.
+        unfinished.abandon_files();
         let collection = Collection::load(
             unfinished.id(),
             name.to_owned(),
             (*unfinished.config()).clone(),
             self.store.clone(),
             self.env.clone(),
+            &self.log.applied_positions(),
         );
         let collection = Arc::new(collection?);
         let _changing = self.changing.lock();
@@ -408,17 +430,26 @@ impl Engine {
         self.store
             .write_synced_unreserved(batch)
             .context("publish collection")?;
-        {
+        let removed = {
             let mut collections = self.collections.write();
             collections.remove(unfinished.name());
-            collections.insert(name.to_owned(), Slot::Ready(collection.clone()));
-        }
+            collections.insert(name.to_owned(), Slot::Ready(collection.clone()))
+        };
         self.builder.wake(&collection);
         if let Some(old) = old {
             self.intervals.write().remove(&old);
+            self.remove_files(old, removed);
             self.reclaim(old);
         }
         Ok(())
+    }
+
+    /// Removes the segment files of a collection that was deleted.
+    fn remove_files(&self, id: CollectionId, slot: Option<Slot>) {
+        match slot {
+            Some(Slot::Ready(collection)) => collection.remove_files(),
+            _ => Folder::new(self.store.dir(), id).remove(),
+        }
     }
 
     /// Gives back the disk of a collection that was deleted.
@@ -456,7 +487,7 @@ impl Engine {
 
     /// The data folder.
     pub fn folder(&self) -> &Path {
-        self.store.folder()
+        self.store.dir()
     }
 
     /// Makes the shares durable: one entry per share in its partition's log, all in one batch and one fsync. The caller applies the
@@ -520,14 +551,14 @@ impl Engine {
             .write_rows(&entries)
             .inspect_err(|_| self.broken.store(true, Ordering::Release))
             .context("the write is durable, but takes effect only when the server is restarted")?;
-        let mut changes: BTreeMap<CollectionId, Vec<(Partition, Change)>> = BTreeMap::new();
+        let mut changes: BTreeMap<CollectionId, Vec<(Partition, u64, Change)>> = BTreeMap::new();
         for (entry, decisions) in entries.into_iter().zip(&decisions) {
             for (change, decision) in entry.changes.into_iter().zip(decisions) {
                 if decision.changed
                     && let Some((collection, _)) = change.target()
                 {
                     let of_collection = changes.entry(collection).or_default();
-                    of_collection.push((entry.partition, change));
+                    of_collection.push((entry.partition, entry.index, change));
                 }
             }
         }
@@ -539,7 +570,7 @@ impl Engine {
         }
         if let Err(error) = self
             .log
-            .purge(&self.store, &self.env, || self.collection_ids())
+            .purge(&self.store, &self.env, |at| self.covered(at))
         {
             // The write itself has succeeded and must say so; the next one tries the purge again.
             tracing::warn!(%error, "the log was not purged");
@@ -583,6 +614,14 @@ impl Engine {
     /// Milliseconds since 1970 by the clock of [`EngineOptions::env`].
     pub fn now_ms(&self) -> u64 {
         self.env.now_ms()
+    }
+
+    fn covered(&self, partition: Partition) -> Vec<(CollectionId, u64)> {
+        let collections = self.collections.read();
+        let slots = collections.values();
+        slots
+            .map(|slot| (slot.id(), slot.covered(partition)))
+            .collect()
     }
 
     fn collection_ids<C: FromIterator<CollectionId>>(&self) -> C {
@@ -631,8 +670,8 @@ impl Engine {
         }
     }
 
-    /// Reads every row and vector of every collection and compares their count with what is in memory, and the log with the values that it
-    /// names; answers what is wrong. Writes meanwhile may make the counts differ.
+    /// Reads every row, vector and segment file of every collection and compares them with what is in memory, and the log with the values that
+    /// it names; answers what is wrong. Writes meanwhile may look like differences.
     pub fn check(&self) -> Vec<String> {
         let slots: Vec<(String, Slot)> = self
             .collections
@@ -642,32 +681,13 @@ impl Engine {
             .collect();
         let mut problems = audit_log(&self.store, &self.collection_ids());
         for (name, slot) in slots {
-            match slot {
-                Slot::Quarantined(_, reason) => {
-                    problems.push(format!("collection {name}: {reason}"))
-                }
-                Slot::Loading(..) => problems.push(format!("collection {name}: still loading")),
-                Slot::Ready(collection) => {
-                    let config = (*collection.config()).clone();
-                    let read = Collection::load(
-                        collection.id(),
-                        name.clone(),
-                        config,
-                        self.store.clone(),
-                        self.env.clone(),
-                    );
-                    match read {
-                        Err(error) => problems.push(format!("collection {name}: {error}")),
-                        Ok(read) if read.info().points != collection.info().points => problems
-                            .push(format!(
-                                "collection {name}: {} points on disk, {} in memory",
-                                read.info().points,
-                                collection.info().points
-                            )),
-                        Ok(_) => {}
-                    }
-                }
-            }
+            let found = match slot {
+                Slot::Quarantined(_, reason) => vec![reason],
+                Slot::Loading(..) => vec!["still loading".to_owned()],
+                Slot::Ready(collection) => collection.check_all(),
+            };
+            let found = found.into_iter();
+            problems.extend(found.map(|problem| format!("collection {name}: {problem}")));
         }
         problems
     }

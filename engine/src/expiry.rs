@@ -57,6 +57,11 @@ impl Expiry {
         self.hidden.insert(id, partition);
     }
 
+    /// Whether the point is hidden and waits to be dropped.
+    pub fn is_hidden(&self, id: &PointId) -> bool {
+        self.hidden.contains_key(id)
+    }
+
     /// The points that wait to be dropped, in no particular order.
     pub fn hidden(&self) -> impl Iterator<Item = (&PointId, Partition)> {
         self.hidden.iter().map(|(id, partition)| (id, *partition))

@@ -50,6 +50,51 @@ impl BitSet {
         set
     }
 
+    /// Reads what [`BitSet::words`] gave.
+    ///
+    /// # Errors
+    ///
+    /// Answers `None` if the words are not `len.div_ceil(64)`, or a bit from `len` on is set.
+    pub fn from_words(len: usize, words: Vec<u64>) -> Option<Self> {
+        let spare = !Self::full(len).words.last().copied().unwrap_or(u64::MAX);
+        if words.len() != len.div_ceil(64) || words.last().is_some_and(|last| last & spare != 0) {
+            return None;
+        }
+        let count = words.iter().map(|word| word.count_ones() as usize).sum();
+        Some(Self { len, count, words })
+    }
+
+    /// Makes room for offsets up to `len`, none of the new ones a member. Time O(1) amortized per 64 offsets.
+    ///
+    /// # Panics
+    ///
+    /// If the set covers more already.
+    pub fn grow(&mut self, len: usize) {
+        assert!(len >= self.len, "a set of {} does not shrink", self.len);
+        self.len = len;
+        self.words.resize(len.div_ceil(64), 0);
+    }
+
+    /// The members among `start..start + len`, counted from `start`: a copy. Offsets from [`BitSet::len`] on are no members.
+    ///
+    /// # Panics
+    ///
+    /// If `start` is no multiple of 64.
+    pub fn slice(&self, start: usize, len: usize) -> Self {
+        assert!(start.is_multiple_of(64), "a slice begins at a word");
+        let mut slice = Self::full(len);
+        let theirs = self.words.get(start / 64..).unwrap_or_default();
+        for (at, word) in slice.words.iter_mut().enumerate() {
+            *word &= theirs.get(at).copied().unwrap_or_default();
+        }
+        slice.count = slice
+            .words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum();
+        slice
+    }
+
     /// The number of offsets that could be members.
     pub fn len(&self) -> usize {
         self.len
@@ -139,7 +184,7 @@ impl BitSet {
     }
 
     /// Members as words of 64, low bit first.
-    pub(crate) fn words(&self) -> &[u64] {
+    pub fn words(&self) -> &[u64] {
         &self.words
     }
 
@@ -187,6 +232,24 @@ mod tests {
             assert!(!set.contains(len as Offset));
             assert!(!set.contains(Offset::MAX));
         }
+    }
+
+    #[test]
+    fn slices_grows_and_comes_back_from_its_words() {
+        let mut set = BitSet::from_offsets(100, [0, 63, 64, 70, 99]);
+        assert!(set.slice(64, 10).iter().eq([0, 6]));
+        assert!(set.slice(64, 200).iter().eq([0, 6, 35]));
+        assert_eq!(set.slice(128, 5).count(), 0);
+        set.grow(130);
+        set.insert(129);
+        assert!(set.slice(128, 2).iter().eq([1]));
+        assert_eq!(
+            BitSet::from_words(130, set.words().to_vec()),
+            Some(set.clone())
+        );
+        assert_eq!(BitSet::from_words(129, set.words().to_vec()), None);
+        assert_eq!(BitSet::from_words(200, set.words().to_vec()), None);
+        assert_eq!(BitSet::from_words(0, Vec::new()), Some(BitSet::new(0)));
     }
 
     proptest! {

@@ -51,7 +51,7 @@ pub use kind::{ChooseError, IndexKind, KD_DIM_MAX, UnknownKind, choose};
 pub use metric::{Metric, UnknownMetric, normalize};
 pub use neighbor::{Neighbor, Offset};
 pub use rows::Rows;
-pub use sparse::{SparseError, SparseIndex};
+pub use sparse::{Posting, SparseError, SparseIndex, SparseLists, StoredError};
 pub use topk::TopK;
 pub use truth::ground_truth;
 pub use vector_index::{BuildError, SearchError, SearchParams, Stats, VectorIndex, build};

@@ -13,7 +13,13 @@ pub struct Rows {
     /// At least 1.
     dim: usize,
     /// A multiple of `dim` long, with no more rows than an [`Offset`] can name.
-    values: Arc<Vec<f32>>,
+    values: Values,
+}
+
+#[derive(Clone)]
+enum Values {
+    Owned(Arc<Vec<f32>>),
+    Shared(Arc<dyn AsRef<[f32]> + Send + Sync>),
 }
 
 impl Rows {
@@ -23,31 +29,34 @@ impl Rows {
     ///
     /// If `dim` is 0, `values` does not consist of whole rows, or there are more than [`Offset::MAX`] rows.
     pub fn new(dim: usize, values: Vec<f32>) -> Self {
-        assert!(dim > 0, "rows need a dim of at least 1");
-        assert!(
-            values.len().is_multiple_of(dim),
-            "{} values are not whole rows of dim {dim}",
-            values.len()
-        );
-        assert!(
-            values.len() / dim <= Offset::MAX as usize,
-            "{} rows are more than offsets",
-            values.len() / dim
-        );
+        check_shape(dim, values.len());
         Self {
             dim,
-            values: Arc::new(values),
+            values: Values::Owned(Arc::new(values)),
+        }
+    }
+
+    /// Rows that someone else holds, in a memory-mapped file say, and that never change. No copy.
+    ///
+    /// # Panics
+    ///
+    /// As [`Rows::new`].
+    pub fn shared(dim: usize, values: Arc<dyn AsRef<[f32]> + Send + Sync>) -> Self {
+        check_shape(dim, (*values).as_ref().len());
+        Self {
+            dim,
+            values: Values::Shared(values),
         }
     }
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        self.values.len() / self.dim
+        self.as_slice().len() / self.dim
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.as_slice().is_empty()
     }
 
     /// The number of components of a row.
@@ -62,13 +71,29 @@ impl Rows {
     /// If there is no such row.
     pub fn row(&self, offset: Offset) -> &[f32] {
         let start = offset as usize * self.dim;
-        &self.values[start..start + self.dim]
+        &self.as_slice()[start..start + self.dim]
     }
 
     /// All rows, one after another: `[n * dim]`.
     pub fn as_slice(&self) -> &[f32] {
-        &self.values
+        match &self.values {
+            Values::Owned(values) => values,
+            Values::Shared(values) => (**values).as_ref(),
+        }
     }
+}
+
+fn check_shape(dim: usize, values: usize) {
+    assert!(dim > 0, "rows need a dim of at least 1");
+    assert!(
+        values.is_multiple_of(dim),
+        "{values} values are not whole rows of dim {dim}"
+    );
+    assert!(
+        values / dim <= Offset::MAX as usize,
+        "{} rows are more than offsets",
+        values / dim
+    );
 }
 
 impl fmt::Debug for Rows {

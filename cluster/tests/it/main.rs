@@ -12,6 +12,7 @@ mod power_loss;
 mod queries;
 mod recovery;
 mod requests;
+mod sealing;
 mod snapshots;
 
 use std::collections::BTreeMap;

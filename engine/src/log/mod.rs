@@ -11,6 +11,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::point::{Point, PointId};
 use crate::request::{self, Known, RequestTag, Requests};
+use crate::segment::Positions;
 use crate::storage::record::{GarbageList, PartitionState};
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, PARTITIONS, Partition};
@@ -270,15 +271,21 @@ impl Log {
         }
     }
 
-    /// Purges the older half of every log that has grown long, with the values that its entries superseded and what the entries
-    /// changed in these collections.
+    /// The applied position of every partition.
+    pub(crate) fn applied_positions(&self) -> Positions {
+        let positions = self.positions.lock();
+        std::array::from_fn(|partition| positions[partition].state.applied)
+    }
+
+    /// Purges the older half of every log that has grown long, with the values that its entries superseded, and what the entries changed in
+    /// these collections as far as their segment files cover it.
     ///
     /// A vector is removed here and not when it is superseded, because until then a replica may need its entry.
     pub(crate) fn purge(
         &self,
         store: &Store,
         env: &Env,
-        collections: impl Fn() -> Vec<CollectionId>,
+        covered: impl Fn(Partition) -> Vec<(CollectionId, u64)>,
     ) -> Result<()> {
         let mut positions = self.positions.lock();
         for partition in Partition::all() {
@@ -295,7 +302,7 @@ impl Log {
                     purged,
                 },
                 env.now_ms(),
-                &collections(),
+                &covered(partition),
             )?;
             state.purged = purged;
         }
@@ -308,11 +315,12 @@ fn purge_partition(
     partition: Partition,
     state: PartitionState,
     now_ms: u64,
-    collections: &[CollectionId],
+    covered: &[(CollectionId, u64)],
 ) -> Result<()> {
     let mut batch = store.batch();
-    for collection in collections {
-        put_purge_of_changes(store, &mut batch, partition, *collection, state.purged)?;
+    for (collection, covered) in covered {
+        let purged = state.purged.min(*covered);
+        put_purge_of_changes(store, &mut batch, partition, *collection, purged)?;
     }
     request::put_purge(store, &mut batch, partition, state.applied, now_ms)?;
     batch.delete_range(
@@ -372,6 +380,11 @@ fn put_purge_of_changes(
     {
         let end = key::change(partition, collection, purged + 1);
         batch.delete_range(Family::Changes, &prefix, &end);
+        batch.put(
+            Family::State,
+            &key::changes_floor(partition, collection),
+            &codec::encode(&purged),
+        );
     }
     Ok(())
 }

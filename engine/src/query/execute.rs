@@ -1,31 +1,28 @@
 //! Running a query: filters first, then every segment under one view, fusion, and the payloads of the answers last.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
 
-use index::{BitSet, Metric, Neighbor, Offset};
+use index::Metric;
 use serde_json::Value;
 
 use super::fetch::fetch;
 use super::fusion::{FusionList, fuse};
 use super::list::ordered;
 use super::matching::matching;
-use super::{
-    Answer, Explain, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint,
-    SegmentExplain,
-};
+use super::search::{RowSets, Search, add_row, search};
+use super::trace::Trace;
+use super::{Answer, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint};
 use crate::Partition;
-use crate::collection::{Collection, State, check_dense, unknown_vector};
+use crate::collection::{Collection, Location, State, View, check_dense, unknown_vector};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
-use crate::point::{PointId, SparseVector, Vector};
-use crate::segment::{Found, Rows, Segment};
+use crate::point::{PointId, Vector};
 
 impl Collection {
     /// Answers a query, best first.
     ///
-    /// Filters are evaluated first. Then all segments are searched under one view: a write is seen by the whole query or not at all. Payloads
-    /// and vectors of the answers are read last; a point that is deleted in between is left out.
+    /// Filters are evaluated first. Then one view of all segments is taken and searched: a write is seen by the whole query or not at all, and
+    /// does not wait for it. Payloads and vectors of the answers are read last; a point that is deleted in between is left out.
     ///
     /// # Errors
     ///
@@ -34,18 +31,19 @@ impl Collection {
         let mut trace = Trace::new(query.params.explain);
         let prepared = prepare(self, query, None, 0, &mut trace)?;
         trace.stage("filter");
-        let (page, located) = {
+        let (view, bound) = {
             let state = self.state();
-            let mut candidates = run(self, &state, &prepared, &mut trace)?;
-            let from = query.offset.min(candidates.len());
-            candidates.drain(..from);
-            candidates.truncate(query.limit);
-            let located: Vec<(PointId, Partition)> = candidates
-                .iter()
-                .filter_map(|candidate| locate(&state, &candidate.id))
-                .collect();
-            (candidates, located)
+            let view = state.view();
+            let bound = bind(self, &state, &view, prepared)?;
+            (view, bound)
         };
+        let mut page = run(self, &view, &bound, &mut trace)?;
+        page.drain(..query.offset.min(page.len()));
+        page.truncate(query.limit);
+        let located: Vec<(PointId, Partition)> = page
+            .iter()
+            .map(|candidate| (candidate.id.clone(), partition(&view, candidate.location)))
+            .collect();
         trace.stage("search");
         let records = fetch(self, &located, &query.with_payload, &query.with_vectors)?;
         let points = page
@@ -82,17 +80,45 @@ struct Prepared<'q> {
     ordered: Vec<(PointId, Value)>,
 }
 
-struct Candidate {
+/// A query with everything that the table of ids is needed for.
+struct Bound<'q> {
+    query: &'q Query,
+    /// As in [`Prepared`].
+    allowed: Option<HashSet<PointId>>,
+    /// The rows of `allowed`.
+    rows: Option<RowSets>,
+    prefetch: Vec<Bound<'q>>,
+    order: Order,
+}
+
+/// What orders the answers of a query.
+enum Order {
+    Nearest {
+        vector: Vector,
+        /// The examples, which do not answer.
+        without: Vec<PointId>,
+    },
+    /// The answers in their order.
+    Field(Vec<Candidate>),
+    Sample,
+    Id,
+    Fusion,
+}
+
+#[derive(Clone)]
+pub(super) struct Candidate {
     id: PointId,
+    location: Location,
     score: f32,
     order_value: Option<Value>,
     parts: Vec<ScorePart>,
 }
 
 impl Candidate {
-    fn new(id: PointId, score: f32) -> Self {
+    pub fn new(id: PointId, location: Location, score: f32) -> Self {
         Self {
             id,
+            location,
             score,
             order_value: None,
             parts: Vec::new(),
@@ -159,63 +185,128 @@ fn needed(query: &Query) -> usize {
     query.limit.saturating_add(query.offset)
 }
 
-fn run(
+fn bind<'q>(
     collection: &Collection,
     state: &State,
-    prepared: &Prepared<'_>,
+    view: &View,
+    prepared: Prepared<'q>,
+) -> Result<Bound<'q>> {
+    let Prepared {
+        query,
+        allowed,
+        prefetch,
+        ordered,
+    } = prepared;
+    let order = match &query.kind {
+        QueryKind::Nearest(vector) => Order::Nearest {
+            vector: resolve(collection, state, query, vector)?,
+            without: examples(std::slice::from_ref(vector)),
+        },
+        QueryKind::Recommend { positive, negative } => Order::Nearest {
+            vector: average_vector(collection, state, query, positive, negative)?,
+            without: [examples(positive), examples(negative)].concat(),
+        },
+        QueryKind::OrderBy(_) => Order::Field(ordered_rows(state, ordered)),
+        QueryKind::Sample => Order::Sample,
+        QueryKind::Id => Order::Id,
+        QueryKind::Fusion(_) => Order::Fusion,
+    };
+    // What was prefetched narrows the rows later.
+    let rows = allowed.as_ref().filter(|_| prefetch.is_empty()).map(|ids| {
+        let mut rows = RowSets::new();
+        for location in ids.iter().filter_map(|id| state.ids.get(id)) {
+            add_row(&mut rows, view, *location);
+        }
+        rows
+    });
+    let prefetch = prefetch
+        .into_iter()
+        .map(|inner| bind(collection, state, view, inner))
+        .collect::<Result<_>>()?;
+    Ok(Bound {
+        query,
+        allowed,
+        rows,
+        prefetch,
+        order,
+    })
+}
+
+/// Those of the points that are still there.
+fn ordered_rows(state: &State, ordered: Vec<(PointId, Value)>) -> Vec<Candidate> {
+    let found = ordered.into_iter().filter_map(|(id, value)| {
+        let location = *state.ids.get(&id)?;
+        Some(Candidate {
+            order_value: Some(value),
+            ..Candidate::new(id, location, 0.0)
+        })
+    });
+    found.collect()
+}
+
+fn examples(vectors: &[QueryVector]) -> Vec<PointId> {
+    let ids = vectors.iter().filter_map(|vector| match vector {
+        QueryVector::Point { id, .. } => Some(id.clone()),
+        QueryVector::Dense(_) | QueryVector::Sparse(_) => None,
+    });
+    ids.collect()
+}
+
+fn run(
+    collection: &Collection,
+    view: &View,
+    bound: &Bound<'_>,
     trace: &mut Trace,
 ) -> Result<Vec<Candidate>> {
-    let query = prepared.query;
+    let query = bound.query;
     let k = needed(query);
-    let lists = prepared
+    let lists = bound
         .prefetch
         .iter()
-        .map(|inner| run(collection, state, inner, trace))
+        .map(|inner| run(collection, view, inner, trace))
         .collect::<Result<Vec<Vec<Candidate>>>>()?;
-    if let QueryKind::Fusion(_) = query.kind {
-        return Ok(run_fusion(collection, prepared, lists, k));
+    if let Order::Fusion = bound.order {
+        return Ok(run_fusion(collection, bound, lists, k));
     }
     // Without a fusion, what was prefetched is all that may answer.
-    let narrowed: Option<HashSet<PointId>> = (!prepared.prefetch.is_empty()).then(|| {
-        let fetched = lists.into_iter().flatten().map(|candidate| candidate.id);
-        fetched
-            .filter(|id| {
-                prepared
-                    .allowed
-                    .as_ref()
-                    .is_none_or(|allowed| allowed.contains(id))
-            })
-            .collect()
+    let narrowed = (!bound.prefetch.is_empty()).then(|| {
+        let mut rows = RowSets::new();
+        for candidate in lists.into_iter().flatten() {
+            let allowed = bound.allowed.as_ref();
+            if allowed.is_none_or(|allowed| allowed.contains(&candidate.id)) {
+                add_row(&mut rows, view, candidate.location);
+            }
+        }
+        rows
     });
-    let allowed = narrowed.as_ref().or(prepared.allowed.as_ref());
-    let mut candidates = match &query.kind {
-        QueryKind::Nearest(vector) => {
-            run_nearest(collection, state, query, vector, allowed, k, trace)?
+    let rows = narrowed.as_ref().or(bound.rows.as_ref());
+    let config = collection.config();
+    let mut candidates = match &bound.order {
+        Order::Nearest { vector, without } => {
+            let wanted = Search {
+                query,
+                vector,
+                without,
+                rows,
+                k,
+            };
+            search(&config, view, &wanted, trace)?
         }
-        QueryKind::Recommend { positive, negative } => run_recommend(
-            collection, state, query, positive, negative, allowed, k, trace,
-        )?,
-        QueryKind::OrderBy(_) => prepared
-            .ordered
+        Order::Field(ordered) => ordered
             .iter()
-            .filter(|(id, _)| {
-                allowed.is_none_or(|allowed| allowed.contains(id)) && state.ids.contains_key(id)
-            })
-            .map(|(id, value)| Candidate {
-                order_value: Some(value.clone()),
-                ..Candidate::new(id.clone(), 0.0)
-            })
+            .filter(|candidate| permits(rows, candidate.location))
+            .cloned()
             .collect(),
-        QueryKind::Sample => sample(collection, state, allowed, k),
-        QueryKind::Id => {
-            let mut ids: Vec<PointId> = living(state, allowed).collect();
-            ids.sort_unstable();
-            ids.into_iter().map(|id| Candidate::new(id, 0.0)).collect()
+        Order::Sample => sample(collection, living(view, rows), k),
+        Order::Id => {
+            let mut all: Vec<Candidate> = living(view, rows).collect();
+            all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            all
         }
-        QueryKind::Fusion(_) => unreachable!("returned above"),
+        Order::Fusion => unreachable!("returned above"),
     };
     if let Some(threshold) = query.score_threshold {
-        let higher = higher_is_better(&collection.config(), &query.using);
+        let higher = higher_is_better(&config, &query.using);
         candidates.retain(|c| {
             if higher {
                 c.score >= threshold
@@ -228,22 +319,45 @@ fn run(
     Ok(candidates)
 }
 
+fn permits(rows: Option<&RowSets>, location: Location) -> bool {
+    rows.is_none_or(|rows| {
+        let set = rows.get(&location.uid);
+        set.is_some_and(|set| set.contains(location.offset))
+    })
+}
+
+/// Every live row that may answer.
+fn living<'a>(view: &'a View, rows: Option<&'a RowSets>) -> impl Iterator<Item = Candidate> + 'a {
+    view.parts.iter().flat_map(move |part| {
+        let segment = &*part.segment;
+        let chosen = match rows {
+            None => Some(&*part.live),
+            Some(rows) => rows.get(&segment.uid),
+        };
+        let offsets = chosen.into_iter().flat_map(|set| set.iter());
+        offsets.map(|offset| {
+            let uid = segment.uid;
+            Candidate::new(segment.id(offset).clone(), Location { uid, offset }, 0.0)
+        })
+    })
+}
+
 fn run_fusion(
     collection: &Collection,
-    prepared: &Prepared<'_>,
+    bound: &Bound<'_>,
     lists: Vec<Vec<Candidate>>,
     k: usize,
 ) -> Vec<Candidate> {
-    let query = prepared.query;
+    let query = bound.query;
     let QueryKind::Fusion(fusion) = &query.kind else {
         return Vec::new();
     };
     let config = collection.config();
-    let higher = |inner: &Prepared<'_>| match inner.query.kind {
+    let higher = |inner: &Bound<'_>| match inner.query.kind {
         QueryKind::Fusion(_) => true,
         _ => higher_is_better(&config, &inner.query.using),
     };
-    let fusion_lists: Vec<FusionList> = prepared
+    let fusion_lists: Vec<FusionList> = bound
         .prefetch
         .iter()
         .zip(&lists)
@@ -255,6 +369,11 @@ fn run_fusion(
             higher_is_better: higher(inner),
         })
         .collect();
+    let locations: HashMap<&PointId, Location> = lists
+        .iter()
+        .flatten()
+        .map(|candidate| (&candidate.id, candidate.location))
+        .collect();
     let mut fused: Vec<Candidate> = fuse(fusion, &fusion_lists)
         .into_iter()
         .filter(|(_, score)| {
@@ -263,10 +382,13 @@ fn run_fusion(
                 .is_none_or(|threshold| *score >= threshold)
         })
         .take(k)
-        .map(|(id, score)| Candidate::new(id, score))
+        .map(|(id, score)| {
+            let location = locations[&id];
+            Candidate::new(id, location, score)
+        })
         .collect();
     let mut parts: HashMap<&PointId, Vec<ScorePart>> = HashMap::new();
-    for (inner, list) in prepared.prefetch.iter().zip(&lists) {
+    for (inner, list) in bound.prefetch.iter().zip(&lists) {
         for (rank, candidate) in list.iter().enumerate() {
             let part = ScorePart {
                 using: inner.query.using.clone(),
@@ -289,47 +411,14 @@ fn higher_is_better(config: &CollectionConfig, using: &str) -> bool {
     }
 }
 
-/// The score that the API shows for a distance.
-fn score(metric: Metric, distance: f32) -> f32 {
-    match metric {
-        Metric::Cosine => 1.0 - distance,
-        Metric::Dot => -distance,
-        Metric::L2 => distance.sqrt(),
-        Metric::L1 | Metric::LInf => distance,
-    }
-}
-
-fn run_nearest(
-    collection: &Collection,
-    state: &State,
-    query: &Query,
-    vector: &QueryVector,
-    allowed: Option<&HashSet<PointId>>,
-    k: usize,
-    trace: &mut Trace,
-) -> Result<Vec<Candidate>> {
-    let without: Vec<&PointId> = match vector {
-        QueryVector::Point { id, .. } => vec![id],
-        QueryVector::Dense(_) | QueryVector::Sparse(_) => Vec::new(),
-    };
-    let vector = resolve(collection, state, query, vector)?;
-    search(
-        collection, state, query, &vector, &without, allowed, k, trace,
-    )
-}
-
 /// The average of the wanted minus that of the unwanted examples, as the dialect's `average_vector`: `2 * positive - negative`.
-#[allow(clippy::too_many_arguments)] // The search's context, passed through.
-fn run_recommend(
+fn average_vector(
     collection: &Collection,
     state: &State,
     query: &Query,
     positive: &[QueryVector],
     negative: &[QueryVector],
-    allowed: Option<&HashSet<PointId>>,
-    k: usize,
-    trace: &mut Trace,
-) -> Result<Vec<Candidate>> {
+) -> Result<Vector> {
     if positive.is_empty() {
         return Err(Error::invalid(
             "recommend: give at least one positive example",
@@ -364,25 +453,7 @@ fn run_recommend(
             .zip(unwanted)
             .for_each(|(wanted, unwanted)| *wanted = 2.0 * *wanted - unwanted);
     }
-    let without: Vec<&PointId> = positive
-        .iter()
-        .chain(negative)
-        .filter_map(|example| match example {
-            QueryVector::Point { id, .. } => Some(id),
-            QueryVector::Dense(_) | QueryVector::Sparse(_) => None,
-        })
-        .collect();
-    let wanted = checked(&collection.config(), &query.using, wanted)?;
-    search(
-        collection,
-        state,
-        query,
-        &Vector::Dense(wanted),
-        &without,
-        allowed,
-        k,
-        trace,
-    )
+    checked(&collection.config(), &query.using, wanted).map(Vector::Dense)
 }
 
 /// The vector to search with, checked and of unit length where the metric wants it.
@@ -435,203 +506,23 @@ fn checked(config: &CollectionConfig, using: &str, mut values: Vec<f32>) -> Resu
     Ok(values)
 }
 
-/// Searches every segment and merges, best first; equal distances by id.
-#[allow(clippy::too_many_arguments)] // The search's context, passed through.
-fn search(
-    collection: &Collection,
-    state: &State,
-    query: &Query,
-    vector: &Vector,
-    without: &[&PointId],
-    allowed: Option<&HashSet<PointId>>,
-    k: usize,
-    trace: &mut Trace,
-) -> Result<Vec<Candidate>> {
-    let config = collection.config();
-    let weighted;
-    let target = match vector {
-        Vector::Dense(values) => {
-            let wanted = config
-                .vectors
-                .get(&query.using)
-                .ok_or_else(|| unknown_vector(&config, &query.using, "dense"))?;
-            check_dense(&query.using, values, wanted.dim)?;
-            Target::Dense(values, wanted.metric)
-        }
-        Vector::Sparse(sparse) => {
-            let wanted = config
-                .sparse_vectors
-                .get(&query.using)
-                .ok_or_else(|| unknown_vector(&config, &query.using, "sparse"))?;
-            weighted = if wanted.idf {
-                with_idf(state, &query.using, sparse)
-            } else {
-                sparse.iter().collect()
-            };
-            Target::Sparse(&weighted)
-        }
-    };
-    let allowed_rows = allowed.map(|ids| rows_of(state, ids));
-    let k_searched = k.saturating_add(without.len());
-    let mut nearest: Vec<(Neighbor, &PointId)> = Vec::new();
-    let mut search_one =
-        |segment: &Segment, live: Option<&BitSet>, live_count: usize| -> Result<()> {
-            let permitted = match &allowed_rows {
-                None => None,
-                Some(by_segment) => match by_segment.get(&segment.uid) {
-                    None => return Ok(()),
-                    Some(rows) => Some(rows),
-                },
-            };
-            // The table of ids names live rows only, so permitted rows are live.
-            let rows = permitted.or(live).map_or(Rows::All, Rows::Only);
-            let began = Instant::now();
-            if let Some(found) = target.search(segment, query, k_searched, rows)? {
-                trace.segment(segment, query, live_count, &found, began);
-                nearest.extend(
-                    found
-                        .neighbors
-                        .iter()
-                        .map(|neighbor| (*neighbor, id_at(state, segment.uid, neighbor.offset))),
-                );
-            }
-            Ok(())
-        };
-    for frozen in &state.frozen {
-        let live = (frozen.live_count < frozen.segment.len()).then_some(&*frozen.live);
-        search_one(&frozen.segment, live, frozen.live_count)?;
-    }
-    let growing = &state.growing;
-    search_one(
-        &growing.segment,
-        growing.live_set().as_ref(),
-        growing.live_count,
-    )?;
-
-    nearest.sort_unstable_by(|(a, a_id), (b, b_id)| {
-        a.distance
-            .total_cmp(&b.distance)
-            .then_with(|| a_id.cmp(b_id))
-    });
-    let candidates = nearest
-        .into_iter()
-        .filter(|(_, id)| !without.contains(id))
-        .take(k);
-    Ok(candidates
-        .map(|(neighbor, id)| Candidate::new(id.clone(), target.score(neighbor.distance)))
-        .collect())
-}
-
-/// What is searched for.
-enum Target<'a> {
-    Dense(&'a [f32], Metric),
-    Sparse(&'a [(u32, f32)]),
-}
-
-impl Target<'_> {
-    /// The nearest rows of a segment; `None` if it has no such vectors.
-    fn search(
-        &self,
-        segment: &Segment,
-        query: &Query,
-        k: usize,
-        rows: Rows<'_>,
-    ) -> Result<Option<Found>> {
-        match self {
-            Self::Dense(values, _) => match segment.dense.get(&query.using) {
-                Some(column) if column.rows() > 0 => column
-                    .search(values, k, rows, query.params.exact, query.params.index)
-                    .map(Some),
-                _ => Ok(None),
-            },
-            Self::Sparse(weights) => match segment.sparse.get(&query.using) {
-                Some(column) if column.rows() > 0 => Ok(Some(column.search(weights, k, rows))),
-                _ => Ok(None),
-            },
-        }
-    }
-
-    fn score(&self, distance: f32) -> f32 {
-        match self {
-            Self::Dense(_, metric) => score(*metric, distance),
-            Self::Sparse(_) => -distance,
-        }
-    }
-}
-
-fn id_at(state: &State, uid: u64, offset: Offset) -> &PointId {
-    &state.segment(uid).ids[offset as usize]
-}
-
-/// Query weights times the inverse document frequency of the collection: `ln(1 + (n - df + 0.5) / (df + 0.5))` (BM25, Robertson and
-/// Sparck Jones). Rows that are dead but not merged away yet count.
-fn with_idf(state: &State, using: &str, query: &SparseVector) -> Vec<(u32, f32)> {
-    let columns: Vec<_> = state
-        .frozen
-        .iter()
-        .map(|frozen| &*frozen.segment)
-        .chain([&state.growing.segment])
-        .filter_map(|segment| segment.sparse.get(using))
-        .collect();
-    let n: usize = columns.iter().map(|column| column.rows()).sum();
-    query
-        .iter()
-        .map(|(token, weight)| {
-            let df: usize = columns
-                .iter()
-                .map(|column| column.document_frequency(token))
-                .sum();
-            let idf = (1.0 + (n as f64 - df as f64 + 0.5) / (df as f64 + 0.5)).ln();
-            (token, weight * idf as f32)
-        })
-        .collect()
-}
-
-/// The rows of these points as sets over the offsets of each segment.
-fn rows_of(state: &State, ids: &HashSet<PointId>) -> HashMap<u64, BitSet> {
-    let mut rows: HashMap<u64, BitSet> = HashMap::new();
-    for location in ids.iter().filter_map(|id| state.ids.get(id)) {
-        let set = rows
-            .entry(location.uid)
-            .or_insert_with(|| BitSet::new(state.segment(location.uid).len()));
-        set.insert(location.offset);
-    }
-    rows
-}
-
-fn living<'a>(
-    state: &'a State,
-    allowed: Option<&'a HashSet<PointId>>,
-) -> Box<dyn Iterator<Item = PointId> + 'a> {
-    match allowed {
-        None => Box::new(state.ids.keys().cloned()),
-        Some(allowed) => Box::new(
-            allowed
-                .iter()
-                .filter(|id| state.ids.contains_key(id))
-                .cloned(),
-        ),
-    }
-}
-
 /// `k` points chosen at random, in random order (reservoir sampling, Vitter 1985, algorithm R).
 fn sample(
     collection: &Collection,
-    state: &State,
-    allowed: Option<&HashSet<PointId>>,
+    all: impl Iterator<Item = Candidate>,
     k: usize,
 ) -> Vec<Candidate> {
     if k == 0 {
         return Vec::new();
     }
-    let mut chosen: Vec<PointId> = Vec::new();
-    for (seen, id) in (1u64..).zip(living(state, allowed)) {
+    let mut chosen: Vec<Candidate> = Vec::new();
+    for (seen, candidate) in (1u64..).zip(all) {
         if chosen.len() < k {
-            chosen.push(id);
+            chosen.push(candidate);
         } else {
             let at = collection.env.random() % seen;
             if at < k as u64 {
-                chosen[at as usize] = id;
+                chosen[at as usize] = candidate;
             }
         }
     }
@@ -640,119 +531,11 @@ fn sample(
         chosen.swap(last, at as usize);
     }
     chosen
-        .into_iter()
-        .map(|id| Candidate::new(id, 0.0))
-        .collect()
 }
 
-fn locate(state: &State, id: &PointId) -> Option<(PointId, Partition)> {
-    let location = state.ids.get(id)?;
-    Some((
-        id.clone(),
-        state.segment(location.uid).partitions[location.offset as usize],
-    ))
-}
-
-/// Gathers what `explain` answers; does nothing unless asked.
-struct Trace {
-    explain: Option<Explain>,
-    since: Instant,
-}
-
-impl Trace {
-    fn new(enabled: bool) -> Self {
-        Self {
-            explain: enabled.then(Explain::default),
-            since: Instant::now(),
-        }
-    }
-
-    fn stage(&mut self, name: &str) {
-        if let Some(explain) = &mut self.explain {
-            explain.us.push((name.to_owned(), micros(self.since)));
-            self.since = Instant::now();
-        }
-    }
-
-    fn filter(&mut self, how: &str) {
-        if let Some(explain) = &mut self.explain {
-            let filter = explain.filter.get_or_insert_default();
-            if !filter.is_empty() {
-                filter.push_str("; ");
-            }
-            filter.push_str(how);
-        }
-    }
-
-    fn segment(
-        &mut self,
-        segment: &Segment,
-        query: &Query,
-        rows: usize,
-        found: &Found,
-        began: Instant,
-    ) {
-        let Some(explain) = &mut self.explain else {
-            return;
-        };
-        explain.visited += found.stats.visited;
-        explain.distance_calls += found.stats.distance_calls;
-        explain.segments.push(SegmentExplain {
-            using: query.using.clone(),
-            state: if segment.is_sealed() {
-                "sealed"
-            } else {
-                "growing"
-            },
-            rows,
-            index: found.index,
-            reason: found.reason.clone(),
-            visited: found.stats.visited,
-            distance_calls: found.stats.distance_calls,
-            us: micros(began),
-        });
-    }
-
-    fn finish(self, query: &Query) -> Option<Explain> {
-        let mut explain = self.explain?;
-        explain.plan = plan_sentence(query);
-        // Every structure there is now answers exactly.
-        explain.recall_estimate = Some(1.0);
-        Some(explain)
-    }
-}
-
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-fn plan_sentence(query: &Query) -> String {
-    let name = |using: &str| {
-        if using.is_empty() {
-            "the vector".to_owned()
-        } else {
-            format!("\"{using}\"")
-        }
-    };
-    let own = match &query.kind {
-        QueryKind::Id => "list by id".to_owned(),
-        QueryKind::Nearest(QueryVector::Point { id, .. }) => {
-            format!(
-                "search {} of every segment for the vector of point {id}",
-                name(&query.using)
-            )
-        }
-        QueryKind::Nearest(_) => format!("search {} of every segment", name(&query.using)),
-        QueryKind::Recommend { .. } => {
-            format!("search {} for the average of examples", name(&query.using))
-        }
-        QueryKind::Fusion(fusion) => format!("fuse by {fusion:?}"),
-        QueryKind::OrderBy(order) => format!("order by {}", order.key),
-        QueryKind::Sample => "choose at random".to_owned(),
-    };
-    if query.prefetch.is_empty() {
-        return own;
-    }
-    let inner: Vec<String> = query.prefetch.iter().map(plan_sentence).collect();
-    format!("{own} over [{}]", inner.join("; "))
+fn partition(view: &View, location: Location) -> Partition {
+    let segment = view.segment(location.uid);
+    segment
+        .expect("candidates are rows of the view")
+        .partition(location.offset)
 }

@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 
+use index::Offset;
+
 use crate::Partition;
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Subject};
 use crate::point::{Payload, PointId};
+use crate::segment::Segment;
 use crate::storage::record::PointRow;
 use crate::storage::{Family, Visit, codec, key};
 
@@ -51,23 +54,35 @@ fn by_ids_and_vectors(
     filter: &Filter,
     required: Option<Vec<PointId>>,
 ) -> HashSet<PointId> {
-    let state = collection.state();
     let payload = Payload::new();
-    let passes = |id: &PointId| {
-        state.ids.get(id).is_some_and(|location| {
-            let segment = state.segment(location.uid);
-            let has_vector = |name: &str| segment.has_vector(name, location.offset);
-            filter.matches(&Subject {
-                id,
-                payload: &payload,
-                has_vector: &has_vector,
-            })
+    let passes = |id: &PointId, segment: &Segment, offset: Offset| {
+        let has_vector = |name: &str| segment.has_vector(name, offset);
+        filter.matches(&Subject {
+            id,
+            payload: &payload,
+            has_vector: &has_vector,
         })
     };
-    match required {
-        Some(required) => required.into_iter().filter(passes).collect(),
-        None => state.ids.keys().filter(|id| passes(id)).cloned().collect(),
-    }
+    let Some(required) = required else {
+        let view = collection.view();
+        let parts = view.parts.iter();
+        return parts
+            .flat_map(|part| part.live.iter().map(|offset| (&*part.segment, offset)))
+            .map(|(segment, offset)| (segment.id(offset), segment, offset))
+            .filter(|&(id, segment, offset)| passes(id, segment, offset))
+            .map(|(id, ..)| id.clone())
+            .collect();
+    };
+    let state = collection.state();
+    required
+        .into_iter()
+        .filter(|id| {
+            state
+                .ids
+                .get(id)
+                .is_some_and(|location| passes(id, state.segment(location.uid), location.offset))
+        })
+        .collect()
 }
 
 fn by_rows(

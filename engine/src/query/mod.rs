@@ -6,6 +6,8 @@ mod fetch;
 pub mod fusion;
 mod list;
 mod matching;
+mod search;
+mod trace;
 
 use std::collections::BTreeMap;
 

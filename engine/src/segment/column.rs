@@ -2,28 +2,87 @@
 //!
 //! A point may lack a vector, so a column has rows of its own; [`RowMap`] says which offset of the segment each belongs to.
 
-use index::{BitSet, Metric, Neighbor, Offset, SearchParams, SparseIndex, Stats, VectorIndex};
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use index::{
+    BitSet, IndexKind, Metric, Neighbor, Offset, SearchParams, SparseIndex, SparseLists, Stats,
+    VectorIndex,
+};
 
 use super::Rows;
+use super::chunks::Chunks;
+use super::file::{DenseContents, Reader, SparseContents, check_count, check_ends, check_offsets};
+use super::map::View;
 use crate::config::VectorConfig;
 use crate::error::{Error, Result};
 use crate::point::SparseVector;
 
+/// Numbers of a growing chunk of dense rows: 256 KiB, which a write copies at most once per search that goes on.
+const DENSE_CHUNK_NUMBERS: usize = 1 << 16;
+/// Rows of a growing chunk of sparse rows, which has inverted lists of its own.
+const SPARSE_CHUNK_ROWS: usize = 512;
+
 /// Row of a column to offset of the segment: the same number until a point lacks the vector.
-#[derive(Clone, Debug, Default)]
-struct RowMap {
+#[derive(Clone, Default)]
+pub(super) struct RowMap {
     len: usize,
     /// Ascending, by row; `None` while row and offset are equal for every row.
-    offsets: Option<Vec<Offset>>,
+    offsets: Option<Offsets>,
+}
+
+#[derive(Clone)]
+enum Offsets {
+    Growing(Arc<Vec<Offset>>),
+    Mapped(View<Offset>),
+}
+
+impl Deref for Offsets {
+    type Target = [Offset];
+
+    fn deref(&self) -> &[Offset] {
+        match self {
+            Self::Growing(offsets) => offsets,
+            Self::Mapped(offsets) => offsets,
+        }
+    }
 }
 
 impl RowMap {
+    /// The map of `len` rows of a segment of `rows`.
+    fn open(
+        reader: &Reader,
+        len: u32,
+        offsets: Option<super::file::Section>,
+        rows: u32,
+    ) -> Result<Self> {
+        let offsets = match offsets {
+            None => {
+                check_count("vectors without offsets", len as usize, rows as usize)?;
+                None
+            }
+            Some(section) => {
+                let offsets: View<Offset> = reader.checked(section, "offsets of vectors")?;
+                check_count("offsets of vectors", offsets.len(), len as usize)?;
+                check_offsets(&offsets, rows)?;
+                Some(Offsets::Mapped(offsets))
+            }
+        };
+        Ok(Self {
+            len: len as usize,
+            offsets,
+        })
+    }
+
     fn push(&mut self, offset: Offset) {
         if self.offsets.is_none() && offset as usize != self.len {
-            self.offsets = Some((0..self.len as Offset).collect());
+            let equal = (0..self.len as Offset).collect();
+            self.offsets = Some(Offsets::Growing(Arc::new(equal)));
         }
-        if let Some(offsets) = &mut self.offsets {
-            offsets.push(offset);
+        match &mut self.offsets {
+            None => {}
+            Some(Offsets::Growing(offsets)) => Arc::make_mut(offsets).push(offset),
+            Some(Offsets::Mapped(_)) => panic!("a sealed segment takes no rows"),
         }
         self.len += 1;
     }
@@ -45,11 +104,7 @@ impl RowMap {
     fn filter(&self, rows: Rows<'_>) -> Option<BitSet> {
         let Rows::Only(set) = rows else { return None };
         Some(match &self.offsets {
-            None => BitSet::from_offsets(
-                self.len,
-                set.iter()
-                    .take_while(|&offset| (offset as usize) < self.len),
-            ),
+            None => set.slice(0, self.len),
             Some(offsets) => {
                 let chosen =
                     (0..self.len as Offset).filter(|&row| set.contains(offsets[row as usize]));
@@ -58,10 +113,11 @@ impl RowMap {
         })
     }
 
-    fn bytes(&self) -> usize {
-        self.offsets
-            .as_ref()
-            .map_or(0, |offsets| offsets.capacity() * size_of::<Offset>())
+    fn heap_bytes(&self) -> usize {
+        match &self.offsets {
+            Some(Offsets::Growing(offsets)) => offsets.capacity() * size_of::<Offset>(),
+            Some(Offsets::Mapped(_)) | None => 0,
+        }
     }
 }
 
@@ -74,6 +130,7 @@ pub(crate) struct Found {
 }
 
 /// Dense vectors, row after row.
+#[derive(Clone)]
 pub(crate) struct DenseColumn {
     dim: usize,
     metric: Metric,
@@ -81,68 +138,101 @@ pub(crate) struct DenseColumn {
     data: DenseData,
 }
 
+#[derive(Clone)]
 enum DenseData {
-    Growing(Vec<f32>),
-    Sealed {
-        rows: index::Rows,
-        index: Box<dyn VectorIndex>,
-        reason: String,
-    },
+    Growing(Chunks<f32>),
+    Sealed(Sealed),
+}
+
+/// Mapped rows and the structure over them.
+#[derive(Clone)]
+struct Sealed {
+    rows: index::Rows,
+    /// What was chosen when the segment was sealed.
+    kind: IndexKind,
+    reason: String,
+    /// Empty until it is built: a k-d tree cannot be mapped, so it is built again in the background after a start.
+    index: Arc<OnceLock<Box<dyn VectorIndex>>>,
 }
 
 impl DenseColumn {
     pub fn growing(config: &VectorConfig) -> Self {
+        // Whole words of a filter, so that it can be cut like the rows.
+        let rows = (DENSE_CHUNK_NUMBERS / config.dim / 64).max(1) * 64;
         Self {
             dim: config.dim,
             metric: config.metric,
             map: RowMap::default(),
-            data: DenseData::Growing(Vec::new()),
+            data: DenseData::Growing(Chunks::new(rows * config.dim)),
         }
     }
 
-    /// Builds the structure that suits, over the rows gathered so far.
-    pub fn seal(self, forced: Option<index::IndexKind>) -> Result<Self> {
-        let Self {
-            dim,
-            metric,
-            map,
-            data,
-        } = self;
-        let DenseData::Growing(values) = data else {
-            return Ok(Self {
-                dim,
-                metric,
-                map,
-                data,
-            });
-        };
-        let kind = index::choose(forced, metric, dim, map.len)
-            .map_err(|error| Error::invalid(error.to_string()))?;
-        let reason = match forced {
-            Some(_) => "asked for by the collection".to_owned(),
-            None => format!(
-                "chosen for {} rows of dim {dim} with {}",
-                map.len,
-                metric.name()
-            ),
-        };
-        let rows = index::Rows::new(dim, values);
-        let built = index::build(kind, metric, rows.clone()).or_else(|error| {
-            // A structure that cannot take these rows (they overflow, say) is no reason to lose them.
-            tracing::warn!(%error, kind = kind.name(), "index build fell back to flat");
-            index::build(index::IndexKind::Flat, metric, rows.clone())
-        });
-        let index = built.map_err(|error| Error::invalid(format!("build index: {error}")))?;
+    /// The column of a segment's file, with its structure unless that must be built again ([`Self::build_structure`]).
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if it is damaged or not what the collection's settings say.
+    pub fn open(
+        reader: &Reader,
+        contents: &DenseContents,
+        rows: u32,
+        config: &VectorConfig,
+    ) -> Result<Self> {
+        let DenseContents { name, dim, .. } = contents;
+        if *dim as usize != config.dim || contents.metric != config.metric.name() {
+            return Err(Error::corrupted(format!(
+                "vector \"{name}\" is of dim {dim} with {}, the collection has dim {} with {}",
+                contents.metric,
+                config.dim,
+                config.metric.name()
+            )));
+        }
+        let kind: IndexKind = contents
+            .kind
+            .parse()
+            .map_err(|error| Error::corrupted(format!("vector \"{name}\": {error}")))?;
+        // Read when they are searched; any number does no harm.
+        let values: View<f32> = reader.unchecked(contents.rows)?;
+        let wanted = (contents.count as usize).checked_mul(config.dim);
+        check_count("numbers", values.len(), wanted.unwrap_or(usize::MAX))?;
+        let map = RowMap::open(reader, contents.count, contents.offsets, rows)?;
+        let rows = index::Rows::shared(config.dim, Arc::new(values));
+        let built = OnceLock::new();
+        if kind == IndexKind::Flat {
+            let flat: Box<dyn VectorIndex> =
+                Box::new(index::Flat::new(config.metric, rows.clone()));
+            let _ = built.set(flat);
+        }
         Ok(Self {
-            dim,
-            metric,
+            dim: config.dim,
+            metric: config.metric,
             map,
-            data: DenseData::Sealed {
+            data: DenseData::Sealed(Sealed {
                 rows,
-                index,
-                reason,
-            },
+                kind,
+                reason: contents.reason.clone(),
+                index: Arc::new(built),
+            }),
         })
+    }
+
+    /// Whether [`Self::build_structure`] has something to do.
+    pub fn lacks_structure(&self) -> bool {
+        matches!(&self.data, DenseData::Sealed(sealed) if sealed.index.get().is_none())
+    }
+
+    /// Builds the structure that a sealed column lacks. Searches go on meanwhile, by scan.
+    pub fn build_structure(&self) {
+        let DenseData::Sealed(sealed) = &self.data else {
+            return;
+        };
+        sealed.index.get_or_init(|| {
+            index::build(sealed.kind, self.metric, sealed.rows.clone()).unwrap_or_else(|error| {
+                // A structure that cannot take these rows (they overflow, say) is no reason to lose them.
+                tracing::warn!(%error, kind = sealed.kind.name(), "index build fell back to flat");
+                Box::new(index::Flat::new(self.metric, sealed.rows.clone()))
+            })
+        });
     }
 
     pub fn push(&mut self, offset: Offset, values: &[f32]) {
@@ -154,37 +244,37 @@ impl DenseColumn {
         let DenseData::Growing(all) = &mut self.data else {
             panic!("a sealed segment takes no rows");
         };
-        all.extend_from_slice(values);
+        all.extend(values);
         self.map.push(offset);
     }
 
     pub fn get(&self, offset: Offset) -> Option<&[f32]> {
         let row = self.map.row(offset)?;
-        Some(&self.values()[row * self.dim..(row + 1) * self.dim])
+        match &self.data {
+            DenseData::Growing(values) => values.group(row * self.dim, self.dim),
+            DenseData::Sealed(sealed) => Some(sealed.rows.row(row as Offset)),
+        }
     }
 
     pub fn rows(&self) -> usize {
         self.map.len
     }
 
-    pub fn is_sealed(&self) -> bool {
-        matches!(self.data, DenseData::Sealed { .. })
-    }
-
     /// `flat` or `kdtree`.
     pub fn structure(&self) -> &'static str {
         match &self.data {
-            DenseData::Growing(_) => index::IndexKind::Flat.name(),
-            DenseData::Sealed { index, .. } => index.kind().name(),
+            DenseData::Growing(_) => IndexKind::Flat.name(),
+            DenseData::Sealed(sealed) => sealed.built_kind().unwrap_or(sealed.kind).name(),
         }
     }
 
-    pub fn bytes(&self) -> usize {
-        let structure = match &self.data {
-            DenseData::Growing(values) => (values.capacity() - values.len()) * size_of::<f32>(),
-            DenseData::Sealed { index, .. } => index.memory(),
+    /// Bytes of rows and structure that are not mapped.
+    pub fn heap_bytes(&self) -> usize {
+        let data = match &self.data {
+            DenseData::Growing(values) => values.bytes(),
+            DenseData::Sealed(sealed) => sealed.index.get().map_or(0, |index| index.memory()),
         };
-        size_of_val(self.values()) + structure + self.map.bytes()
+        data + self.map.heap_bytes()
     }
 
     /// The `k` nearest of the rows that may answer.
@@ -194,7 +284,7 @@ impl DenseColumn {
         k: usize,
         rows: Rows<'_>,
         exact: bool,
-        forced: Option<index::IndexKind>,
+        forced: Option<IndexKind>,
     ) -> Result<Found> {
         let filter = self.map.filter(rows);
         let params = SearchParams {
@@ -204,39 +294,14 @@ impl DenseColumn {
             max_distance: None,
         };
         let mut stats = Stats::default();
-        let flat = index::IndexKind::Flat;
         let (neighbors, kind, reason) = match &self.data {
-            DenseData::Growing(values) => {
-                let found = index::scan(self.metric, query, values, self.dim, &params, &mut stats);
-                (found, flat, "not sealed yet".to_owned())
-            }
-            DenseData::Sealed { rows, index, .. }
-                if forced == Some(flat) && index.kind() != flat =>
-            {
-                let found = index::scan(
-                    self.metric,
-                    query,
-                    rows.as_slice(),
-                    self.dim,
-                    &params,
-                    &mut stats,
-                );
-                (found, flat, "asked for by the query".to_owned())
-            }
-            DenseData::Sealed { index, .. } if forced.is_some_and(|kind| kind != index.kind()) => {
-                return Err(Error::invalid(format!(
-                    "params.index: this collection's segments have {}; leave it out, ask for \"flat\", or create the \
-                     collection with the index you want",
-                    index.kind().name()
-                )));
-            }
-            DenseData::Sealed { index, reason, .. } => {
-                let found = index.search(query, &params, &mut stats);
-                (
-                    found.map_err(|error| Error::invalid(error.to_string()))?,
-                    index.kind(),
-                    reason.clone(),
-                )
+            DenseData::Growing(values) => (
+                self.scan_growing(values, query, &params, &mut stats),
+                IndexKind::Flat,
+                "not sealed yet".to_owned(),
+            ),
+            DenseData::Sealed(sealed) => {
+                self.search_sealed(sealed, query, &params, forced, &mut stats)?
             }
         };
         let neighbors = neighbors
@@ -251,93 +316,277 @@ impl DenseColumn {
         })
     }
 
-    fn values(&self) -> &[f32] {
-        match &self.data {
-            DenseData::Growing(values) => values,
-            DenseData::Sealed { rows, .. } => rows.as_slice(),
+    fn scan_growing(
+        &self,
+        values: &Chunks<f32>,
+        query: &[f32],
+        params: &SearchParams<'_>,
+        stats: &mut Stats,
+    ) -> Vec<Neighbor> {
+        let mut nearest = Vec::new();
+        let mut first = 0;
+        for chunk in values.chunks() {
+            let rows = chunk.len() / self.dim;
+            let filter = params.filter.map(|filter| filter.slice(first, rows));
+            let params = SearchParams {
+                filter: filter.as_ref(),
+                ..*params
+            };
+            let found = index::scan(self.metric, query, chunk, self.dim, &params, stats);
+            nearest.extend(found.into_iter().map(|neighbor| {
+                Neighbor::new(neighbor.offset + first as Offset, neighbor.distance)
+            }));
+            first += rows;
         }
+        nearest.sort_unstable();
+        nearest.truncate(params.k);
+        nearest
+    }
+
+    fn search_sealed(
+        &self,
+        sealed: &Sealed,
+        query: &[f32],
+        params: &SearchParams<'_>,
+        forced: Option<IndexKind>,
+        stats: &mut Stats,
+    ) -> Result<(Vec<Neighbor>, IndexKind, String)> {
+        let flat = IndexKind::Flat;
+        let kind = sealed.built_kind().unwrap_or(sealed.kind);
+        let scanned_because = match (forced, sealed.index.get()) {
+            (Some(forced), _) if forced != kind && forced != flat => {
+                return Err(Error::invalid(format!(
+                    "params.index: this collection's segments have {}; leave it out, ask for \"flat\", or create the \
+                     collection with the index you want",
+                    kind.name()
+                )));
+            }
+            (Some(forced), _) if forced != kind => "asked for by the query",
+            (_, None) => "scanned while the k-d tree is built again after the start",
+            (_, Some(index)) => {
+                let found = index
+                    .search(query, params, stats)
+                    .map_err(|error| Error::invalid(error.to_string()))?;
+                return Ok((found, kind, sealed.reason.clone()));
+            }
+        };
+        let rows = sealed.rows.as_slice();
+        let found = index::scan(self.metric, query, rows, self.dim, params, stats);
+        Ok((found, flat, scanned_because.to_owned()))
     }
 }
 
-/// Sparse vectors with inverted lists, which take rows at any time.
+impl Sealed {
+    fn built_kind(&self) -> Option<IndexKind> {
+        self.index.get().map(|index| index.kind())
+    }
+}
+
+/// Sparse vectors with inverted lists.
+#[derive(Clone)]
 pub(crate) struct SparseColumn {
     map: RowMap,
+    data: SparseData,
+}
+
+#[derive(Clone)]
+enum SparseData {
+    Growing(SparseGrowing),
+    Sealed(SparseSealed),
+}
+
+#[derive(Clone, Default)]
+struct SparseGrowing {
+    /// All but the last with [`SPARSE_CHUNK_ROWS`] rows.
+    chunks: Vec<Arc<SparseChunk>>,
+    /// Of all rows: counted, for it is asked after every write.
+    tokens: usize,
+}
+
+#[derive(Clone, Default)]
+struct SparseChunk {
     rows: Vec<SparseVector>,
     index: SparseIndex,
-    sealed: bool,
+}
+
+#[derive(Clone)]
+struct SparseSealed {
+    row_ends: View<u64>,
+    indices: View<u32>,
+    values: View<f32>,
+    index: SparseIndex,
+}
+
+/// Inverted lists in a mapped file.
+struct MappedLists {
+    tokens: View<u32>,
+    starts: View<u64>,
+    bounds: View<[f32; 2]>,
+    postings: View<index::Posting>,
+}
+
+impl SparseLists for MappedLists {
+    fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    fn starts(&self) -> &[u64] {
+        &self.starts
+    }
+
+    fn bounds(&self) -> &[[f32; 2]] {
+        &self.bounds
+    }
+
+    fn postings(&self) -> &[index::Posting] {
+        &self.postings
+    }
 }
 
 impl SparseColumn {
     pub fn growing() -> Self {
         Self {
             map: RowMap::default(),
-            rows: Vec::new(),
-            index: SparseIndex::new(),
-            sealed: false,
+            data: SparseData::Growing(SparseGrowing::default()),
         }
     }
 
-    pub fn seal(self) -> Self {
-        Self {
-            sealed: true,
-            ..self
-        }
+    /// The column of a segment's file. Reads it once to check it: time O(bytes).
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if it is damaged.
+    pub fn open(reader: &Reader, contents: &SparseContents, rows: u32) -> Result<Self> {
+        let row_ends: View<u64> = reader.checked(contents.row_ends, "ends of sparse rows")?;
+        let indices: View<u32> = reader.checked(contents.indices, "sparse indices")?;
+        let values: View<f32> = reader.checked(contents.values, "sparse values")?;
+        check_count("sparse rows", row_ends.len(), contents.count as usize)?;
+        check_count("sparse values", values.len(), indices.len())?;
+        check_ends(&row_ends, indices.len())?;
+        let lists = MappedLists {
+            tokens: reader.checked(contents.tokens, "tokens")?,
+            starts: reader.checked(contents.starts, "starts of lists")?,
+            bounds: reader.checked(contents.bounds, "bounds of lists")?,
+            postings: reader.checked(contents.postings, "postings")?,
+        };
+        let index = SparseIndex::stored(contents.count, Arc::new(lists)).map_err(|error| {
+            Error::corrupted(format!("sparse vector \"{}\": {error}", contents.name))
+        })?;
+        Ok(Self {
+            map: RowMap::open(reader, contents.count, contents.offsets, rows)?,
+            data: SparseData::Sealed(SparseSealed {
+                row_ends,
+                indices,
+                values,
+                index,
+            }),
+        })
     }
 
     pub fn push(&mut self, offset: Offset, vector: &SparseVector) {
-        assert!(!self.sealed, "a sealed segment takes no rows");
+        let SparseData::Growing(SparseGrowing { chunks, tokens }) = &mut self.data else {
+            panic!("a sealed segment takes no rows");
+        };
+        *tokens += vector.indices().len();
+        if self.map.len.is_multiple_of(SPARSE_CHUNK_ROWS) {
+            chunks.push(Arc::default());
+        }
+        let chunk = Arc::make_mut(chunks.last_mut().expect("it was pushed"));
         let pairs: Vec<(u32, f32)> = vector.iter().collect();
-        self.index
+        chunk
+            .index
             .push(&pairs)
             .expect("a sparse vector's tokens are unique and its values finite");
-        self.rows.push(vector.clone());
+        chunk.rows.push(vector.clone());
         self.map.push(offset);
     }
 
-    pub fn get(&self, offset: Offset) -> Option<&SparseVector> {
-        self.map.row(offset).map(|row| &self.rows[row])
+    pub fn get(&self, offset: Offset) -> Option<SparseVector> {
+        let row = self.map.row(offset)?;
+        match &self.data {
+            SparseData::Growing(SparseGrowing { chunks, .. }) => {
+                let chunk = chunks.get(row / SPARSE_CHUNK_ROWS)?;
+                chunk.rows.get(row % SPARSE_CHUNK_ROWS).cloned()
+            }
+            SparseData::Sealed(sealed) => sealed.row(row),
+        }
     }
 
     pub fn rows(&self) -> usize {
         self.map.len
     }
 
-    pub fn is_sealed(&self) -> bool {
-        self.sealed
-    }
-
     /// Number of rows that hold the token, dead ones included.
     pub fn document_frequency(&self, token: u32) -> usize {
-        self.index.document_frequency(token) as usize
+        self.indexes()
+            .map(|index| index.document_frequency(token) as usize)
+            .sum()
     }
 
     /// The `k` rows with the largest product, of those that may answer and share a token.
     pub fn search(&self, query: &[(u32, f32)], k: usize, rows: Rows<'_>) -> Found {
         let filter = self.map.filter(rows);
-        let found = self.index.search(query, k, filter.as_ref());
-        let postings: u64 = query
+        let mut nearest: Vec<Neighbor> = Vec::new();
+        let mut first = 0;
+        for index in self.indexes() {
+            // All but the last begin at a word.
+            let filter = filter.as_ref().map(|set| set.slice(first, index.len()));
+            let found = index.search(query, k, filter.as_ref());
+            nearest.extend(found.into_iter().map(|neighbor| {
+                let row = neighbor.offset + first as Offset;
+                Neighbor::new(self.map.offset(row), neighbor.distance)
+            }));
+            first += index.len();
+        }
+        nearest.sort_unstable();
+        nearest.truncate(k);
+        let postings: usize = query
             .iter()
-            .map(|&(token, _)| u64::from(self.index.document_frequency(token)))
+            .map(|&(token, _)| self.document_frequency(token))
             .sum();
         let stats = Stats {
-            visited: postings,
-            distance_calls: postings,
+            visited: postings as u64,
+            distance_calls: postings as u64,
         };
-        let neighbors = found
-            .into_iter()
-            .map(|neighbor| Neighbor::new(self.map.offset(neighbor.offset), neighbor.distance))
-            .collect();
         Found {
-            neighbors,
+            neighbors: nearest,
             index: "sparse",
             reason: "inverted lists; visited counts their lengths".to_owned(),
             stats,
         }
     }
 
-    pub fn bytes(&self) -> usize {
-        let entries: usize = self.rows.iter().map(|row| row.indices().len()).sum();
-        entries * size_of::<(u32, f32)>() + self.index.memory() + self.map.bytes()
+    /// Bytes that are not mapped.
+    pub fn heap_bytes(&self) -> usize {
+        let rows = match &self.data {
+            // Once in its row, once in its list.
+            SparseData::Growing(growing) => growing.tokens * 2 * size_of::<(u32, f32)>(),
+            SparseData::Sealed(_) => 0,
+        };
+        rows + self.map.heap_bytes()
+    }
+
+    /// One after the other, the rows of all are those of the column.
+    fn indexes(&self) -> impl Iterator<Item = &SparseIndex> {
+        let (growing, sealed) = match &self.data {
+            SparseData::Growing(growing) => (Some(&growing.chunks), None),
+            SparseData::Sealed(sealed) => (None, Some(&sealed.index)),
+        };
+        let growing = growing.into_iter().flatten().map(|chunk| &chunk.index);
+        growing.chain(sealed)
+    }
+}
+
+impl SparseSealed {
+    /// `None` if the file's numbers are no sparse vector.
+    fn row(&self, row: usize) -> Option<SparseVector> {
+        let start = match row.checked_sub(1) {
+            None => 0,
+            Some(before) => *self.row_ends.get(before)? as usize,
+        };
+        let range = start..*self.row_ends.get(row)? as usize;
+        let indices = self.indices.get(range.clone())?.to_vec();
+        SparseVector::new(indices, self.values.get(range)?.to_vec()).ok()
     }
 }
 

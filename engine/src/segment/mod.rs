@@ -1,40 +1,91 @@
 //! The rows of a collection on this node: one growing segment and a few sealed ones.
 //!
 //! - `column`: the vectors of one name within a segment, plain while it grows, with a search structure once it is sealed.
+//! - `chunks`: what a growing segment is made of, so that searches read it while it grows.
+//! - `build`: writing a sealed segment of others' live rows.
+//! - `file`: the bytes of a sealed segment, drawn once.
+//! - `map`: files as slices of numbers.
+//! - `manifest`: which files are live, and what of the log they cover.
+//! - `folder`: the files of one collection.
 //! - `policy`: when to seal and what to merge, as a pure function.
-//! - `build`: the sealed segment made of others' live rows.
 //!
-//! A segment knows dense offsets; the table of ids beside it says which point a row belongs to. Segments are derived from RocksDB and can be
-//! rebuilt from it at any time.
+//! A segment knows dense offsets; the table of ids beside it says which point a row belongs to. Segments are derived from RocksDB: every file
+//! of them can be deleted, and is then rebuilt.
 
 mod build;
+mod chunks;
 mod column;
+mod file;
+pub(crate) mod folder;
+pub(crate) mod manifest;
+mod map;
 pub(crate) mod policy;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-pub(crate) use build::{Source, merge};
+pub(crate) use build::{Source, origins};
+use chunks::Chunks;
 pub(crate) use column::{DenseColumn, Found, SparseColumn};
+use file::{Reader, check_count, check_ends};
 use index::{BitSet, Offset};
+use map::{Plain, View};
 
-use crate::Partition;
 use crate::config::CollectionConfig;
+use crate::error::{Error, Result};
 use crate::point::{PointId, Vector};
+use crate::{PARTITIONS, Partition};
 
-/// Rows with their ids and vectors.
+/// Ids and numbers of a growing segment that are copied together at most.
+const CHUNK_LEN: usize = 1024;
+
+/// A log index of every partition.
+pub(crate) type Positions = [u64; PARTITIONS as usize];
+
+/// Rows with their ids and vectors. Cloning is cheap.
+#[derive(Clone)]
 pub(crate) struct Segment {
-    /// Unique within the collection's life in memory.
+    /// Unique within the collection's life; the number of the file of a sealed one.
     pub uid: u64,
-    /// By offset.
-    pub ids: Vec<PointId>,
-    /// Log index of the write that made the row, by offset.
-    pub versions: Vec<u64>,
-    /// By offset.
-    pub partitions: Vec<Partition>,
+    ids: Chunks<PointId>,
+    versions: Numbers<u64>,
+    partitions: Numbers<u16>,
     /// By vector name.
     pub dense: BTreeMap<String, DenseColumn>,
     /// By vector name.
     pub sparse: BTreeMap<String, SparseColumn>,
+    /// Of a sealed segment.
+    file: Option<Reader>,
+}
+
+/// A number for every row.
+#[derive(Clone)]
+enum Numbers<T> {
+    Growing(Chunks<T>),
+    Mapped(View<T>),
+}
+
+impl<T: Plain> Numbers<T> {
+    fn get(&self, at: usize) -> Option<T> {
+        match self {
+            Self::Growing(numbers) => numbers.get(at).copied(),
+            Self::Mapped(numbers) => numbers.get(at).copied(),
+        }
+    }
+
+    fn push(&mut self, number: T) {
+        let Self::Growing(numbers) = self else {
+            panic!("a sealed segment takes no rows");
+        };
+        numbers.push(number);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Growing(numbers) => numbers.bytes(),
+            Self::Mapped(_) => 0,
+        }
+    }
 }
 
 impl Segment {
@@ -50,12 +101,72 @@ impl Segment {
             .map(|name| (name.clone(), SparseColumn::growing()));
         Self {
             uid,
-            ids: Vec::new(),
-            versions: Vec::new(),
-            partitions: Vec::new(),
+            ids: Chunks::new(CHUNK_LEN),
+            versions: Numbers::Growing(Chunks::new(CHUNK_LEN)),
+            partitions: Numbers::Growing(Chunks::new(CHUNK_LEN)),
             dense: dense.collect(),
             sparse: sparse.collect(),
+            file: None,
         }
+    }
+
+    /// A sealed segment from its file. Structures that are not in it are built by [`Self::build_structures`]. Time O(rows), without the rows
+    /// of dense vectors, which are not read.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if it is damaged, of another format, or not of this collection's vectors.
+    pub fn open(uid: u64, path: &Path, config: &CollectionConfig) -> Result<Self> {
+        let reader = Reader::open(path)?;
+        Self::read(uid, reader, config)
+            .map_err(|error| error.context(format!("read segment {}", path.display())))
+    }
+
+    fn read(uid: u64, reader: Reader, config: &CollectionConfig) -> Result<Self> {
+        let contents = &*reader.contents;
+        let rows = contents.rows as usize;
+        let versions: View<u64> = reader.checked(contents.versions, "versions")?;
+        let partitions: View<u16> = reader.checked(contents.partitions, "partitions")?;
+        check_count("versions", versions.len(), rows)?;
+        check_count("partitions", partitions.len(), rows)?;
+        if let Some(partition) = partitions.iter().find(|number| **number >= PARTITIONS) {
+            return Err(Error::corrupted(format!(
+                "there is no partition {partition}"
+            )));
+        }
+        check_count("dense vectors", contents.dense.len(), config.vectors.len())?;
+        check_count(
+            "sparse vectors",
+            contents.sparse.len(),
+            config.sparse_vectors.len(),
+        )?;
+        let unknown = |name: &str| Error::corrupted(format!("there is no vector \"{name}\""));
+        let mut dense = BTreeMap::new();
+        for column in &contents.dense {
+            let wanted = config.vectors.get(&column.name);
+            let wanted = wanted.ok_or_else(|| unknown(&column.name))?;
+            let opened = DenseColumn::open(&reader, column, contents.rows, wanted)?;
+            dense.insert(column.name.clone(), opened);
+        }
+        let mut sparse = BTreeMap::new();
+        for column in &contents.sparse {
+            if !config.sparse_vectors.contains_key(&column.name) {
+                return Err(unknown(&column.name));
+            }
+            let opened = SparseColumn::open(&reader, column, contents.rows)?;
+            sparse.insert(column.name.clone(), opened);
+        }
+        check_count("dense vectors", dense.len(), config.vectors.len())?;
+        check_count("sparse vectors", sparse.len(), config.sparse_vectors.len())?;
+        Ok(Self {
+            uid,
+            ids: read_ids(&reader)?,
+            versions: Numbers::Mapped(versions),
+            partitions: Numbers::Mapped(partitions),
+            dense,
+            sparse,
+            file: Some(reader),
+        })
     }
 
     /// Number of rows, dead ones included.
@@ -75,7 +186,7 @@ impl Segment {
             Offset::try_from(self.len()).expect("a segment is sealed long before 2^32 rows");
         self.ids.push(id);
         self.versions.push(version);
-        self.partitions.push(partition);
+        self.partitions.push(partition.0);
         for (name, vector) in vectors {
             match vector {
                 Vector::Dense(values) => {
@@ -93,6 +204,32 @@ impl Segment {
         offset
     }
 
+    /// Whose row it is.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row, as the next two.
+    pub fn id(&self, offset: Offset) -> &PointId {
+        self.ids.get(offset as usize).expect("offsets are of rows")
+    }
+
+    /// Every row's point, by offset.
+    pub fn ids(&self) -> impl Iterator<Item = &PointId> {
+        self.ids.iter()
+    }
+
+    /// Log index of the write that made the row.
+    pub fn version(&self, offset: Offset) -> u64 {
+        let version = self.versions.get(offset as usize);
+        version.expect("offsets are of rows")
+    }
+
+    /// The partition of the row's point.
+    pub fn partition(&self, offset: Offset) -> Partition {
+        let number = self.partitions.get(offset as usize);
+        Partition(number.expect("offsets are of rows"))
+    }
+
     /// The vector of a name that the row at `offset` has.
     pub fn vector(&self, name: &str, offset: Offset) -> Option<Vector> {
         if let Some(column) = self.dense.get(name) {
@@ -100,10 +237,7 @@ impl Segment {
                 .get(offset)
                 .map(|values| Vector::Dense(values.to_vec()));
         }
-        self.sparse
-            .get(name)?
-            .get(offset)
-            .map(|sparse| Vector::Sparse(sparse.clone()))
+        self.sparse.get(name)?.get(offset).map(Vector::Sparse)
     }
 
     /// Whether the row at `offset` has a vector of this name.
@@ -117,20 +251,62 @@ impl Segment {
                 .is_some_and(|column| column.get(offset).is_some())
     }
 
-    /// Bytes of vectors and structures in memory.
-    pub fn bytes(&self) -> usize {
-        let dense: usize = self.dense.values().map(DenseColumn::bytes).sum();
-        let sparse: usize = self.sparse.values().map(SparseColumn::bytes).sum();
-        dense
-            + sparse
-            + self.len() * (size_of::<PointId>() + size_of::<u64>() + size_of::<Partition>())
+    /// Bytes of ids, vectors and structures in memory, without what is mapped.
+    pub fn heap_bytes(&self) -> usize {
+        let dense: usize = self.dense.values().map(DenseColumn::heap_bytes).sum();
+        let sparse: usize = self.sparse.values().map(SparseColumn::heap_bytes).sum();
+        let ids = self.ids.bytes();
+        dense + sparse + ids + self.versions.heap_bytes() + self.partitions.heap_bytes()
     }
 
-    /// Whether its structures are built.
-    pub fn is_sealed(&self) -> bool {
-        self.dense.values().all(DenseColumn::is_sealed)
-            && self.sparse.values().all(SparseColumn::is_sealed)
+    /// Bytes of the mapped file: memory that the operating system takes back when it needs it.
+    pub fn mapped_bytes(&self) -> usize {
+        self.file.as_ref().map_or(0, Reader::bytes)
     }
+
+    /// Whether it is a file.
+    pub fn is_sealed(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether [`Self::build_structures`] has something to do.
+    pub fn lacks_structures(&self) -> bool {
+        self.dense.values().any(DenseColumn::lacks_structure)
+    }
+
+    /// Builds the structures that a sealed segment lacks after it was opened.
+    pub fn build_structures(&self) {
+        self.dense.values().for_each(DenseColumn::build_structure);
+    }
+
+    /// Compares the checksums that opening leaves out. Time O(bytes of its file).
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted`, with the vector whose rows are damaged.
+    pub fn verify(&self) -> Result<()> {
+        let Some(reader) = &self.file else {
+            return Ok(());
+        };
+        reader
+            .verify()
+            .map_err(|error| error.context(format!("verify segment {}", self.uid)))
+    }
+}
+
+fn read_ids(reader: &Reader) -> Result<Chunks<PointId>> {
+    let contents = &*reader.contents;
+    let ends: View<u64> = reader.checked(contents.id_ends, "ends of ids")?;
+    let bytes: View<u8> = reader.checked(contents.ids, "ids")?;
+    check_count("ids", ends.len(), contents.rows as usize)?;
+    check_ends(&ends, bytes.len())?;
+    let mut ids = Chunks::new(CHUNK_LEN);
+    let mut start = 0;
+    for &end in &*ends {
+        ids.push(PointId::decode(&bytes[start..end as usize])?);
+        start = end as usize;
+    }
+    Ok(ids)
 }
 
 /// Which rows of a segment may answer.

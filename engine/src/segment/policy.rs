@@ -14,7 +14,9 @@ pub(crate) const SEAL_AGE: Duration = Duration::from_secs(1);
 /// A sealed segment joins a merge if it has at most this many times the rows gathered so far.
 const MERGE_FACTOR: usize = 3;
 /// A sealed segment with a larger share of dead rows is rewritten by itself.
-const DEAD_SHARE_MAX: f64 = 0.3;
+const DEAD_SHARE_MAX: f64 = 0.2;
+/// Changes after which the manifest is written, if sealing does not write it: so many are read again at a start, in about 0.2 s.
+const SAVE_CHANGES: usize = 20_000;
 
 /// Rows of one segment that no longer takes any.
 #[derive(Copy, Clone, Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct GrowingSize {
     pub bytes: usize,
     /// Since the last write.
     pub idle: Duration,
+    /// Changes since the manifest was written.
+    pub unsaved: usize,
 }
 
 impl GrowingSize {
@@ -86,7 +90,12 @@ pub(crate) fn plan(segments: &[Size], growing: GrowingSize) -> Option<Plan> {
 
 /// How long to wait until [`plan`] may have something to do without a further write.
 pub(crate) fn next_check(growing: GrowingSize) -> Option<Duration> {
-    (growing.rows > 0).then(|| SEAL_AGE.saturating_sub(growing.idle))
+    (growing.rows > 0 || growing.unsaved > 0).then(|| SEAL_AGE.saturating_sub(growing.idle))
+}
+
+/// Whether the manifest should be written although nothing is to be sealed: many deletes, or a few and then rest.
+pub(crate) fn save_due(growing: GrowingSize) -> bool {
+    growing.unsaved >= SAVE_CHANGES || growing.unsaved > 0 && growing.idle >= SEAL_AGE
 }
 
 fn is_due(size: Size) -> bool {
@@ -112,6 +121,7 @@ mod tests {
             rows_max: SEAL_ROWS,
             bytes: rows * 100,
             idle: Duration::from_millis(idle_ms),
+            unsaved: rows,
         }
     }
 
@@ -156,7 +166,7 @@ mod tests {
         // Unbuilt and delete-heavy segments are rewritten.
         check(
             &[Size {
-                live: 60,
+                live: 79,
                 total: 100,
                 sealed: true,
             }],
@@ -165,7 +175,7 @@ mod tests {
         );
         check(
             &[Size {
-                live: 90,
+                live: 80,
                 total: 100,
                 sealed: true,
             }],
@@ -190,6 +200,22 @@ mod tests {
             growing(0, 0),
             Some((false, &[0])),
         );
+    }
+
+    #[test]
+    fn deletes_alone_bring_a_manifest() {
+        let check = |unsaved, idle_ms, expected| {
+            let size = GrowingSize {
+                unsaved,
+                ..growing(0, idle_ms)
+            };
+            assert_eq!(save_due(size), expected, "{size:?}");
+            assert_eq!(next_check(size).is_some(), unsaved > 0);
+        };
+        check(0, 5000, false);
+        check(1, 999, false);
+        check(1, 1000, true);
+        check(SAVE_CHANGES, 0, true);
     }
 
     #[test]

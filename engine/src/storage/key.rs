@@ -10,6 +10,7 @@
 //!                partition u16 | 2 | collection u32 | expiry ms u64 | point id   version of a point that ends
 //!                partition u16 | 3 | request id          note of a request that was applied
 //!                partition u16 | 4 | index u64           the requests of the entry at index
+//!                partition u16 | 5 | collection u32      up to where its change records are purged
 //! meta           "format" | "next_collection" | "collection/" name
 //! ```
 
@@ -155,6 +156,14 @@ pub fn request_list_prefix(partition: Partition) -> Vec<u8> {
 pub fn request_list(partition: Partition, index: u64) -> Vec<u8> {
     let mut key = request_list_prefix(partition);
     key.extend_from_slice(&index.to_be_bytes());
+    key
+}
+
+/// Up to where the change records of a collection are purged.
+pub fn changes_floor(partition: Partition, collection: CollectionId) -> Vec<u8> {
+    let mut key = partition.0.to_be_bytes().to_vec();
+    key.push(5);
+    key.extend_from_slice(&collection.0.to_be_bytes());
     key
 }
 

@@ -5,26 +5,59 @@
 //! counts in [`SparseIndex::document_frequency`].
 
 mod search;
+mod stored;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::Offset;
+pub use stored::{SparseLists, StoredError};
 
 /// Inverted lists over rows of `(token, weight)`.
 ///
-/// Grows by [`SparseIndex::push`], so one type serves growing and sealed segments. Rows are not removed: leave them out
-/// by the filter of a search.
-#[derive(Clone, Debug, Default)]
+/// Grows by [`SparseIndex::push`], so one type serves growing and sealed segments; [`SparseIndex::stored`] reads lists from where
+/// someone else keeps them. Rows are not removed: leave them out by the filter of a search.
+#[derive(Clone, Default)]
 pub struct SparseIndex {
     /// The number of rows.
     len: Offset,
-    lists: HashMap<u32, List>,
+    lists: Lists,
+}
+
+#[derive(Clone)]
+enum Lists {
+    Growing(HashMap<u32, List>),
+    /// Checked by [`SparseIndex::stored`].
+    Stored(Arc<dyn SparseLists>),
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self::Growing(HashMap::new())
+    }
+}
+
+impl fmt::Debug for SparseIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SparseIndex")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The rows that have one token, wherever they are kept.
+#[derive(Copy, Clone)]
+struct ListView<'a> {
+    postings: &'a [Posting],
+    weight_min: f32,
+    weight_max: f32,
 }
 
 /// The rows that have one token.
@@ -38,10 +71,14 @@ struct List {
     weight_max: f32,
 }
 
-#[derive(Copy, Clone, Debug)]
-struct Posting {
-    offset: Offset,
-    weight: f32,
+/// One row of a token's list: eight bytes, the offset first.
+#[derive(Copy, Clone, Debug, PartialEq)]
+#[repr(C)]
+pub struct Posting {
+    /// The row.
+    pub offset: Offset,
+    /// The token's weight in it.
+    pub weight: f32,
 }
 
 /// Why a sparse row cannot be taken.
@@ -63,6 +100,9 @@ pub enum SparseError {
         /// The smallest such token.
         token: u32,
     },
+    /// The lists are kept by someone else.
+    #[error("a stored index takes no rows")]
+    Stored,
     /// There are as many rows as there are offsets.
     #[error("a segment holds at most {} rows", Offset::MAX)]
     Full,
@@ -86,10 +126,11 @@ impl SparseIndex {
         for row in rows {
             index.push(row.as_ref())?;
         }
-        index
-            .lists
-            .values_mut()
-            .for_each(|list| list.postings.shrink_to_fit());
+        if let Lists::Growing(lists) = &mut index.lists {
+            lists
+                .values_mut()
+                .for_each(|list| list.postings.shrink_to_fit());
+        }
         Ok(index)
     }
 
@@ -108,10 +149,13 @@ impl SparseIndex {
         if let Some(token) = duplicate(row) {
             return Err(SparseError::DuplicateToken { offset, token });
         }
+        let Lists::Growing(lists) = &mut self.lists else {
+            return Err(SparseError::Stored);
+        };
         self.len = offset.checked_add(1).ok_or(SparseError::Full)?;
         for &(token, weight) in row {
             let posting = Posting { offset, weight };
-            match self.lists.entry(token) {
+            match lists.entry(token) {
                 Entry::Occupied(mut entry) => entry.get_mut().push(posting),
                 Entry::Vacant(entry) => {
                     entry.insert(List {
@@ -137,27 +181,50 @@ impl SparseIndex {
 
     /// The number of rows that have `token`.
     pub fn document_frequency(&self, token: u32) -> u32 {
-        self.lists
-            .get(&token)
+        self.list(token)
             .map_or(0, |list| list.postings.len() as u32)
     }
 
     /// Every token of any row with its [`SparseIndex::document_frequency`], in no particular order.
     pub fn tokens(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.lists
-            .iter()
-            .map(|(&token, list)| (token, list.postings.len() as u32))
+        let (growing, stored) = match &self.lists {
+            Lists::Growing(lists) => (Some(lists.keys()), None),
+            Lists::Stored(lists) => (None, Some(lists.tokens())),
+        };
+        growing
+            .into_iter()
+            .flatten()
+            .chain(stored.into_iter().flatten())
+            .map(|&token| (token, self.document_frequency(token)))
     }
 
-    /// Bytes held.
+    /// The rows that have `token`, ascending, with its weights.
+    pub fn postings(&self, token: u32) -> &[Posting] {
+        self.list(token).map_or(&[], |list| list.postings)
+    }
+
+    /// Bytes held: none of those that someone else keeps.
     pub fn memory(&self) -> usize {
-        let table = self.lists.capacity() * (size_of::<(u32, List)>() + 1);
+        let Lists::Growing(lists) = &self.lists else {
+            return 0;
+        };
+        let table = lists.capacity() * (size_of::<(u32, List)>() + 1);
         table
-            + self
-                .lists
+            + lists
                 .values()
                 .map(|list| list.postings.capacity() * size_of::<Posting>())
                 .sum::<usize>()
+    }
+
+    fn list(&self, token: u32) -> Option<ListView<'_>> {
+        match &self.lists {
+            Lists::Growing(lists) => lists.get(&token).map(|list| ListView {
+                postings: &list.postings,
+                weight_min: list.weight_min,
+                weight_max: list.weight_max,
+            }),
+            Lists::Stored(lists) => stored::list(&**lists, token),
+        }
     }
 }
 

@@ -63,14 +63,14 @@ impl SparseIndex {
     }
 
     fn term(&self, token: u32, weight: f32) -> Option<Term<'_>> {
-        let list = self.lists.get(&token)?;
+        let list = self.list(token)?;
         let weight = f64::from(weight);
         // A row without the token adds 0, so no bound is below that.
         let most = (weight * f64::from(list.weight_min))
             .max(weight * f64::from(list.weight_max))
             .max(0.0);
         Some(Term {
-            rest: &list.postings,
+            rest: list.postings,
             weight,
             most,
             most_so_far: 0.0,

@@ -1,0 +1,86 @@
+//! Counts of a collection.
+
+use std::collections::BTreeMap;
+
+use super::{Collection, Part};
+
+/// Counts of a collection.
+#[derive(Clone, Debug)]
+pub struct CollectionInfo {
+    /// Live points.
+    pub points: usize,
+    /// Vectors by name, those of dead rows included until their segment is merged.
+    pub vectors: BTreeMap<String, usize>,
+    /// Live points in sealed segments.
+    pub indexed_rows: usize,
+    /// Oldest first, the growing one last.
+    pub segments: Vec<SegmentInfo>,
+    /// Whether a segment is being built now.
+    pub building: bool,
+}
+
+/// Counts of a segment.
+#[derive(Clone, Debug)]
+pub struct SegmentInfo {
+    /// `sealed` or `growing`.
+    pub state: &'static str,
+    /// Rows, dead ones included.
+    pub rows: usize,
+    /// Live rows.
+    pub live: usize,
+    /// Search structure by vector name.
+    pub structures: BTreeMap<String, &'static str>,
+    /// Bytes of ids, vectors and structures in memory, without what is mapped.
+    pub bytes: usize,
+    /// Bytes of the mapped file: memory that the operating system takes back when it needs it.
+    pub mapped_bytes: usize,
+}
+
+impl Collection {
+    /// Counts of points, vectors and segments.
+    pub fn info(&self) -> CollectionInfo {
+        let state = self.state();
+        let points = state.ids.len();
+        let building = state.is_building() || state.growing_size().is_full();
+        let view = state.view();
+        drop(state);
+        let mut vectors = BTreeMap::new();
+        for part in &view.parts {
+            for (name, column) in &part.segment.dense {
+                *vectors.entry(name.clone()).or_default() += column.rows();
+            }
+            for (name, column) in &part.segment.sparse {
+                *vectors.entry(name.clone()).or_default() += column.rows();
+            }
+        }
+        let sealed = view.parts.iter().filter(|part| part.segment.is_sealed());
+        CollectionInfo {
+            points,
+            vectors,
+            indexed_rows: sealed.map(|part| part.live.count()).sum(),
+            segments: view.parts.iter().map(segment_info).collect(),
+            building,
+        }
+    }
+}
+
+fn segment_info(part: &Part) -> SegmentInfo {
+    let segment = &part.segment;
+    let dense = segment
+        .dense
+        .iter()
+        .map(|(name, column)| (name.clone(), column.structure()));
+    let sparse = segment.sparse.keys().map(|name| (name.clone(), "sparse"));
+    SegmentInfo {
+        state: if segment.is_sealed() {
+            "sealed"
+        } else {
+            "growing"
+        },
+        rows: segment.len(),
+        live: part.live.count(),
+        structures: dense.chain(sparse).collect(),
+        bytes: segment.heap_bytes(),
+        mapped_bytes: segment.mapped_bytes(),
+    }
+}

@@ -1,0 +1,345 @@
+//! A collection on this node: its settings, the table of ids, and its segments.
+//!
+//! - `table`: where each point is.
+//! - `state`: what a write changes, and the view that a search takes of it.
+//! - `ends`: points that are hidden at their time.
+//! - `load`: from files and RocksDB at the start.
+//! - `seal`: segments to files, in the background.
+//! - `check`: memory, files and RocksDB compared.
+//! - `info`: counts.
+
+mod check;
+mod ends;
+mod info;
+mod load;
+mod seal;
+mod state;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+pub use info::{CollectionInfo, SegmentInfo};
+use parking_lot::{Mutex, RwLock};
+pub(crate) use state::{Part, State, View};
+pub(crate) use table::Location;
+
+use crate::config::CollectionConfig;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::log::Change;
+use crate::point::{Media, MediaKind, Point, PointId, Vector};
+use crate::segment::Positions;
+use crate::segment::folder::Folder;
+use crate::storage::record::{MediaRef, PointRow, decode_vector};
+use crate::storage::{Family, Store, key};
+use crate::{CollectionId, PARTITIONS, Partition};
+
+/// A named set of points: its read side, and the rows in memory.
+pub struct Collection {
+    id: CollectionId,
+    name: String,
+    pub(crate) store: Arc<Store>,
+    pub(crate) env: Env,
+    config: ArcSwap<CollectionConfig>,
+    folder: Folder,
+    state: RwLock<State>,
+    /// Held by whoever seals and merges.
+    sealing: Mutex<()>,
+    /// Tests that look at the files keep the background thread from them.
+    #[cfg(test)]
+    is_paused: std::sync::atomic::AtomicBool,
+    /// The log positions that the manifest on disk covers: changes after them must not be purged.
+    covered: Mutex<Positions>,
+}
+
+impl Collection {
+    /// An empty collection.
+    pub(crate) fn new(
+        id: CollectionId,
+        name: String,
+        config: CollectionConfig,
+        store: Arc<Store>,
+        env: Env,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            folder: Folder::new(store.dir(), id),
+            store,
+            state: RwLock::new(State::new(&config, env.seal_rows())),
+            config: ArcSwap::from_pointee(config),
+            env,
+            sealing: Mutex::new(()),
+            #[cfg(test)]
+            is_paused: false.into(),
+            covered: Mutex::new([0; PARTITIONS as usize]),
+        }
+    }
+
+    /// The vectors of rows of one partition whose names are wanted, in the rows' order.
+    pub(crate) fn read_vectors<'a>(
+        &self,
+        partition: Partition,
+        rows: impl Iterator<Item = &'a PointRow>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<BTreeMap<String, Vector>>> {
+        let mut keys = Vec::new();
+        let mut owners: Vec<(usize, &str)> = Vec::new();
+        let mut count = 0;
+        for row in rows {
+            for reference in row
+                .vectors
+                .iter()
+                .filter(|reference| wanted(&reference.name))
+            {
+                keys.push(key::value(
+                    partition,
+                    self.id,
+                    reference.index,
+                    reference.ordinal,
+                ));
+                owners.push((count, &reference.name));
+            }
+            count += 1;
+        }
+        let mut vectors = vec![BTreeMap::new(); count];
+        for ((row, name), value) in owners
+            .into_iter()
+            .zip(self.store.get_many(Family::Vectors, &keys)?)
+        {
+            let bytes = value.ok_or_else(|| {
+                Error::corrupted(format!(
+                    "collection {}: a vector \"{name}\" is missing from the store",
+                    self.name
+                ))
+            })?;
+            vectors[row].insert(name.to_owned(), decode_vector(&bytes)?);
+        }
+        Ok(vectors)
+    }
+
+    /// Number in keys.
+    pub fn id(&self) -> CollectionId {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its settings as they are now.
+    pub fn config(&self) -> Arc<CollectionConfig> {
+        self.config.load_full()
+    }
+
+    pub(crate) fn set_config(&self, config: CollectionConfig) {
+        self.config.store(Arc::new(config));
+    }
+
+    /// Every row as it is now, to be searched without holding up writers.
+    pub(crate) fn view(&self) -> View {
+        self.state().view()
+    }
+
+    /// The log index up to which the change records of a partition are no longer needed.
+    pub(crate) fn covered(&self, partition: Partition) -> u64 {
+        self.covered.lock()[usize::from(partition.0)]
+    }
+
+    /// Removes the files of its segments for good.
+    pub(crate) fn remove_files(&self) {
+        self.folder.remove();
+    }
+
+    /// Checks a point against the settings before it is logged, and brings cosine vectors to unit length.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` that names the vector, what was wanted and what came.
+    pub fn check(&self, point: &mut Point) -> Result<()> {
+        let config = self.config.load();
+        check_vectors(&config, &point.vectors)?;
+        for (name, vector) in &mut point.vectors {
+            if let Vector::Dense(values) = vector
+                && config.vectors[name.as_str()].metric.normalizes()
+            {
+                index::normalize(values);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the point is there.
+    pub fn contains(&self, id: &PointId) -> bool {
+        self.state().ids.contains_key(id)
+    }
+
+    /// Those of the ids that are there, with their partitions.
+    pub(crate) fn locate(&self, ids: &[PointId]) -> Vec<(PointId, Partition)> {
+        let state = self.state();
+        ids.iter()
+            .filter_map(|id| {
+                let location = state.ids.get(id)?;
+                let segment = state.segment(location.uid);
+                Some((id.clone(), segment.partition(location.offset)))
+            })
+            .collect()
+    }
+
+    /// Kinds of the media kept of a point; reads none of their bytes.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` without the point.
+    pub fn media_kinds(&self, id: &PointId) -> Result<Vec<MediaKind>> {
+        let (_, row) = self.row(id)?;
+        row.media.iter().map(MediaRef::kind).collect()
+    }
+
+    /// Source text or picture of a point; `None` if no such medium was kept.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` without the point, `Corrupted` if the bytes that it refers to are gone.
+    pub fn media(&self, id: &PointId, kind: MediaKind) -> Result<Option<Media>> {
+        let (partition, row) = self.row(id)?;
+        for reference in row.media {
+            if reference.kind()? == kind {
+                let key = key::value(partition, self.id, reference.index, reference.ordinal);
+                let bytes = self.store.get(Family::Media, &key)?.ok_or_else(|| {
+                    Error::corrupted(format!("point {id}: its {kind:?} is missing"))
+                })?;
+                return Ok(Some(Media {
+                    kind,
+                    content_type: reference.content_type,
+                    bytes: bytes.into(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stored row of a point.
+    fn row(&self, id: &PointId) -> Result<(Partition, PointRow)> {
+        let missing =
+            || Error::not_found(format!("collection {}: there is no point {id}", self.name));
+        let located = self.locate(std::slice::from_ref(id)).pop();
+        let (_, partition) = located.ok_or_else(missing)?;
+        let row = crate::apply::read_row(&self.store, partition, self.id, id)?;
+        Ok((partition, row.ok_or_else(missing)?))
+    }
+
+    /// Every live dense vector of a name, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there is no dense vector of this name.
+    pub fn vector_rows(&self, name: &str) -> Result<Vec<(PointId, Vec<f32>)>> {
+        if !self.config.load().vectors.contains_key(name) {
+            return Err(Error::invalid(format!(
+                "collection {}: there is no dense vector \"{name}\"",
+                self.name
+            )));
+        }
+        let view = self.view();
+        let mut rows = Vec::new();
+        for part in &view.parts {
+            let Some(column) = part.segment.dense.get(name) else {
+                continue;
+            };
+            rows.extend(part.live.iter().filter_map(|offset| {
+                let id = part.segment.id(offset).clone();
+                Some((id, column.get(offset)?.to_vec()))
+            }));
+        }
+        Ok(rows)
+    }
+
+    /// Makes changes that the store holds visible to searches, all at once. Each comes with the partition and index of its entry.
+    pub(crate) fn apply(&self, changes: impl Iterator<Item = (Partition, u64, Change)>) {
+        let mut state = self.state.write();
+        for (partition, index, change) in changes {
+            match change {
+                Change::Upsert {
+                    id, row, vectors, ..
+                } => {
+                    let vectors = vectors.expect(
+                        "entries read back from the log are applied before collections load",
+                    );
+                    let ends = row.expires_at_ms.map(|at| (id.clone(), at));
+                    state.upsert(id, row.version, partition, &vectors);
+                    if let Some((id, expires_at_ms)) = ends {
+                        state.expiry.set(id, expires_at_ms);
+                    }
+                }
+                Change::Delete { id, .. } | Change::Expire { id, .. } => state.remove(&id),
+                Change::Request { .. } => {}
+            }
+            state.note_applied(partition, index);
+        }
+        state.finish_write(&self.config.load());
+    }
+}
+
+fn check_vectors(config: &CollectionConfig, vectors: &BTreeMap<String, Vector>) -> Result<()> {
+    for (name, vector) in vectors {
+        match vector {
+            Vector::Dense(values) => {
+                let wanted = config
+                    .vectors
+                    .get(name)
+                    .ok_or_else(|| unknown_vector(config, name, "dense"))?;
+                check_dense(name, values, wanted.dim)?;
+            }
+            Vector::Sparse(_) if config.sparse_vectors.contains_key(name) => {}
+            Vector::Sparse(_) => return Err(unknown_vector(config, name, "sparse")),
+        }
+    }
+    Ok(())
+}
+
+/// Checks dim and finiteness.
+pub(crate) fn check_dense(name: &str, values: &[f32], dim: usize) -> Result<()> {
+    let which = if name.is_empty() {
+        "Vector".to_owned()
+    } else {
+        format!("Vector \"{name}\"")
+    };
+    if values.len() != dim {
+        return Err(Error::invalid(format!(
+            "{which} dimension error: expected dim: {dim}, got {}; give {dim} numbers",
+            values.len()
+        )));
+    }
+    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        return Err(Error::invalid(format!(
+            "{which}: the number at position {at} is {}; every one must be finite",
+            values[at]
+        )));
+    }
+    Ok(())
+}
+
+/// The error for a vector name that the collection does not have.
+pub(crate) fn unknown_vector(config: &CollectionConfig, name: &str, kind: &str) -> Error {
+    let known: Vec<String> = config
+        .vectors
+        .keys()
+        .chain(config.sparse_vectors.keys())
+        .map(|known| format!("\"{known}\""))
+        .collect();
+    let hint = if known.is_empty() {
+        "this collection has no vectors".to_owned()
+    } else {
+        format!("this collection has {}", known.join(", "))
+    };
+    Error::invalid(format!(
+        "Wrong input: Not existing vector name error: there is no {kind} vector \"{name}\"; {hint}"
+    ))
+}

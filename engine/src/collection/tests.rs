@@ -1,0 +1,511 @@
+//! Segment files are derived: whatever happens to them, the answers are the same.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use index::{IndexKind, Metric};
+use proptest::prelude::*;
+
+use super::Collection;
+use crate::config::{SparseVectorConfig, VectorConfig};
+use crate::log::{Operation, Share};
+use crate::point::{Payload, Point, PointId, SparseVector, Vector};
+use crate::query::{Query, QueryKind, QueryVector, SearchParams};
+use crate::segment::folder::Folder;
+use crate::{CollectionConfig, Engine, EngineOptions, PARTITIONS, Partition};
+
+const NAME: &str = "c";
+
+fn open(dir: &Path) -> Engine {
+    Engine::open(dir, EngineOptions::default()).unwrap()
+}
+
+/// A collection whose files change by [`Collection::seal_now`] only, until the engine is opened again.
+fn create(engine: &Engine) -> Arc<Collection> {
+    let collection = engine.create_collection(NAME, config()).unwrap();
+    collection.is_paused.store(true, Ordering::SeqCst);
+    collection
+}
+
+/// A k-d tree, a wide vector and a sparse one.
+fn config() -> CollectionConfig {
+    let mut config = CollectionConfig::default();
+    let dense = |dim, metric, index| VectorConfig { dim, metric, index };
+    let tree = dense(2, Metric::L2, Some(IndexKind::KdTree));
+    config.vectors.insert(String::new(), tree);
+    let wide = dense(20, Metric::Cosine, None);
+    config.vectors.insert("wide".into(), wide);
+    let words = SparseVectorConfig { idf: true };
+    config.sparse_vectors.insert("words".into(), words);
+    config
+}
+
+/// The `n`-th id: numbers, UUIDs and strings.
+fn id(n: u64) -> PointId {
+    match n % 3 {
+        0 => PointId::Num(n),
+        1 => PointId::Uuid(u128::from(n) << 70),
+        _ => PointId::Str(format!("point {n}").into()),
+    }
+}
+
+/// Not every point has every vector.
+fn point(n: u64, value: f32) -> Point {
+    let spread = |at: usize| (n as f32 * 0.37 + at as f32).sin() + value;
+    let mut vectors = BTreeMap::new();
+    if n % 5 != 4 {
+        let values = vec![spread(0), spread(1)];
+        vectors.insert(String::new(), Vector::Dense(values));
+    }
+    if n % 4 != 1 {
+        let mut values: Vec<f32> = (0..20).map(spread).collect();
+        index::normalize(&mut values);
+        vectors.insert("wide".into(), Vector::Dense(values));
+    }
+    if !n.is_multiple_of(7) {
+        let words = SparseVector::new(vec![n as u32 % 11, 20 + n as u32 % 3], vec![1.0, value]);
+        vectors.insert("words".into(), Vector::Sparse(words.unwrap()));
+    }
+    Point {
+        id: id(n),
+        vectors,
+        payload: Payload::new(),
+        expires_at_ms: None,
+        media: Vec::new(),
+    }
+}
+
+fn write(engine: &Engine, operations: impl IntoIterator<Item = (u64, Option<f32>)>) {
+    let collection = engine.collection(NAME).unwrap().id();
+    let mut shares: BTreeMap<u16, Vec<Operation>> = BTreeMap::new();
+    for (n, value) in operations {
+        let operation = match value {
+            Some(value) => Operation::Upsert {
+                collection,
+                point: point(n, value),
+            },
+            None => Operation::Delete {
+                collection,
+                id: id(n),
+            },
+        };
+        let partition = (n % u64::from(PARTITIONS)) as u16;
+        shares.entry(partition).or_default().push(operation);
+    }
+    let shares = shares.into_iter().map(|(partition, operations)| Share {
+        partition: Partition(partition),
+        operations,
+    });
+    let entries = engine.append(shares.collect()).unwrap();
+    engine.apply(entries).unwrap();
+}
+
+/// Everything that can be asked, with the bits of the scores.
+fn answers(collection: &Collection) -> Vec<Vec<(PointId, u32, u64)>> {
+    let dense = |values: Vec<f32>| QueryKind::Nearest(QueryVector::Dense(values));
+    let words = SparseVector::new(vec![3, 5, 20, 21], vec![1.0, 0.5, 2.0, 0.1]).unwrap();
+    let queries = [
+        ("", QueryKind::Id),
+        ("", dense(vec![0.5, 0.25])),
+        ("wide", dense((0..20).map(|at| at as f32 - 7.0).collect())),
+        ("words", QueryKind::Nearest(QueryVector::Sparse(words))),
+    ];
+    let answer = |(using, kind): (&str, QueryKind)| {
+        let query = Query {
+            kind,
+            using: using.into(),
+            limit: 50,
+            ..Query::default()
+        };
+        let points = collection.query(&query).unwrap().points;
+        points
+            .into_iter()
+            .map(|point| (point.id, point.score.to_bits(), point.version))
+            .collect()
+    };
+    let mut all: Vec<Vec<_>> = queries.into_iter().map(answer).collect();
+    let mut rows = collection.vector_rows("wide").unwrap();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let rows = rows.into_iter();
+    all.push(
+        rows.map(|(id, values)| (id, values[0].to_bits(), 0))
+            .collect(),
+    );
+    all
+}
+
+/// Sparse scores depend on rows that are dead but not merged away, through the IDF: only their order of magnitude can be compared.
+fn without_words(answers: Vec<Vec<(PointId, u32, u64)>>) -> Vec<Vec<(PointId, u32, u64)>> {
+    let mut answers = answers;
+    answers.remove(3);
+    answers
+}
+
+/// The same collection once more, loaded from the store and the files that are there.
+fn load_again(engine: &Engine) -> Collection {
+    let collection = engine.collection(NAME).unwrap();
+    Collection::load(
+        collection.id(),
+        NAME.into(),
+        (*collection.config()).clone(),
+        collection.store.clone(),
+        collection.env.clone(),
+        &collection.state().applied_positions(),
+    )
+    .unwrap()
+}
+
+fn files(engine: &Engine) -> Vec<PathBuf> {
+    let id = engine.collection(NAME).unwrap().id().0.to_string();
+    let folder = engine.collection(NAME).unwrap().store.dir().to_owned();
+    let entries = std::fs::read_dir(folder.join("segments").join(id)).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Two segment files with dead rows, a manifest, and changes after it.
+fn filled(dir: &Path) -> Engine {
+    let engine = open(dir);
+    let collection = create(&engine);
+    write(&engine, (0..300).map(|n| (n, Some(1.0))));
+    collection.seal_now();
+    write(&engine, (250..320).map(|n| (n, Some(2.0))));
+    write(&engine, (0..10).map(|n| (n, None)));
+    collection.seal_now();
+    assert_eq!(files(&engine).len(), 3, "{:?}", files(&engine));
+    write(&engine, (20..25).map(|n| (n, None)));
+    write(&engine, [(0, Some(3.0)), (30, Some(3.0)), (500, Some(3.0))]);
+    engine
+}
+
+#[test]
+fn a_start_maps_the_files_and_reads_only_what_changed_after_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let before = answers(&engine.collection(NAME).unwrap());
+    let again = load_again(&engine);
+    let info = again.info();
+    assert_eq!(info.segments.len(), 3, "{info:?}");
+    assert_eq!(info.segments[2].rows, 3, "{info:?}");
+    assert!(info.segments[0].mapped_bytes > 4096, "{info:?}");
+    assert!(info.segments[0].bytes < 300 * 64, "{info:?}");
+    assert_eq!(answers(&again), before);
+    drop((again, engine));
+    let engine = open(dir.path());
+    let collection = engine.collection(NAME).unwrap();
+    assert_eq!(without_words(answers(&collection)), without_words(before));
+    assert_eq!(engine.check(), Vec::<String>::new());
+}
+
+#[test]
+fn a_tree_is_scanned_until_it_is_built_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let again = load_again(&engine);
+    let explain = || {
+        let query = Query {
+            kind: QueryKind::Nearest(QueryVector::Dense(vec![0.0, 0.0])),
+            limit: 3,
+            params: SearchParams {
+                explain: true,
+                ..SearchParams::default()
+            },
+            ..Query::default()
+        };
+        again.query(&query).unwrap().explain.unwrap().segments[0].clone()
+    };
+    let scanned = explain();
+    assert_eq!(scanned.index, "flat");
+    assert!(scanned.reason.contains("built again after the start"));
+    let before = answers(&again);
+    again.seal_now();
+    assert_eq!(explain().index, "kdtree");
+    assert_eq!(without_words(answers(&again)), without_words(before));
+}
+
+#[test]
+fn every_file_can_be_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let before = without_words(answers(&engine.collection(NAME).unwrap()));
+    for path in files(&engine) {
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let again = load_again(&engine);
+        assert_eq!(without_words(answers(&again)), before, "{}", path.display());
+        assert_eq!(again.check_all(), Vec::<String>::new());
+        std::fs::write(&path, bytes).unwrap();
+    }
+    std::fs::remove_dir_all(dir.path().join("segments")).unwrap();
+    let again = load_again(&engine);
+    assert_eq!(without_words(answers(&again)), before);
+    again.seal_now();
+    assert_eq!(files(&engine).len(), 2);
+    assert_eq!(without_words(answers(&load_again(&engine))), before);
+}
+
+#[test]
+fn a_changed_or_cut_file_gives_the_right_rows_or_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let before = without_words(answers(&engine.collection(NAME).unwrap()));
+    let check = |path: &Path, damaged: &[u8], what: &str| {
+        std::fs::write(path, damaged).unwrap();
+        let again = load_again(&engine);
+        let answers = without_words(answers(&again));
+        if answers != before {
+            assert!(
+                !again.check_all().is_empty(),
+                "{what} of {}",
+                path.display()
+            );
+        }
+    };
+    for path in files(&engine) {
+        let bytes = std::fs::read(&path).unwrap();
+        // Not in place: the file is mapped, and a mapped file that is cut ends the process.
+        std::fs::remove_file(&path).unwrap();
+        // Header, a stride over the sections that is no multiple of anything in them, and the contents at the end.
+        let end = bytes.len();
+        let flips = (0..48).chain((48..end).step_by(509)).chain(end - 40..end);
+        for at in flips {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            check(&path, &damaged, &format!("byte {at}"));
+            std::fs::remove_file(&path).unwrap();
+        }
+        for length in [0, 1, 8, 47, 48, 4095, 4096, 5000, end / 2, end - 1] {
+            let cut = &bytes[..length.min(end - 1)];
+            check(&path, cut, &format!("{length} bytes"));
+            std::fs::remove_file(&path).unwrap();
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn rows_of_a_damaged_file_are_read_from_the_store_when_it_is_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    write(&engine, (0..100).map(|n| (n, Some(1.0))));
+    collection.seal_now();
+    let before = without_words(answers(&collection));
+    let path = files(&engine).remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Every number of a dense vector that stands in the file becomes another.
+    let values = collection.vector_rows("wide").unwrap().remove(0).1;
+    let wanted: Vec<u8> = values.iter().flat_map(|x| x.to_ne_bytes()).collect();
+    let at = bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted);
+    bytes[at.unwrap()] ^= 1;
+    // In place, as a failing disk would.
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(collection.check_all().len(), 2);
+    write(&engine, (100..200).map(|n| (n, Some(1.0))));
+    write(&engine, (100..200).map(|n| (n, None)));
+    write(&engine, (0..40).map(|n| (n, Some(1.0))));
+    collection.seal_now();
+    let rows = |answers: Vec<Vec<(PointId, u32, u64)>>| -> Vec<Vec<(PointId, u32)>> {
+        let lists = answers.into_iter();
+        lists
+            .map(|list| list.into_iter().map(|(id, score, _)| (id, score)).collect())
+            .collect()
+    };
+    let before = rows(before);
+    assert_eq!(rows(without_words(answers(&collection))), before);
+    assert_eq!(collection.check_all(), Vec::<String>::new());
+    let again = load_again(&engine);
+    assert_eq!(rows(without_words(answers(&again))), before);
+    assert_eq!(again.check_all(), Vec::<String>::new());
+}
+
+#[test]
+fn a_manifest_ahead_of_the_store_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let collection = engine.collection(NAME).unwrap();
+    let before = without_words(answers(&collection));
+    let folder = Folder::new(collection.store.dir(), collection.id());
+    let mut manifest = folder.read_manifest().unwrap().unwrap();
+    manifest.covered[5] += 1000;
+    folder.write_manifest(&manifest).unwrap();
+    let again = load_again(&engine);
+    assert_eq!(without_words(answers(&again)), before);
+    assert_eq!(again.info().indexed_rows, 0, "it was read from the store");
+}
+
+#[test]
+fn a_segment_with_many_dead_rows_is_rewritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    write(&engine, (0..100).map(|n| (n, Some(1.0))));
+    collection.seal_now();
+    let segments = || {
+        let segments = collection.info().segments.into_iter();
+        segments.map(|s| (s.rows, s.live)).collect::<Vec<_>>()
+    };
+    write(&engine, (0..20).map(|n| (n, None)));
+    collection.seal_now();
+    assert_eq!(segments(), [(100, 80), (0, 0)]);
+    write(&engine, [(20, None)]);
+    collection.seal_now();
+    assert_eq!(segments(), [(79, 79), (0, 0)]);
+    assert_eq!(files(&engine).len(), 2);
+    write(&engine, (0..100).map(|n| (n, None)));
+    collection.seal_now();
+    assert_eq!(segments(), [(0, 0)]);
+    assert_eq!(files(&engine).len(), 1);
+    assert_eq!(load_again(&engine).info().points, 0);
+}
+
+#[test]
+fn a_deleted_collection_takes_its_files_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let folder = files(&engine)[0].parent().unwrap().to_owned();
+    let kept = engine.collection(NAME).unwrap();
+    assert!(engine.drop_collection(NAME).unwrap());
+    assert!(!folder.exists());
+    // The builder may have begun before.
+    kept.seal_now();
+    assert!(!folder.exists());
+    let leftover = folder.with_file_name("77");
+    std::fs::create_dir_all(leftover.join("1.segment")).unwrap();
+    drop((kept, engine));
+    drop(open(dir.path()));
+    assert!(!leftover.exists());
+}
+
+#[test]
+fn what_a_crash_left_behind_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let before = files(&engine);
+    let folder = before[0].parent().unwrap();
+    for name in ["99.segment", "100.tmp", "manifest.tmp"] {
+        std::fs::write(folder.join(name), b"half a fi").unwrap();
+    }
+    let again = load_again(&engine);
+    assert_eq!(files(&engine), before);
+    again.seal_now();
+    assert!(
+        files(&engine)
+            .iter()
+            .all(|path| path.extension().is_none_or(|e| e == "segment"))
+    );
+}
+
+#[test]
+fn a_view_stays_as_it_was_while_rows_come_move_and_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let collection = engine.collection(NAME).unwrap();
+    let ids = |view: &super::View| {
+        let mut ids: Vec<PointId> = Vec::new();
+        for part in &view.parts {
+            ids.extend(
+                part.live
+                    .iter()
+                    .map(|offset| part.segment.id(offset).clone()),
+            );
+        }
+        ids.sort_unstable();
+        ids
+    };
+    let view = collection.view();
+    let before = ids(&view);
+    write(&engine, (0..600).map(|n| (n, Some(9.0))));
+    write(&engine, (0..100).map(|n| (n, None)));
+    collection.seal_now();
+    assert_eq!(ids(&view), before);
+    assert_eq!(ids(&collection.view()).len(), 500);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<(u64, bool)>),
+    Seal,
+    Reopen,
+    Lose,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let operations = proptest::collection::vec((0u64..60, any::<bool>()), 1..40);
+    let step = prop_oneof![
+        5 => operations.prop_map(Step::Write),
+        3 => Just(Step::Seal),
+        2 => Just(Step::Reopen),
+        1 => Just(Step::Lose),
+    ];
+    proptest::collection::vec(step, 1..20)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn memory_files_and_store_agree_whatever_comes(steps in steps()) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = open(dir.path());
+        create(&engine);
+        let mut expected: BTreeMap<PointId, bool> = BTreeMap::new();
+        for (at, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Write(operations) => {
+                    let value = at as f32;
+                    write(&engine, operations.iter().map(|&(n, up)| (n, up.then_some(value))));
+                    expected.extend(operations.into_iter().map(|(n, up)| (id(n), up)));
+                }
+                Step::Seal => engine.collection(NAME).unwrap().seal_now(),
+                Step::Reopen => {
+                    drop(engine);
+                    engine = open(dir.path());
+                }
+                Step::Lose => {
+                    drop(engine);
+                    let _ = std::fs::remove_dir_all(dir.path().join("segments"));
+                    engine = open(dir.path());
+                }
+            }
+            prop_assert_eq!(engine.check(), Vec::<String>::new());
+            let collection = engine.collection(NAME).unwrap();
+            let held = answers(&collection).remove(0).into_iter().map(|(id, ..)| id);
+            let mut wanted = expected.iter().filter(|(_, up)| **up).map(|(id, _)| id.clone()).collect::<Vec<_>>();
+            wanted.truncate(50);
+            prop_assert_eq!(held.collect::<Vec<_>>(), wanted);
+        }
+    }
+}
+
+/// Files that this version wrote; later versions must open them.
+#[test]
+fn the_golden_folder_opens_and_is_written_the_same_again() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/segments");
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    write(&engine, (0..12).map(|n| (n, Some(1.0))));
+    write(&engine, [(2, None), (3, None)]);
+    collection.seal_now();
+    write(&engine, [(5, None)]);
+    collection.seal_now();
+    for path in files(&engine) {
+        let name = path.file_name().unwrap();
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::create_dir_all(&golden).unwrap();
+            std::fs::copy(&path, golden.join(name)).unwrap();
+        }
+        let golden = std::fs::read(golden.join(name)).unwrap();
+        assert!(std::fs::read(&path).unwrap() == golden, "{name:?} differs");
+        std::fs::write(&path, golden).unwrap();
+    }
+    let again = load_again(&engine);
+    assert_eq!(again.info().indexed_rows, 9);
+    assert_eq!(again.check_all(), Vec::<String>::new());
+}

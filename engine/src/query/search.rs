@@ -1,0 +1,179 @@
+//! Searching every segment of a view for one vector.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use index::{BitSet, Metric, Neighbor};
+
+use super::Query;
+use super::execute::Candidate;
+use super::trace::Trace;
+use crate::collection::{Location, View, check_dense, unknown_vector};
+use crate::config::CollectionConfig;
+use crate::error::Result;
+use crate::point::{PointId, SparseVector, Vector};
+use crate::segment::{Found, Rows, Segment};
+
+/// What to search for, and where.
+pub(super) struct Search<'a> {
+    pub query: &'a Query,
+    pub vector: &'a Vector,
+    /// Points that do not answer: the examples.
+    pub without: &'a [PointId],
+    /// The only rows that may answer, all of them live; `None` for all.
+    pub rows: Option<&'a RowSets>,
+    pub k: usize,
+}
+
+/// Rows as sets over the offsets of each segment, by its number.
+pub(super) type RowSets = HashMap<u64, BitSet>;
+
+/// Adds a row to the sets, unless its segment is not in the view.
+pub(super) fn add_row(rows: &mut RowSets, view: &View, location: Location) {
+    if let Some(segment) = view.segment(location.uid) {
+        let set = rows
+            .entry(location.uid)
+            .or_insert_with(|| BitSet::new(segment.len()));
+        set.insert(location.offset);
+    }
+}
+
+/// Searches every segment and merges, best first; equal distances by id.
+pub(super) fn search(
+    config: &CollectionConfig,
+    view: &View,
+    search: &Search<'_>,
+    trace: &mut Trace,
+) -> Result<Vec<Candidate>> {
+    let query = search.query;
+    let weighted;
+    let target = match search.vector {
+        Vector::Dense(values) => {
+            let wanted = config
+                .vectors
+                .get(&query.using)
+                .ok_or_else(|| unknown_vector(config, &query.using, "dense"))?;
+            check_dense(&query.using, values, wanted.dim)?;
+            Target::Dense(values, wanted.metric)
+        }
+        Vector::Sparse(sparse) => {
+            let wanted = config
+                .sparse_vectors
+                .get(&query.using)
+                .ok_or_else(|| unknown_vector(config, &query.using, "sparse"))?;
+            weighted = if wanted.idf {
+                with_idf(view, &query.using, sparse)
+            } else {
+                sparse.iter().collect()
+            };
+            Target::Sparse(&weighted)
+        }
+    };
+    let k_searched = search.k.saturating_add(search.without.len());
+    let mut nearest: Vec<(Neighbor, &Segment)> = Vec::new();
+    for part in &view.parts {
+        let segment = &*part.segment;
+        let permitted = match search.rows {
+            None => part.live_set(),
+            Some(sets) => match sets.get(&segment.uid) {
+                None => continue,
+                rows => rows,
+            },
+        };
+        let rows = permitted.map_or(Rows::All, Rows::Only);
+        let began = Instant::now();
+        if let Some(found) = target.search(segment, query, k_searched, rows)? {
+            trace.segment(segment, query, part.live.count(), &found, began);
+            let neighbors = found.neighbors.iter();
+            nearest.extend(neighbors.map(|neighbor| (*neighbor, segment)));
+        }
+    }
+    nearest.sort_unstable_by(|(a, a_segment), (b, b_segment)| {
+        a.distance
+            .total_cmp(&b.distance)
+            .then_with(|| a_segment.id(a.offset).cmp(b_segment.id(b.offset)))
+    });
+    let candidates = nearest
+        .into_iter()
+        .filter(|(neighbor, segment)| !search.without.contains(segment.id(neighbor.offset)))
+        .take(search.k);
+    Ok(candidates
+        .map(|(neighbor, segment)| {
+            let location = Location {
+                uid: segment.uid,
+                offset: neighbor.offset,
+            };
+            let id = segment.id(neighbor.offset).clone();
+            Candidate::new(id, location, target.score(neighbor.distance))
+        })
+        .collect())
+}
+
+/// What is searched for.
+enum Target<'a> {
+    Dense(&'a [f32], Metric),
+    Sparse(&'a [(u32, f32)]),
+}
+
+impl Target<'_> {
+    /// The nearest rows of a segment; `None` if it has no such vectors.
+    fn search(
+        &self,
+        segment: &Segment,
+        query: &Query,
+        k: usize,
+        rows: Rows<'_>,
+    ) -> Result<Option<Found>> {
+        match self {
+            Self::Dense(values, _) => match segment.dense.get(&query.using) {
+                Some(column) if column.rows() > 0 => column
+                    .search(values, k, rows, query.params.exact, query.params.index)
+                    .map(Some),
+                _ => Ok(None),
+            },
+            Self::Sparse(weights) => match segment.sparse.get(&query.using) {
+                Some(column) if column.rows() > 0 => Ok(Some(column.search(weights, k, rows))),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    fn score(&self, distance: f32) -> f32 {
+        match self {
+            Self::Dense(_, metric) => score(*metric, distance),
+            Self::Sparse(_) => -distance,
+        }
+    }
+}
+
+/// The score that the API shows for a distance.
+fn score(metric: Metric, distance: f32) -> f32 {
+    match metric {
+        Metric::Cosine => 1.0 - distance,
+        Metric::Dot => -distance,
+        Metric::L2 => distance.sqrt(),
+        Metric::L1 | Metric::LInf => distance,
+    }
+}
+
+/// Query weights times the inverse document frequency of the collection: `ln(1 + (n - df + 0.5) / (df + 0.5))` (BM25, Robertson and
+/// Sparck Jones). Rows that are dead but not merged away yet count.
+fn with_idf(view: &View, using: &str, query: &SparseVector) -> Vec<(u32, f32)> {
+    let columns: Vec<_> = view
+        .parts
+        .iter()
+        .filter_map(|part| part.segment.sparse.get(using))
+        .collect();
+    let n: usize = columns.iter().map(|column| column.rows()).sum();
+    query
+        .iter()
+        .map(|(token, weight)| {
+            let df: usize = columns
+                .iter()
+                .map(|column| column.document_frequency(token))
+                .sum();
+            let idf = (1.0 + (n as f64 - df as f64 + 0.5) / (df as f64 + 0.5)).ln();
+            (token, weight * idf as f32)
+        })
+        .collect()
+}

@@ -1,0 +1,206 @@
+//! The segment files of one collection: `DATA/segments/<collection>/<number>.segment` and `manifest`.
+//!
+//! Each file is written under a temporary name, synced, renamed, and its folder synced; the manifest comes after the files that it names, and
+//! files that it no longer names go after it. So a crash leaves at most files that no manifest names, which the next start removes.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::build::{Source, write_merged};
+use super::file::publish;
+use super::manifest::Manifest;
+use super::{Segment, origins};
+use crate::CollectionId;
+use crate::config::CollectionConfig;
+use crate::error::{Error, Result, ResultExt};
+use crate::storage::guard::sync_folder;
+
+const MANIFEST: &str = "manifest";
+const SEGMENT_EXTENSION: &str = "segment";
+
+/// The folder of one collection.
+pub(crate) struct Folder {
+    dir: PathBuf,
+    /// Set when the collection is deleted: what the builder still writes goes too.
+    removed: AtomicBool,
+}
+
+impl Folder {
+    /// The folder of a collection under the data folder; it is made when the first segment is sealed.
+    pub fn new(data: &Path, collection: CollectionId) -> Self {
+        Self {
+            dir: segments(data).join(collection.0.to_string()),
+            removed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the collection was deleted.
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::SeqCst)
+    }
+
+    /// Writes the segment of the sources' live rows durably and opens it with its structures. It lives when a manifest names it.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if a source's file is damaged; what the disk says.
+    pub fn write_segment(
+        &self,
+        number: u64,
+        config: &CollectionConfig,
+        sources: &[Source],
+    ) -> Result<(Segment, Vec<(u64, index::Offset)>)> {
+        self.create()?;
+        let temporary = self.dir.join(format!("{number}.tmp"));
+        let path = self.path(number);
+        let written = write_merged(&temporary, config, sources)
+            .and_then(|()| publish(&temporary, &path))
+            .and_then(|()| Segment::open(number, &path, config));
+        let segment = written.inspect_err(|_| {
+            let _ = std::fs::remove_file(&temporary);
+            let _ = std::fs::remove_file(&path);
+        })?;
+        self.finish_removal();
+        segment.build_structures();
+        Ok((segment, origins(sources)))
+    }
+
+    /// Opens a segment that the manifest names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Segment::open`].
+    pub fn open_segment(&self, number: u64, config: &CollectionConfig) -> Result<Segment> {
+        Segment::open(number, &self.path(number), config)
+    }
+
+    /// The manifest; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if it is damaged or of another format.
+    pub fn read_manifest(&self) -> Result<Option<Manifest>> {
+        let path = self.dir.join(MANIFEST);
+        match std::fs::read(&path) {
+            Ok(bytes) => Manifest::decode(&bytes).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&error, &path)),
+        }
+    }
+
+    /// Replaces the manifest durably, then removes what it does not name.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; the old manifest and its files are there then.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        self.create()?;
+        let temporary = self.dir.join("manifest.tmp");
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&manifest.encode())?;
+            file.sync_all()
+        };
+        write()
+            .map_err(|error| Error::io(&error, &temporary))
+            .and_then(|()| publish(&temporary, &self.dir.join(MANIFEST)))
+            .context("write the manifest of the segments")?;
+        self.remove_unnamed(manifest);
+        self.finish_removal();
+        Ok(())
+    }
+
+    /// Removes every file that the manifest does not name. One that cannot be removed now is at the next start.
+    pub fn remove_unnamed(&self, manifest: &Manifest) {
+        for path in files(&self.dir) {
+            let number = number(&path);
+            let named = manifest
+                .segments
+                .iter()
+                .any(|segment| Some(segment.number) == number);
+            if !named && path.file_name().is_none_or(|name| name != MANIFEST) {
+                remove_file(&path);
+            }
+        }
+    }
+
+    /// Larger than the number of any file here.
+    pub fn next_number(&self) -> u64 {
+        let numbers = files(&self.dir).filter_map(|path| number(&path));
+        numbers.max().map_or(1, |last| last.saturating_add(1))
+    }
+
+    /// Removes the folder for good.
+    pub fn remove(&self) {
+        self.removed.store(true, Ordering::SeqCst);
+        remove_folder(&self.dir);
+    }
+
+    fn create(&self) -> Result<()> {
+        if !self.dir.is_dir() {
+            std::fs::create_dir_all(&self.dir).map_err(|error| Error::io(&error, &self.dir))?;
+            for folder in self.dir.ancestors().skip(1).take(2) {
+                sync_folder(folder).context("create the folder of the segments")?;
+            }
+        }
+        self.finish_removal();
+        if self.is_removed() {
+            return Err(Error::not_found("the collection was deleted"));
+        }
+        Ok(())
+    }
+
+    /// The builder may have made the folder again after [`Self::remove`].
+    fn finish_removal(&self) {
+        if self.is_removed() {
+            remove_folder(&self.dir);
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number}.{SEGMENT_EXTENSION}"))
+    }
+}
+
+/// Removes the folders of collections that are no more.
+pub(crate) fn remove_others(data: &Path, exists: impl Fn(CollectionId) -> bool) {
+    for folder in files(&segments(data)) {
+        let number = folder
+            .file_name()
+            .and_then(|name| name.to_str()?.parse().ok());
+        if number.is_some_and(|number| !exists(CollectionId(number))) {
+            remove_folder(&folder);
+        }
+    }
+}
+
+fn segments(data: &Path) -> PathBuf {
+    data.join("segments")
+}
+
+fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok().map(|entry| entry.path()))
+}
+
+fn number(path: &Path) -> Option<u64> {
+    let stem = path.file_stem()?.to_str()?;
+    (path.extension()? == SEGMENT_EXTENSION).then(|| stem.parse().ok())?
+}
+
+fn remove_file(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(%error, path = %path.display(), "a segment file that is not needed could not be removed");
+    }
+}
+
+fn remove_folder(path: &Path) {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::warn!(%error, path = %path.display(), "the segments of a deleted collection could not be removed");
+        }
+        _ => {}
+    }
+}
