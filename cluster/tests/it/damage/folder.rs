@@ -13,10 +13,11 @@ pub fn copy(from: &Path, to: &Path) {
         } else if has_extension(&from, &["sst", "blob"]) {
             // Not across file systems.
             if std::fs::hard_link(&from, &to).is_err() {
-                std::fs::copy(&from, &to).unwrap();
+                let _ = std::fs::copy(&from, &to);
             }
-        } else {
-            std::fs::copy(&from, &to).unwrap();
+        } else if let Err(error) = std::fs::copy(&from, &to) {
+            // A log that an open store needs no more may go meanwhile.
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
         }
     }
 }

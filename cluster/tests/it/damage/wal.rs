@@ -10,7 +10,7 @@ use cluster::{Node, NodeOptions};
 use serde_json::json;
 
 use super::{folder, is_long};
-use crate::{Random, dense, open, point};
+use crate::{Random, dense, eventually, open, point};
 
 const IDS: u64 = 50;
 /// How long the guard may lag behind what is durable, and the fsync of its note on a busy disk.
@@ -274,24 +274,40 @@ fn a_missing_log_file_is_always_noticed() {
         serial += 20;
         assert!(serial < 20_000, "the log never got a second file");
     }
-    drop(node);
+    // A clean end would write so much down in tables that no log is needed. The end of the log is guarded within a second of the last write.
     let logs = folder::files(&store, &["log"]);
+    let mut noticed = 0;
     for log in &logs {
-        let damaged = dir.path().join("damaged");
-        folder::copy(&store, &damaged);
         let name = log.file_name().unwrap();
-        std::fs::remove_file(damaged.join("rocksdb").join(name)).unwrap();
-        let error = try_open(&damaged).err();
-        let error =
-            error.unwrap_or_else(|| panic!("{} of {logs:?} is missed by nobody", log.display()));
-        assert_eq!(
-            error.kind(),
-            ErrorKind::Corrupted,
-            "{}: {error}",
-            log.display()
+        eventually(
+            &format!("the loss of {name:?} is noticed, or nothing"),
+            || {
+                let damaged = dir.path().join("damaged");
+                folder::copy(&store, &damaged);
+                let _ = std::fs::remove_file(damaged.join("rocksdb").join(name));
+                let opened = try_open(&damaged);
+                let harmless = match &opened {
+                    Ok(node) => {
+                        let collection = node.collection("c");
+                        collection.is_ok_and(|collection| collection.info().points as u64 == serial)
+                    }
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Corrupted, "{name:?}: {error}");
+                        noticed += 1;
+                        true
+                    }
+                };
+                drop(opened);
+                std::fs::remove_dir_all(&damaged).unwrap();
+                harmless
+            },
         );
-        std::fs::remove_dir_all(&damaged).unwrap();
     }
+    assert!(
+        noticed > 1,
+        "inconclusive: {noticed} of {logs:?} were needed"
+    );
+    drop(node);
     // Undamaged, it is all there.
     let node = open(&store);
     assert_eq!(
