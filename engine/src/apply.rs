@@ -256,13 +256,8 @@ fn drop_values(
     row: Option<&PointRow>,
 ) {
     for value in row.into_iter().flat_map(PointRow::owned) {
-        let family = if value.media {
-            Family::Media
-        } else {
-            Family::Vectors
-        };
         batch.delete(
-            family,
+            value.family(),
             &key::value(entry.partition, collection, value.index, value.ordinal),
         );
     }

@@ -338,13 +338,8 @@ fn purge_partition(
             }
             let list: GarbageList = codec::decode(value, "garbage list")?;
             for (collection, garbage) in list.values {
-                let family = if garbage.media {
-                    Family::Media
-                } else {
-                    Family::Vectors
-                };
                 batch.delete(
-                    family,
+                    garbage.family(),
                     &key::value(
                         partition,
                         CollectionId(collection),

@@ -309,10 +309,7 @@ impl Store {
         from: &[u8],
         visit: impl FnMut(&[u8], &[u8]) -> Result<Visit>,
     ) -> Result<()> {
-        let mut options = ReadOptions::default();
-        if let Some(end) = key::successor(prefix) {
-            options.set_iterate_upper_bound(end);
-        }
+        let mut options = within(prefix);
         options.set_readahead_size(1 << 20);
         let iterator = self.db.raw_iterator_cf_opt(self.handle(family), options);
         visit_records(iterator, if from > prefix { from } else { prefix }, visit)
@@ -320,11 +317,9 @@ impl Store {
 
     /// The records from `from` on whose keys begin with `prefix`, ascending.
     pub fn cursor(&self, family: Family, prefix: &[u8], from: &[u8]) -> Cursor<'_> {
-        let mut options = ReadOptions::default();
-        if let Some(end) = key::successor(prefix) {
-            options.set_iterate_upper_bound(end);
-        }
-        let mut iterator = self.db.raw_iterator_cf_opt(self.handle(family), options);
+        let mut iterator = self
+            .db
+            .raw_iterator_cf_opt(self.handle(family), within(prefix));
         iterator.seek(if from > prefix { from } else { prefix });
         Cursor { iterator }
     }
@@ -445,6 +440,15 @@ impl Cursor<'_> {
     pub fn advance(&mut self) {
         self.iterator.next();
     }
+}
+
+/// Options of an iterator that ends with the prefix.
+fn within(prefix: &[u8]) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    if let Some(end) = key::successor(prefix) {
+        options.set_iterate_upper_bound(end);
+    }
+    options
 }
 
 /// Calls `visit` for every record of the iterator from `from` on, until it says stop.

@@ -2,6 +2,7 @@
 
 use bincode::{Decode, Encode};
 
+use super::Family;
 use crate::error::{Error, Result};
 use crate::point::{MediaKind, SparseVector, Vector};
 
@@ -203,6 +204,17 @@ pub struct Garbage {
     pub index: u64,
     /// Position among that entry's values.
     pub ordinal: u32,
+}
+
+impl Garbage {
+    /// Where it stands.
+    pub fn family(&self) -> Family {
+        if self.media {
+            Family::Media
+        } else {
+            Family::Vectors
+        }
+    }
 }
 
 /// What the entry at one index superseded, by collection.

@@ -1,8 +1,8 @@
 //! The store as it was at one moment, while writes go on.
 
-use rocksdb::{ReadOptions, Snapshot};
+use rocksdb::Snapshot;
 
-use super::{Family, Store, Visit, key, visit_records};
+use super::{Family, Store, Visit, visit_records, within};
 use crate::error::{Result, ResultExt};
 
 /// Reads what was written before [`Store::view`], and nothing later. Values superseded meanwhile stay readable until it is dropped.
@@ -33,10 +33,7 @@ impl View<'_> {
         prefix: &[u8],
         visit: impl FnMut(&[u8], &[u8]) -> Result<Visit>,
     ) -> Result<()> {
-        let mut options = ReadOptions::default();
-        if let Some(end) = key::successor(prefix) {
-            options.set_iterate_upper_bound(end);
-        }
+        let mut options = within(prefix);
         options.set_readahead_size(1 << 20);
         // A whole collection is read once: what searches keep in the cache stays there.
         options.fill_cache(false);
