@@ -1,6 +1,6 @@
 # No logic here: every target is one script, which says what it does.
 
-.PHONY: help run stop test build bench crash
+.PHONY: help run stop test build bench peers crash
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -24,6 +24,10 @@ build:
 ## make bench    the canonical workload: how fast, at what recall
 bench:
 	@scripts/bench
+
+## make peers    our index against other libraries at equal recall: ARGS='--sets minilm40k --peers hnswlib'
+peers:
+	@scripts/peers $(ARGS)
 
 ## make crash    kills and power losses while writing: MINUTES=20 SEED=1, totals are kept over calls
 crash:

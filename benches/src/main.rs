@@ -6,6 +6,7 @@
 //! cargo run --release -p benches -- mnist        exact search of 60,000 x 784, one and two threads
 //! cargo run --release -p benches -- scifact      text: words, meaning and their fusions, over HTTP
 //! cargo run --release -p benches -- pictures     pictures: nearest neighbour by class, words, load rate, over HTTP
+//! cargo run --release -p benches -- peers        our index against other libraries, at equal recall (`make peers`)
 //! cargo run --release -p benches -- idle         memory and CPU of a server at rest, time to the first answer
 //! ```
 //!
@@ -23,6 +24,7 @@ mod kdtree;
 mod measure;
 mod mnist;
 mod node;
+mod peers;
 mod pictures;
 mod ranking;
 mod report;
@@ -65,12 +67,26 @@ enum Command {
     Pictures(pictures::PicturesArgs),
     /// A server at rest, and how soon it answers.
     Idle(idle::IdleArgs),
+    /// Our index against the libraries of others, at equal recall.
+    Peers(peers::PeersArgs),
+    /// Our side of that comparison.
+    #[command(hide = true)]
+    PeersWorker(peers::OursArgs),
 }
 
 const EXIT_MISSED: u8 = 3;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::PeersWorker(args)) = &arguments.command {
+        return match peers::serve(args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let measured = run(&arguments);
     match measured {
         Ok(report) => {
@@ -103,6 +119,8 @@ fn run(arguments: &Arguments) -> Result<Report> {
         Some(Command::Scifact(args)) => scifact::run(args),
         Some(Command::Pictures(args)) => pictures::run(args),
         Some(Command::Idle(args)) => idle::run(args),
+        Some(Command::Peers(args)) => peers::run(args, seed),
+        Some(Command::PeersWorker(_)) => anyhow::bail!("a worker makes no report"),
     }
 }
 

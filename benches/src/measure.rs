@@ -171,6 +171,26 @@ fn thread_cpu_seconds() -> f64 {
 }
 
 impl Pairs {
+    /// Lets side 0 and side 1 say what one item cost them, in turns, the one that begins changing; once before it counts.
+    ///
+    /// # Errors
+    ///
+    /// The first side that fails ends it.
+    pub fn measure(pairs: usize, mut seconds_of: impl FnMut(usize) -> Result<f64>) -> Result<Self> {
+        let mut one_pair = |turn: usize| -> Result<[f64; 2]> {
+            let mut seconds = [0.0; 2];
+            for side in [turn % 2, 1 - turn % 2] {
+                seconds[side] = seconds_of(side)?.max(1e-12);
+            }
+            Ok(seconds)
+        };
+        one_pair(0)?;
+        Ok(Self {
+            seconds: (0..pairs).map(one_pair).collect::<Result<_>>()?,
+            work: 1,
+        })
+    }
+
     /// Items a second of each side, the median over the pairs.
     pub fn rates(&self) -> [f64; 2] {
         [0, 1].map(|side| {
