@@ -23,6 +23,7 @@ mod avx512;
 use std::fmt;
 use std::sync::LazyLock;
 
+pub use codes::instruction_set;
 pub use short::SHORT_DIM_MAX;
 
 /// One distance (or product) of `f32` vectors, in the fastest form that this CPU has.
@@ -131,6 +132,13 @@ impl fmt::Debug for Kernels {
 pub fn kernels() -> &'static Kernels {
     static FASTEST: LazyLock<&'static Kernels> = LazyLock::new(|| Kernels::available()[0]);
     &FASTEST
+}
+
+/// The components as they lie in memory, little-endian as all platforms served are.
+pub(crate) fn bytes_of(values: &[f32]) -> &[u8] {
+    const { assert!(cfg!(target_endian = "little"), "rows are little-endian") };
+    // SAFETY: every byte of an `f32` may be read, and no byte is outside the slice.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
 #[cfg(test)]
