@@ -176,13 +176,38 @@ impl Codes {
     pub(crate) fn scan(&self, prepared: &Prepared, among: Among<'_>, pool: &mut Pool) {
         let codes = self.view();
         match among {
-            Among::All => prepared.run(ScanAll { codes, pool }),
+            Among::All => prepared.run(ScanAll {
+                codes,
+                first: 0,
+                pool,
+            }),
             Among::List(offsets) => prepared.run(ScanSome {
                 codes,
                 offsets: offsets.chunks(SOME),
                 pool,
             }),
             Among::Set(set) => scan_set(prepared, codes, set, pool),
+        }
+    }
+
+    /// Fills the pools of many queries: a block of codes that fits the cache is compared with all of them before the next
+    /// one is fetched.
+    pub(crate) fn scan_for_many(&self, prepared: &[Prepared], pools: &mut [Pool]) {
+        /// Bytes of a block.
+        const BLOCK_BYTES: usize = 256 << 10;
+        let codes = self.view();
+        let rows = (BLOCK_BYTES / codes.row_bytes).max(BLOCK);
+        for (block_idx, block) in codes.bytes.chunks(rows * codes.row_bytes).enumerate() {
+            for (prepared, pool) in prepared.iter().zip(pools.iter_mut()) {
+                prepared.run(ScanAll {
+                    codes: CodesView {
+                        bytes: block,
+                        row_bytes: codes.row_bytes,
+                    },
+                    first: (block_idx * rows) as Offset,
+                    pool,
+                });
+            }
         }
     }
 
@@ -230,6 +255,7 @@ pub(crate) fn scan_codes(
     let codes = CodesView { bytes, row_bytes };
     prepared.run(ScanAll {
         codes,
+        first: 0,
         pool: &mut pool,
     });
     pool.iter()
@@ -242,6 +268,8 @@ const BLOCK: usize = 64;
 
 struct ScanAll<'a> {
     codes: CodesView<'a>,
+    /// The offset of the first of these codes.
+    first: Offset,
     pool: &'a mut Pool,
 }
 
@@ -250,7 +278,7 @@ impl OrderJob for ScanAll<'_> {
 
     #[inline(always)]
     fn run<S: Simd, O: Order>(self, simd: S, order: O) {
-        let Self { codes, pool } = self;
+        let Self { codes, first, pool } = self;
         let size = codes.row_bytes;
         let mut distances = [f32::INFINITY; BLOCK];
         for (block_idx, block) in codes.bytes.chunks(BLOCK * size).enumerate() {
@@ -273,7 +301,7 @@ impl OrderJob for ScanAll<'_> {
             for i in fours * 4..n {
                 distances[i] = order.one(simd, &block[i * size..(i + 1) * size]);
             }
-            take((block_idx * BLOCK) as Offset, &distances[..n], pool);
+            take(first + (block_idx * BLOCK) as Offset, &distances[..n], pool);
         }
     }
 }

@@ -36,6 +36,7 @@ mod aligned;
 mod bitset;
 mod codes;
 mod flat;
+mod graph;
 mod kdtree;
 mod kind;
 mod metric;
@@ -52,6 +53,10 @@ mod vector_index;
 pub use bitset::BitSet;
 pub use codes::{Among, Codes, CodesError};
 pub use flat::{Flat, scan};
+pub use graph::{
+    Answer, BuildParams, Calibration, Costs, Effort, Graph, GraphError, GraphSearch, Origin, Point,
+    Route, StoredGraph,
+};
 pub use kdtree::KdTree;
 pub use kind::{ChooseError, IndexKind, KD_DIM_MAX, UnknownKind, choose};
 pub use metric::{Metric, UnknownMetric, normalize};

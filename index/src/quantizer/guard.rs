@@ -91,6 +91,15 @@ pub fn train(rows: &dyn RowSource, params: &TrainParams) -> Coding {
     }
 }
 
+/// Whether the codes of a coding that was learned from other rows order these well enough.
+pub(crate) fn suits(coding: &Coding, rows: &dyn RowSource, seed: u64) -> bool {
+    let sample = Sample::of(rows, seed);
+    let coarse = matches!(coding.encoding(), Encoding::Sq4 | Encoding::Binary);
+    coarse
+        || sample.rows.len() < 2 * coding.encoding().rerank(K)
+        || sample.share(coding) >= SHARE_MIN
+}
+
 /// Rows of the sample, in random order.
 struct Sample {
     rows: Rows,

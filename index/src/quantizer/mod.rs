@@ -18,6 +18,7 @@
 
 mod affine;
 mod bits;
+mod byte_codes;
 mod float;
 mod guard;
 mod order;
@@ -31,7 +32,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use bits::Bits;
+pub(crate) use byte_codes::ByteCodes;
 use float::Float;
+pub(crate) use guard::suits;
 pub use guard::{Guard, TrainParams, train};
 pub use order::Prepared;
 pub(crate) use order::{Order, OrderJob};

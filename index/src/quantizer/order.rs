@@ -217,3 +217,10 @@ impl Order for BitsOrder<'_> {
         simd.hamming(self.0, row) as f32
     }
 }
+
+impl Prepared {
+    /// A query that is a code of 8 bits a component, compared by squared difference.
+    pub(crate) fn bytes(code: Vec<u8>) -> Self {
+        Self(Form::L2Bytes(code))
+    }
+}

@@ -54,6 +54,7 @@ impl Simd for Avx2 {
         dot_f32(query: &[f32], row: &[u8]) -> f32;
         tile(rows: [&[u8]; TILE_ROWS], norms: [u32; TILE_ROWS], packed: &Packed, out: &mut [u32]) -> ();
         below(values: &[u32; LANES], limit: u32) -> u32;
+        greater(a: &[i32; LANES], b: &[i32; LANES]) -> u32;
     }
 }
 
@@ -366,6 +367,24 @@ fn below(values: &[u32; LANES], limit: u32) -> u32 {
         let values = unsafe { _mm256_loadu_si256(values.as_ptr().add(half * 8).cast()) };
         let smaller = _mm256_cmpgt_epi32(limit, _mm256_xor_si256(values, flip));
         mask |= (_mm256_movemask_ps(_mm256_castsi256_ps(smaller)) as u32) << (half * 8);
+    }
+    mask
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+fn greater(a: &[i32; LANES], b: &[i32; LANES]) -> u32 {
+    let mut mask = 0;
+    for half in 0..2 {
+        // SAFETY: 8 of 16 values each.
+        let (a, b) = unsafe {
+            (
+                _mm256_loadu_si256(a.as_ptr().add(half * 8).cast()),
+                _mm256_loadu_si256(b.as_ptr().add(half * 8).cast()),
+            )
+        };
+        let greater = _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b));
+        mask |= (_mm256_movemask_ps(greater) as u32) << (half * 8);
     }
     mask
 }

@@ -58,6 +58,7 @@ impl Simd for Avx512 {
         dot_f32(query: &[f32], row: &[u8]) -> f32;
         tile(rows: [&[u8]; TILE_ROWS], norms: [u32; TILE_ROWS], packed: &Packed, out: &mut [u32]) -> ();
         below(values: &[u32; LANES], limit: u32) -> u32;
+        greater(a: &[i32; LANES], b: &[i32; LANES]) -> u32;
     }
 }
 
@@ -386,4 +387,17 @@ fn below(values: &[u32; LANES], limit: u32) -> u32 {
         values,
         _mm512_set1_epi32(limit as i32),
     ))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,popcnt")]
+fn greater(a: &[i32; LANES], b: &[i32; LANES]) -> u32 {
+    // SAFETY: 16 values each.
+    let (a, b) = unsafe {
+        (
+            _mm512_loadu_si512(a.as_ptr().cast()),
+            _mm512_loadu_si512(b.as_ptr().cast()),
+        )
+    };
+    u32::from(_mm512_cmpgt_epi32_mask(a, b))
 }

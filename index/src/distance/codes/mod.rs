@@ -98,6 +98,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Which of 16 values are smaller than `limit`, low bit first.
     fn below(self, values: &[u32; LANES], limit: u32) -> u32;
+
+    /// Which of 16 values of `a` are greater than those of `b`, low bit first.
+    #[inline(always)]
+    fn greater(self, a: &[i32; LANES], b: &[i32; LANES]) -> u32 {
+        Scalar.greater_scalar(a, b)
+    }
 }
 
 /// Rows of bytes laid out for [`Simd::tile`]: 16 rows side by side, of each 4 bytes in turn.

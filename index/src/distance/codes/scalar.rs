@@ -9,6 +9,14 @@ use super::{LANES, Packed, Simd, TILE_ROWS};
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Scalar;
 
+impl Scalar {
+    #[inline(always)]
+    pub(super) fn greater_scalar(self, a: &[i32; LANES], b: &[i32; LANES]) -> u32 {
+        let bit = |lane: usize| u32::from(a[lane] > b[lane]) << lane;
+        (0..LANES).map(bit).sum()
+    }
+}
+
 impl Simd for Scalar {
     fn l2_u8(self, a: &[u8], b: &[u8]) -> u32 {
         let square = |(&a, &b): (&u8, &u8)| u32::from(a.abs_diff(b)).pow(2);

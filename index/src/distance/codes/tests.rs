@@ -257,11 +257,15 @@ fn tiles_are_squared_distances() {
 struct Below<'a>(&'a [u32; LANES], u32);
 
 impl Job for Below<'_> {
-    type Output = u32;
+    type Output = [u32; 2];
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> u32 {
-        simd.below(self.0, self.1)
+    fn run<S: Simd>(self, simd: S) -> [u32; 2] {
+        let signed = self.0.map(|value| value as i32);
+        [
+            simd.below(self.0, self.1),
+            simd.greater(&signed, &[self.1 as i32; LANES]),
+        ]
     }
 }
 
@@ -271,7 +275,7 @@ fn below_compares_unsigned_numbers() {
     let values: [u32; LANES] =
         std::array::from_fn(|i| odd[i % odd.len()].wrapping_add(i as u32 / 8));
     for limit in values {
-        let expected = Scalar.below(&values, limit);
+        let expected = Below(&values, limit).run(Scalar);
         for set in InstructionSet::available() {
             assert_eq!(set.run(Below(&values, limit)), expected, "{}", set.name());
         }
