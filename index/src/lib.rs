@@ -32,12 +32,18 @@
 
 pub mod distance;
 
+mod aligned;
 mod bitset;
+mod codes;
 mod flat;
+mod graph;
 mod kdtree;
 mod kind;
 mod metric;
 mod neighbor;
+mod pool;
+mod quantizer;
+mod random;
 mod rows;
 mod sparse;
 mod topk;
@@ -45,11 +51,20 @@ mod truth;
 mod vector_index;
 
 pub use bitset::BitSet;
+pub use codes::{Among, Codes, CodesError};
 pub use flat::{Flat, scan};
+pub use graph::{
+    Answer, BuildParams, Calibration, Costs, Effort, Graph, GraphError, GraphSearch, Origin, Point,
+    Route, StoredGraph,
+};
 pub use kdtree::KdTree;
 pub use kind::{ChooseError, IndexKind, KD_DIM_MAX, UnknownKind, choose};
 pub use metric::{Metric, UnknownMetric, normalize};
 pub use neighbor::{Neighbor, Offset};
+pub use quantizer::{
+    Coding, CodingError, Encoding, Guard, Prepared, Quantizer, Rotation, RowSource, TrainParams,
+    UnknownEncoding, train,
+};
 pub use rows::Rows;
 pub use sparse::{Posting, SparseError, SparseIndex, SparseLists, StoredError};
 pub use topk::TopK;

@@ -13,18 +13,22 @@ pub(super) static KERNELS: Kernels = Kernels {
     name: "avx512",
     dot: Kernel {
         one: dot,
+        bytes: dot_bytes,
         rows: dot_rows,
     },
     l2: Kernel {
         one: l2,
+        bytes: l2_bytes,
         rows: l2_rows,
     },
     l1: Kernel {
         one: l1,
+        bytes: l1_bytes,
         rows: l1_rows,
     },
     linf: Kernel {
         one: linf,
+        bytes: linf_bytes,
         rows: linf_rows,
     },
 };
@@ -37,13 +41,13 @@ const ROWS: usize = 4;
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn add_product(sum: __m512, a: __m512, b: __m512) -> __m512 {
+pub(super) fn add_product(sum: __m512, a: __m512, b: __m512) -> __m512 {
     _mm512_fmadd_ps(a, b, sum)
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn add_square(sum: __m512, a: __m512, b: __m512) -> __m512 {
+pub(super) fn add_square(sum: __m512, a: __m512, b: __m512) -> __m512 {
     let difference = _mm512_sub_ps(a, b);
     _mm512_fmadd_ps(difference, difference, sum)
 }
@@ -109,13 +113,27 @@ fn prefetch(values: &[f32], at: usize, len: usize) {
 
 /// Defines the two forms of a kernel from its step and its end.
 macro_rules! kernel {
-    ($one:ident, $rows:ident, $together:ident, $fold:ty, $step:ident, $end:ident) => {
+    ($one:ident, $bytes:ident, $rows:ident, $together:ident, $fold:ty, $step:ident, $end:ident) => {
         #[target_feature(enable = "avx512f")]
         fn $one(a: &[f32], b: &[f32]) -> f32 {
             if a.len() <= SHORT_DIM_MAX {
-                short::one::<$fold>(a, b)
+                short::one::<$fold, f32>(a, b)
             } else {
-                $together(a, [b])[0]
+                assert!(b.len() >= a.len());
+                // SAFETY: as many components as the query's can be read.
+                unsafe { $together(a, [b.as_ptr()])[0] }
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        pub(super) fn $bytes(query: &[f32], row: &[[u8; 4]]) -> f32 {
+            if query.len() <= SHORT_DIM_MAX {
+                short::one::<$fold, [u8; 4]>(query, row)
+            } else {
+                assert!(row.len() >= query.len());
+                // SAFETY: as many components as the query's can be read, at whatever address: every load is an unaligned one.
+                unsafe { $together(query, [row.as_ptr().cast()])[0] }
             }
         }
 
@@ -130,26 +148,29 @@ macro_rules! kernel {
             // No closures and no adapters that take them: the standard library's are not compiled for this instruction set.
             for group in 0..groups.len() {
                 prefetch(group_rows, group * ROWS * dim, ROWS * dim);
-                let mut together = [query; ROWS];
+                let mut together = [query.as_ptr(); ROWS];
                 for i in 0..ROWS {
                     let from = (group * ROWS + i) * dim;
-                    together[i] = &group_rows[from..from + dim];
+                    together[i] = group_rows[from..from + dim].as_ptr();
                 }
-                groups[group] = $together(query, together);
+                // SAFETY: each pointer is to `dim` components.
+                groups[group] = unsafe { $together(query, together) };
             }
             for (out, row) in rest.iter_mut().zip(rest_rows.chunks_exact(dim)) {
-                *out = $together(query, [row])[0];
+                // SAFETY: the row has `dim` components.
+                *out = unsafe { $together(query, [row.as_ptr()])[0] };
             }
         }
 
-        /// The values of the query with `N` rows, each at least as long as the query.
+        /// The values of the query with `N` rows.
+        ///
+        /// # Safety
+        ///
+        /// Each pointer is to as many components as the query has; it need not be aligned.
         #[inline]
         #[target_feature(enable = "avx512f")]
-        fn $together<const N: usize>(query: &[f32], rows: [&[f32]; N]) -> [f32; N] {
+        unsafe fn $together<const N: usize>(query: &[f32], rows: [*const f32; N]) -> [f32; N] {
             let dim = query.len();
-            for row in rows {
-                assert!(row.len() >= dim);
-            }
             let mut sums = [[_mm512_setzero_ps(); PARTS]; N];
             let mut at = 0;
             while at + PARTS * LANES <= dim {
@@ -159,7 +180,7 @@ macro_rules! kernel {
                     let q = unsafe { _mm512_loadu_ps(query.as_ptr().add(from)) };
                     for i in 0..N {
                         // SAFETY: as above.
-                        let row = unsafe { _mm512_loadu_ps(rows[i].as_ptr().add(from)) };
+                        let row = unsafe { _mm512_loadu_ps(rows[i].add(from)) };
                         sums[i][part] = $step(sums[i][part], q, row);
                     }
                 }
@@ -178,7 +199,7 @@ macro_rules! kernel {
                 let q = unsafe { _mm512_maskz_loadu_ps(mask, query.as_ptr().add(at)) };
                 for i in 0..N {
                     // SAFETY: as above, and the row is at least as long as the query.
-                    let row = unsafe { _mm512_maskz_loadu_ps(mask, rows[i].as_ptr().add(at)) };
+                    let row = unsafe { _mm512_maskz_loadu_ps(mask, rows[i].add(at)) };
                     sums[i][part] = $step(sums[i][part], q, row);
                 }
                 at += LANES;
@@ -192,11 +213,36 @@ macro_rules! kernel {
     };
 }
 
-kernel!(dot, dot_rows, dot_together, short::Dot, add_product, sum_of);
-kernel!(l2, l2_rows, l2_together, short::L2, add_square, sum_of);
-kernel!(l1, l1_rows, l1_together, short::L1, add_absolute, sum_of);
+kernel!(
+    dot,
+    dot_bytes,
+    dot_rows,
+    dot_together,
+    short::Dot,
+    add_product,
+    sum_of
+);
+kernel!(
+    l2,
+    l2_bytes,
+    l2_rows,
+    l2_together,
+    short::L2,
+    add_square,
+    sum_of
+);
+kernel!(
+    l1,
+    l1_bytes,
+    l1_rows,
+    l1_together,
+    short::L1,
+    add_absolute,
+    sum_of
+);
 kernel!(
     linf,
+    linf_bytes,
     linf_rows,
     linf_together,
     short::LInf,

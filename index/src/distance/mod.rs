@@ -11,6 +11,7 @@
 //!
 //! NaN in any component gives NaN, for every kernel.
 
+pub(crate) mod codes;
 mod scalar;
 mod short;
 
@@ -22,12 +23,15 @@ mod avx512;
 use std::fmt;
 use std::sync::LazyLock;
 
+pub use codes::instruction_set;
 pub use short::SHORT_DIM_MAX;
 
 /// One distance (or product) of `f32` vectors, in the fastest form that this CPU has.
 pub struct Kernel {
     /// Safe to call if the CPU has the instruction set and the slices are of equal length.
     one: unsafe fn(&[f32], &[f32]) -> f32,
+    /// As `one`; the second vector's components are little-endian bytes at any address.
+    bytes: unsafe fn(&[f32], &[[u8; 4]]) -> f32,
     /// Safe to call if the CPU has the instruction set and the rows are `query.len() * out.len()` long.
     rows: unsafe fn(&[f32], &[f32], &mut [f32]),
 }
@@ -42,6 +46,24 @@ impl Kernel {
         assert_eq!(a.len(), b.len(), "vectors of different dim");
         // SAFETY: lengths are equal, and a `Kernel` of a set that this CPU lacks is not handed out by `Kernels`.
         unsafe { (self.one)(a, b) }
+    }
+
+    /// [`Kernel::one`] for a row whose components are little-endian bytes at any address, in a memory-mapped file say.
+    /// The same bits. Time O(dim).
+    ///
+    /// - `row`: `[dim * 4]`.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths do not fit.
+    pub fn bytes(&self, query: &[f32], row: &[u8]) -> f32 {
+        let (row, rest) = row.as_chunks::<4>();
+        assert!(
+            query.len() == row.len() && rest.is_empty(),
+            "a row of another dim"
+        );
+        // SAFETY: as in `one`.
+        unsafe { (self.bytes)(query, row) }
     }
 
     /// The values of a query `[dim]` with each of the consecutive rows `[n, dim]`, written to `out` `[n]`.
@@ -110,6 +132,13 @@ impl fmt::Debug for Kernels {
 pub fn kernels() -> &'static Kernels {
     static FASTEST: LazyLock<&'static Kernels> = LazyLock::new(|| Kernels::available()[0]);
     &FASTEST
+}
+
+/// The components as they lie in memory, little-endian as all platforms served are.
+pub(crate) fn bytes_of(values: &[f32]) -> &[u8] {
+    const { assert!(cfg!(target_endian = "little"), "rows are little-endian") };
+    // SAFETY: every byte of an `f32` may be read, and no byte is outside the slice.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
 #[cfg(test)]

@@ -47,10 +47,32 @@ impl Fold for LInf {
     }
 }
 
+/// A component of a row as it lies in memory.
+pub(super) trait Component: Copy {
+    fn value(self) -> f32;
+}
+
+impl Component for f32 {
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self
+    }
+}
+
+/// Little-endian bytes, which may lie at any address.
+impl Component for [u8; 4] {
+    #[inline(always)]
+    fn value(self) -> f32 {
+        f32::from_le_bytes(self)
+    }
+}
+
 /// The value for two vectors of equal length, from left to right.
 #[inline(always)]
-pub(super) fn one<F: Fold>(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).fold(0.0, |sum, (&a, &b)| F::add(sum, a, b))
+pub(super) fn one<F: Fold, C: Component>(a: &[f32], b: &[C]) -> f32 {
+    a.iter()
+        .zip(b)
+        .fold(0.0, |sum, (&a, &b)| F::add(sum, a, b.value()))
 }
 
 /// The values of a query of at most [`SHORT_DIM_MAX`] components with consecutive rows.

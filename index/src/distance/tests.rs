@@ -78,6 +78,14 @@ fn every_length_and_alignment() {
                             kernel.one(query, row).to_bits(),
                             "{case}: one and rows differ"
                         );
+                        // One byte further than a `f32` may lie.
+                        let mut bytes = vec![0xff];
+                        bytes.extend(row.iter().flat_map(|x| x.to_le_bytes()));
+                        assert_eq!(
+                            value.to_bits(),
+                            kernel.bytes(query, &bytes[1..]).to_bits(),
+                            "{case}: one and bytes differ"
+                        );
                         let (expected, size) = reference(query, row);
                         let error = (f64::from(value) - expected).abs();
                         assert!(

@@ -1,0 +1,193 @@
+//! How much effort a recall takes, measured on the graph itself.
+
+use super::trace::{KS, Trace};
+use crate::Encoding;
+
+/// Points of a curve are at least so far apart in recall.
+const APART: f64 = 0.002;
+/// Places of the order of neighbours whose distances are remembered.
+const PLACES: usize = 10;
+/// The share of queries whose neighbours are nearer than what is remembered as usual.
+const USUAL: f64 = 0.99;
+const EFS: [f64; 20] = [
+    1.0, 1.2, 1.5, 1.9, 2.4, 3.0, 3.8, 4.8, 6.0, 7.5, 9.5, 12.0, 15.0, 19.0, 24.0, 30.0, 38.0,
+    48.0, 60.0, 80.0,
+];
+const GAMMAS: [f32; 20] = [
+    0.005,
+    0.01,
+    0.015,
+    0.02,
+    0.03,
+    0.04,
+    0.05,
+    0.065,
+    0.08,
+    0.1,
+    0.125,
+    0.16,
+    0.2,
+    0.25,
+    0.3,
+    0.37,
+    0.45,
+    0.55,
+    0.7,
+    f32::INFINITY,
+];
+/// The longest walk of calibration: what lies beyond is not measured.
+pub(super) const EF_MAX: usize = 800;
+
+/// What a walk's end is expected to bring.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Point {
+    /// The mean recall@k of the sample.
+    pub recall: f32,
+    /// Its standard error.
+    pub error: f32,
+    /// Candidates after which the walk ends.
+    pub ef: u32,
+    /// How much farther than the k-th best, as a share, a candidate may be for the walk to go on.
+    pub gamma: f32,
+    /// Codes compared, on average.
+    pub compared: f32,
+}
+
+/// Curves from effort to recall for one sample of queries, and how far their neighbours were.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calibration {
+    /// Queries of the sample.
+    pub(super) queries: u32,
+    /// For each of `KS`: points of rising recall and effort.
+    pub(super) curves: [Vec<Point>; KS.len()],
+    /// The distance that the first, second, .. neighbour of nearly all queries of the sample does not exceed.
+    pub(super) usual: Vec<f32>,
+}
+
+impl Calibration {
+    /// Fits the curves to walks.
+    ///
+    /// Of all pairs of `ef` and `gamma` those are kept that bring a recall with the fewest comparisons.
+    pub(super) fn fit(traces: &[Trace], encoding: Encoding) -> Self {
+        let curve = |k_idx| curve(traces, k_idx, encoding);
+        let usual = (1..=PLACES).map_while(|k| {
+            let mut distances: Vec<f32> = traces.iter().filter_map(|t| t.distance(k)).collect();
+            distances.sort_unstable_by(f32::total_cmp);
+            let at = (distances.len() as f64 * USUAL) as usize;
+            distances
+                .get(at.min(distances.len().saturating_sub(1)))
+                .copied()
+        });
+        Self {
+            queries: traces.len() as u32,
+            curves: std::array::from_fn(curve),
+            usual: usual.collect(),
+        }
+    }
+
+    /// Queries that were measured.
+    pub fn queries(&self) -> u32 {
+        self.queries
+    }
+
+    /// The curve for `k` neighbours: that of the smallest measured number not below it. Rising in recall and effort.
+    pub fn curve(&self, k: usize) -> &[Point] {
+        let k_idx = KS.iter().position(|&measured| k <= measured);
+        &self.curves[k_idx.unwrap_or(KS.len() - 1)]
+    }
+
+    /// The least effort that should bring `recall`, one standard error of the sample on the safe side; the greatest
+    /// measured if none does, `None` if nothing was measured.
+    pub fn pick(&self, k: usize, recall: f32) -> Option<Point> {
+        let curve = self.curve(k);
+        let mut point = *curve
+            .iter()
+            .find(|point| point.recall - point.error >= recall)
+            .or(curve.last())?;
+        let most = KS[KS.len() - 1];
+        if k > most {
+            point.ef = (point.ef as usize * k / most).min(u32::MAX as usize) as u32;
+        }
+        Some(point)
+    }
+
+    /// What an end of the walk should bring: the best point that asks for no more; `None` if none does.
+    pub fn estimate(&self, k: usize, ef: usize, gamma: f32) -> Option<f32> {
+        self.curve(k)
+            .iter()
+            .rev()
+            .find(|point| point.ef as usize <= ef && point.gamma <= gamma)
+            .map(|point| point.recall)
+    }
+
+    /// Whether neighbours at such a distance are what the sample saw: a query far from all rows is of another kind, about
+    /// which the curves say nothing.
+    pub fn is_usual(&self, place: usize, distance: f32) -> bool {
+        let place = place.min(self.usual.len().saturating_sub(1));
+        self.usual
+            .get(place)
+            .is_some_and(|&usual| distance <= usual)
+    }
+}
+
+fn curve(traces: &[Trace], k_idx: usize, encoding: Encoding) -> Vec<Point> {
+    let k = KS[k_idx];
+    let efs: Vec<usize> = EFS
+        .iter()
+        .map(|times| ((k as f64 * times) as usize).min(EF_MAX))
+        .collect();
+    let cells = efs.len() * GAMMAS.len();
+    let (mut sums, mut squares, mut compared) =
+        (vec![0.0; cells], vec![0.0; cells], vec![0.0; cells]);
+    let mut count = 0.0;
+    for trace in traces {
+        let (met, wanted) = trace.met(k, encoding.rerank(k));
+        if wanted == 0 {
+            continue;
+        }
+        count += 1.0;
+        let by_excess = GAMMAS.map(|gamma| trace.end_by_excess(k_idx, gamma));
+        for (i, &ef) in efs.iter().enumerate() {
+            let by_rank = trace.end_by_rank(ef);
+            for (j, &by_excess) in by_excess.iter().enumerate() {
+                let end = by_rank.min(by_excess);
+                let found = met.partition_point(|&met| met as usize <= end).min(wanted);
+                let recall = found as f64 / wanted as f64;
+                let cell = i * GAMMAS.len() + j;
+                sums[cell] += recall;
+                squares[cell] += recall * recall;
+                compared[cell] += f64::from(trace.compared(end));
+            }
+        }
+    }
+    if count == 0.0 {
+        return Vec::new();
+    }
+    let mut points: Vec<Point> = (0..cells)
+        .map(|cell| {
+            let mean = sums[cell] / count;
+            let variance = (squares[cell] / count - mean * mean).max(0.0);
+            Point {
+                recall: mean as f32,
+                error: (variance / count).sqrt() as f32,
+                ef: efs[cell / GAMMAS.len()] as u32,
+                gamma: GAMMAS[cell % GAMMAS.len()],
+                compared: (compared[cell] / count) as f32,
+            }
+        })
+        .collect();
+    points.sort_by(|a, b| {
+        let by_effort = a.compared.total_cmp(&b.compared);
+        by_effort.then(b.recall.total_cmp(&a.recall))
+    });
+    let mut kept: Vec<Point> = Vec::new();
+    for point in points {
+        let last = kept.last().map_or(-1.0, |last| last.recall);
+        if f64::from(point.recall - last) >= APART
+            || (point.recall > last && point.recall >= 0.9995)
+        {
+            kept.push(point);
+        }
+    }
+    kept
+}

@@ -1,0 +1,102 @@
+//! The walk among rows of which only some may answer.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::walk::{DEGREE_MAX, GraphView, NO_EDGE, Scratch, Stop};
+use crate::BitSet;
+use crate::distance::codes::{Simd, prefetch};
+use crate::quantizer::{Order, OrderJob};
+
+/// Walks over all rows and keeps those of the set: ends by the same rules as [`Walk`](super::walk::Walk), which look at
+/// the matches alone. So the fewer rows match, the farther it goes, by itself; `budget` bounds that.
+///
+/// This is the "inline" filter of DiskANN. Its output tells whether the walk came to its end within the budget; if not,
+/// what it found is not to be used. Fills `scratch.pool` with matches.
+pub(crate) struct FilteredWalk<'a, 't> {
+    pub(crate) graph: GraphView<'a>,
+    pub(crate) stop: Stop,
+    pub(crate) keep: usize,
+    pub(crate) set: &'a BitSet,
+    /// The most codes to compare.
+    pub(crate) budget: u64,
+    pub(crate) scratch: &'t mut Scratch,
+}
+
+impl OrderJob for FilteredWalk<'_, '_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd, O: Order>(self, simd: S, order: O) -> bool {
+        let Self {
+            graph,
+            stop,
+            keep,
+            set,
+            budget,
+            scratch,
+        } = self;
+        let Scratch {
+            visited,
+            pool: matches,
+            compared,
+        } = scratch;
+        *compared = 0;
+        matches.reset(keep.max(stop.ef));
+        if graph.edges.is_empty() {
+            return true;
+        }
+        visited.clear();
+        // Nearest first: `distance << 32 | offset`; distances are not negative, so their bits sort as they do.
+        let mut candidates: BinaryHeap<Reverse<u64>> = BinaryHeap::with_capacity(256);
+        let key = |offset: u32, distance: f32| {
+            Reverse(u64::from(distance.to_bits()) << 32 | u64::from(offset))
+        };
+        visited.insert(graph.entry);
+        let distance = order.one(simd, graph.codes.row(graph.entry));
+        candidates.push(key(graph.entry, distance));
+        if set.contains(graph.entry) {
+            matches.offer(graph.entry, distance);
+        }
+        *compared += 1;
+        let mut fresh = [0u32; DEGREE_MAX];
+        while let Some(Reverse(nearest)) = candidates.pop() {
+            let (offset, distance) = (nearest as u32, f32::from_bits((nearest >> 32) as u32));
+            let far_by_rank = matches.distance(stop.ef - 1);
+            let too_far = far_by_rank.min(stop.too_far(matches.distance(stop.k - 1)));
+            if distance > too_far {
+                break;
+            }
+            if *compared > budget {
+                return false;
+            }
+            let mut count = 0;
+            for &edge in graph.slots(offset) {
+                if edge == NO_EDGE {
+                    break;
+                }
+                if visited.insert(edge) {
+                    prefetch(graph.codes.row(edge));
+                    fresh[count % DEGREE_MAX] = edge;
+                    count += 1;
+                }
+            }
+            let fresh = &fresh[..count.min(DEGREE_MAX)];
+            *compared += fresh.len() as u64;
+            for group in fresh.chunks(4) {
+                // What is missing of four is the last one again.
+                let four: [u32; 4] = std::array::from_fn(|i| group[i.min(group.len() - 1)]);
+                let distances = order.four(simd, four.map(|edge| graph.codes.row(edge)));
+                for (&edge, distance) in group.iter().zip(distances) {
+                    if distance <= too_far {
+                        candidates.push(key(edge, distance));
+                        if set.contains(edge) {
+                            matches.offer(edge, distance);
+                        }
+                    }
+                }
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,360 @@
+//! Answers queries.
+
+use std::sync::PoisonError;
+
+use super::filtered::FilteredWalk;
+use super::walk::{Stop, Walk};
+use super::{Graph, Learned};
+use crate::codes::rerank;
+use crate::quantizer::Prepared;
+use crate::{Among, BitSet, Neighbor, Offset, SearchError, Stats};
+
+/// How hard to search.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub enum Effort {
+    /// As the calibration says this recall takes.
+    Recall(f32),
+    /// A given end of the walk: after `ef` candidates, or when candidates are farther than the `k`-th best by the share
+    /// `gamma` (of squared distances; infinite to go by `ef` alone).
+    Stop {
+        /// Candidates; `k` at least.
+        ef: usize,
+        /// Share, 0 or more.
+        gamma: f32,
+    },
+    /// Compare every row in full.
+    Exact,
+}
+
+/// What to search for, beside the query.
+#[derive(Copy, Clone, Debug)]
+pub struct GraphSearch<'a> {
+    /// How many neighbors. May be anything: no more is allocated than rows need.
+    pub k: usize,
+    /// How hard.
+    pub effort: Effort,
+    /// The rows that may answer; all of them if absent. As long as the graph.
+    pub filter: Option<&'a BitSet>,
+    /// Only rows that are not farther than this answer, in the unit of the metric.
+    pub max_distance: Option<f32>,
+}
+
+impl GraphSearch<'_> {
+    /// The `k` nearest of all rows.
+    pub fn new(k: usize, effort: Effort) -> Self {
+        Self {
+            k,
+            effort,
+            filter: None,
+            max_distance: None,
+        }
+    }
+}
+
+/// How an answer was found.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// By the walk.
+    Walk,
+    /// By the walk among matching rows.
+    FilteredWalk,
+    /// By a scan of the codes of all rows that may answer.
+    Scan,
+    /// By a walk that was given up for such a scan.
+    WalkThenScan,
+    /// By comparing rows in full.
+    Exact,
+}
+
+/// An answer and what is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Nearest first, equal distances by offset; distances are exact.
+    pub neighbors: Vec<Neighbor>,
+    /// The recall to expect, as measured on queries of the kind; `None` where that is unknown: nothing was measured, or
+    /// the query is farther from all rows than those that were.
+    pub recall: Option<f32>,
+    /// How it was found.
+    pub route: Route,
+    /// What it cost.
+    pub stats: Stats,
+}
+
+/// What a scan of codes brings: the guard of the coding saw to it.
+const SCAN_RECALL: f32 = 0.99;
+/// From so many neighbours on, relative to the rows, a walk would see most rows anyway.
+const SCAN_FROM: usize = 20;
+
+impl Graph {
+    /// Returns the `search.k` nearest rows that pass the filter, nearest first, equal distances by offset, with the recall
+    /// to expect.
+    ///
+    /// - `query`: `[dim]`; of unit length if the metric is cosine.
+    /// - Time for 40,000 sentence embeddings of 384 components: about 20 us at recall 0.95, 40 us at 0.99.
+    ///
+    /// # Errors
+    ///
+    /// [`SearchError`] if the query or the filter does not fit.
+    pub fn search(&self, query: &[f32], search: &GraphSearch<'_>) -> Result<Answer, SearchError> {
+        self.check(query, search)?;
+        let may_answer = search.filter.map_or(self.len(), BitSet::count);
+        let k = search.k.min(may_answer);
+        if k == 0 {
+            return Ok(self.answer(Vec::new(), Some(1.0), Route::Exact, Stats::default()));
+        }
+        if search.effort == Effort::Exact {
+            return Ok(self.exact(query, k, search, may_answer));
+        }
+        let prepared = self.codes.coding().prepare(query);
+        let (stop, expected) = self.stop(k, search.effort);
+        let planned = self.plan(k, &stop, expected, may_answer, search.filter);
+        let keep = self.codes.coding().encoding().rerank(k).min(self.len());
+        Ok(self.with_scratch(|scratch| {
+            let budget = match planned {
+                Plan::Scan => None,
+                Plan::Walk { budget } => Some(budget),
+            };
+            let mut stats = Stats::default();
+            let (mut ended, mut route) = (false, Route::Scan);
+            if let Some(budget) = budget {
+                (ended, route) = match search.filter {
+                    None => {
+                        prepared.run(Walk {
+                            graph: self.view(),
+                            stop,
+                            keep,
+                            scratch,
+                            absent: None,
+                            trace: None,
+                        });
+                        (true, Route::Walk)
+                    }
+                    Some(set) => {
+                        let ended = prepared.run(FilteredWalk {
+                            graph: self.view(),
+                            stop,
+                            keep,
+                            set,
+                            budget,
+                            scratch,
+                        });
+                        (ended, Route::FilteredWalk)
+                    }
+                };
+                stats.visited += scratch.compared;
+                // A graph cut apart by damage could hide rows; an answer is never shorter than it must be.
+                if !ended || scratch.pool.len() < k {
+                    (ended, route) = (false, Route::WalkThenScan);
+                }
+            }
+            if !ended {
+                let among = search.filter.map_or(Among::All, Among::Set);
+                scratch.pool.reset(keep);
+                self.codes.scan(&prepared, among, &mut scratch.pool);
+                stats.visited += may_answer as u64;
+            }
+            stats.distance_calls = stats.visited;
+            let candidates = scratch.pool.iter().map(|(offset, _)| offset).take(keep);
+            let top = rerank(
+                self.metric(),
+                query,
+                k,
+                search.max_distance,
+                candidates,
+                &*self.rows,
+            );
+            let neighbors = top.into_sorted();
+            let recall = if ended {
+                self.known(expected, &neighbors, search)
+            } else {
+                Some(SCAN_RECALL)
+            };
+            self.answer(neighbors, recall, route, stats)
+        }))
+    }
+
+    fn answer(
+        &self,
+        neighbors: Vec<Neighbor>,
+        recall: Option<f32>,
+        route: Route,
+        stats: Stats,
+    ) -> Answer {
+        Answer {
+            neighbors,
+            recall,
+            route,
+            stats,
+        }
+    }
+
+    fn check(&self, query: &[f32], search: &GraphSearch<'_>) -> Result<(), SearchError> {
+        if query.len() != self.dim() {
+            return Err(SearchError::DimMismatch {
+                wanted: self.dim(),
+                got: query.len(),
+            });
+        }
+        if let Some(component) = query.iter().position(|x| !x.is_finite()) {
+            return Err(SearchError::NotFinite { component });
+        }
+        match search.filter {
+            Some(filter) if filter.len() != self.len() => Err(SearchError::FilterLength {
+                wanted: self.len(),
+                got: filter.len(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The calibration that counts: that of queries really asked, if there are enough.
+    fn calibration(learned: &Learned) -> &super::Calibration {
+        learned.observed.as_ref().unwrap_or(&learned.built)
+    }
+
+    /// The end of the walk for an effort, and the recall that it should bring.
+    fn stop(&self, k: usize, effort: Effort) -> (Stop, Expected) {
+        let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
+        let calibration = Self::calibration(&learned);
+        match effort {
+            Effort::Stop { ef, gamma } => {
+                let gamma = if gamma >= 0.0 { gamma } else { 0.0 };
+                let ef = ef.max(k).min(self.len());
+                let stop = Stop { k, ef, gamma };
+                let expected = Expected {
+                    recall: calibration.estimate(k, ef, gamma),
+                    compared: ef as f32 * self.degree as f32 / 2.0,
+                };
+                (stop, expected)
+            }
+            Effort::Recall(_) | Effort::Exact => {
+                let wanted = if let Effort::Recall(recall) = effort {
+                    recall
+                } else {
+                    1.0
+                };
+                let point = calibration.pick(k, wanted);
+                let (ef, gamma) = point.map_or((8 * k + 100, f32::INFINITY), |point| {
+                    (point.ef as usize, point.gamma)
+                });
+                let stop = Stop {
+                    k,
+                    ef: ef.max(k).min(self.len()),
+                    gamma,
+                };
+                let expected = Expected {
+                    recall: point.map(|point| point.recall),
+                    compared: point.map_or(ef as f32 * 16.0, |point| point.compared),
+                };
+                (stop, expected)
+            }
+        }
+    }
+
+    /// Whether to walk or to scan.
+    fn plan(
+        &self,
+        k: usize,
+        stop: &Stop,
+        expected: Expected,
+        may_answer: usize,
+        filter: Option<&BitSet>,
+    ) -> Plan {
+        if k.saturating_mul(SCAN_FROM) >= self.len() {
+            return Plan::Scan;
+        }
+        if filter.is_none() {
+            return Plan::Walk { budget: u64::MAX };
+        }
+        // To see as many matches as a plain walk sees rows, the walk goes on in proportion; and where each match must be
+        // met, a scan finds them all.
+        let scan = may_answer as f32 * self.costs.scan;
+        let share = may_answer as f32 / self.len() as f32;
+        let walk = expected.compared / share * self.costs.walk;
+        if walk >= scan || stop.ef >= may_answer {
+            return Plan::Scan;
+        }
+        // If the matches lie far from the query, giving up costs as much again at most.
+        Plan::Walk {
+            budget: (scan / self.costs.walk) as u64,
+        }
+    }
+
+    /// The recall to tell: unknown for a query unlike those that were measured.
+    fn known(
+        &self,
+        expected: Expected,
+        neighbors: &[Neighbor],
+        search: &GraphSearch<'_>,
+    ) -> Option<f32> {
+        let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
+        let calibration = Self::calibration(&learned);
+        // A filter or a bound leaves farther neighbours, or fewer: they say nothing of the query.
+        let judge = neighbors.len().min(10);
+        if search.filter.is_none()
+            && judge > 0
+            && !calibration.is_usual(judge - 1, neighbors[judge - 1].distance)
+        {
+            return None;
+        }
+        expected.recall
+    }
+
+    /// Compares every row that may answer in full.
+    fn exact(
+        &self,
+        query: &[f32],
+        k: usize,
+        search: &GraphSearch<'_>,
+        may_answer: usize,
+    ) -> Answer {
+        let max_distance = search.max_distance;
+        let (metric, rows) = (self.metric(), &*self.rows);
+        let neighbors = match search.filter {
+            None => rerank(
+                metric,
+                query,
+                k,
+                max_distance,
+                0..self.len() as Offset,
+                rows,
+            ),
+            Some(set) => {
+                let members: Vec<Offset> = set.iter().collect();
+                rerank(
+                    metric,
+                    query,
+                    k,
+                    max_distance,
+                    members.iter().copied(),
+                    rows,
+                )
+            }
+        };
+        let stats = Stats {
+            visited: may_answer as u64,
+            distance_calls: may_answer as u64,
+        };
+        self.answer(neighbors.into_sorted(), Some(1.0), Route::Exact, stats)
+    }
+
+    /// The nearest by scanning all codes with a query that is prepared: more of them, for the exact neighbours.
+    pub(super) fn scan_many(&self, prepared: &[Prepared], count: usize) -> Vec<crate::pool::Pool> {
+        let mut pools = vec![crate::pool::Pool::default(); prepared.len()];
+        pools.iter_mut().for_each(|pool| pool.reset(count));
+        self.codes.scan_for_many(prepared, &mut pools);
+        pools
+    }
+}
+
+/// What a stop should bring and cost.
+#[derive(Copy, Clone, Debug)]
+struct Expected {
+    recall: Option<f32>,
+    compared: f32,
+}
+
+enum Plan {
+    Scan,
+    Walk { budget: u64 },
+}
