@@ -1,12 +1,16 @@
 //! How fast a node in process takes writes and gives points back, and how many bytes it writes for them.
 //!
 //! ```text
-//! cargo run --release -p cluster --example writes -- load [ROWS] [FOLDER]    384-d vectors, batches of 256, 4 clients, sync
-//! cargo run --release -p cluster --example writes -- puts [ROWS] [FOLDER]    1 KB payloads, batches of 256, interval of 100 ms, 2 threads
-//! cargo run --release -p cluster --example writes -- gets [ROWS] [FOLDER]    points of 1 KB one by one, 2 threads
+//! cargo run --release -p cluster --example writes -- load [ROWS] [FOLDER]     384-d vectors and nothing else
+//! cargo run --release -p cluster --example writes -- points [ROWS] [FOLDER]   384-d vectors with payloads of 500 B
+//! cargo run --release -p cluster --example writes -- minilm [ROWS] [FOLDER]   the 40,000 vectors of minilm-40k in VECINO_DATA, repeated
+//! cargo run --release -p cluster --example writes -- puts [ROWS] [FOLDER]     payloads of 1 KB, interval of 100 ms, 2 clients
+//! cargo run --release -p cluster --example writes -- gets [ROWS] [FOLDER]     points of 1 KB one by one, 2 threads
 //! ```
 //!
-//! The node lies in a temporary folder inside FOLDER. Rows are made from their numbers.
+//! Clients write batches of 256; but for `puts` they are 4 and every batch is synced. The bytes written are those that the process caused to be
+//! written to the disk, until nothing was written for three seconds. The node lies in a temporary folder inside FOLDER; rows are made from
+//! their numbers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +26,7 @@ use cluster::{Node, NodeOptions};
 const BATCH: u64 = 256;
 const DIM: usize = 384;
 const VALUE_BYTES: usize = 1000;
+const PAYLOAD_BYTES: usize = 500;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -33,14 +38,20 @@ fn main() {
     let dir = tempfile::tempdir_in(parent).expect("make a folder");
     let node = Node::open(dir.path(), NodeOptions::default()).expect("open a node");
     match what.as_str() {
-        "load" => load(&node, rows.unwrap_or(400_000)),
+        "load" => load(&node, rows.unwrap_or(1_000_000), 0, numbers),
+        "points" => load(&node, rows.unwrap_or(1_000_000), PAYLOAD_BYTES, numbers),
+        "minilm" => {
+            let all = minilm();
+            let row = |id: u64| all[id as usize % (all.len() / DIM) * DIM..][..DIM].to_vec();
+            load(&node, rows.unwrap_or(400_000), 0, row);
+        }
         "puts" => puts(&node, rows.unwrap_or(1_000_000)),
         "gets" => gets(&node, rows.unwrap_or(100_000)),
-        _ => println!("say load, puts or gets"),
+        _ => println!("say load, points, minilm, puts or gets"),
     }
 }
 
-fn load(node: &Node, rows: u64) {
+fn load(node: &Node, rows: u64, payload_bytes: usize, vector_of: impl Fn(u64) -> Vec<f32> + Sync) {
     let mut config = CollectionConfig::default();
     let vector = VectorConfig {
         dim: DIM,
@@ -49,14 +60,27 @@ fn load(node: &Node, rows: u64) {
     };
     config.vectors.insert(String::new(), vector);
     node.create_collection("c", config).expect("create");
-    let user_bytes = rows * (DIM as u64 * 4 + 8);
+    let user_bytes = rows * (DIM * 4 + payload_bytes + 8) as u64;
     write(node, rows, 4, user_bytes, |id| Point {
-        id: PointId::Num(id),
-        vectors: BTreeMap::from([(String::new(), Vector::Dense(numbers(id)))]),
-        payload: Payload::new(),
-        media: Vec::new(),
-        expires_at_ms: None,
+        vectors: BTreeMap::from([(String::new(), Vector::Dense(vector_of(id)))]),
+        ..value_point(id, payload_bytes)
     });
+}
+
+/// The base rows of the data set: an .npy file of f16, each of which is an f32.
+fn minilm() -> Vec<f32> {
+    let folder =
+        std::env::var_os("VECINO_DATA").expect("VECINO_DATA names the folder of data sets");
+    let bytes = std::fs::read(PathBuf::from(folder).join("minilm-40k/base.npy")).expect("read");
+    let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let (halves, _) = bytes[10 + header..].as_chunks::<2>();
+    let number = |half: &[u8; 2]| {
+        let bits = u32::from(u16::from_le_bytes(*half));
+        let sign = f32::from_bits((bits & 0x8000) << 16 | 0x3f80_0000);
+        // The exponent is moved to f32's place, and its bias by a product, which serves subnormal numbers too.
+        sign * f32::from_bits((bits & 0x7fff) << 13) * 2f32.powi(112)
+    };
+    halves.iter().map(number).collect()
 }
 
 /// XorShift (Marsaglia 2003) from the row's number.
@@ -74,7 +98,7 @@ fn numbers(id: u64) -> Vec<f32> {
 fn puts(node: &Node, rows: u64) {
     create_with_interval(node);
     let user_bytes = rows * (VALUE_BYTES as u64 + 8);
-    write(node, rows, 2, user_bytes, value_point);
+    write(node, rows, 2, user_bytes, |id| value_point(id, VALUE_BYTES));
 }
 
 fn create_with_interval(node: &Node) {
@@ -85,8 +109,8 @@ fn create_with_interval(node: &Node) {
     node.create_collection("c", config).expect("create");
 }
 
-/// A point of [`VALUE_BYTES`] that do not compress to nothing.
-fn value_point(id: u64) -> Point {
+/// A point without vectors, whose payload has so many bytes that do not compress to nothing.
+fn value_point(id: u64, bytes: usize) -> Point {
     let mut random = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let letter = |_| {
         random ^= random << 13;
@@ -94,14 +118,18 @@ fn value_point(id: u64) -> Point {
         random ^= random << 17;
         char::from(b'0' + (random >> 58) as u8)
     };
-    let text: String = (0..VALUE_BYTES - 8)
+    let text: String = (0..bytes.saturating_sub(8))
         .map(letter)
         .filter(|c| *c != '\\')
         .collect();
     Point {
         id: PointId::Num(id),
         vectors: BTreeMap::new(),
-        payload: [("v".to_owned(), text.into())].into_iter().collect(),
+        payload: if bytes == 0 {
+            Payload::new()
+        } else {
+            [("v".to_owned(), text.into())].into_iter().collect()
+        },
         media: Vec::new(),
         expires_at_ms: None,
     }
@@ -168,7 +196,7 @@ fn write(
 fn gets(node: &Node, rows: u64) {
     create_with_interval(node);
     for first in (0..rows).step_by(BATCH as usize) {
-        let points = (first..(first + BATCH).min(rows)).map(value_point);
+        let points = (first..(first + BATCH).min(rows)).map(|id| value_point(id, VALUE_BYTES));
         node.upsert("c", points.collect()).expect("write");
     }
     let collection = node.collection("c").expect("it was made above");
@@ -182,7 +210,8 @@ fn gets(node: &Node, rows: u64) {
         get(id, &Selection::None)
     });
     one_by_one("put", 20_000, rows, |id| {
-        node.upsert("c", vec![value_point(id)]).expect("write");
+        node.upsert("c", vec![value_point(id, VALUE_BYTES)])
+            .expect("write");
     });
 }
 

@@ -100,7 +100,14 @@ fn step(collection: &Arc<Collection>) -> Option<Duration> {
     loop {
         match collection.build_step() {
             Ok(true) => {}
-            Ok(false) => return collection.next_check(),
+            Ok(false) => match collection.store.collect_garbage() {
+                Ok(true) => {}
+                Ok(false) => return collection.next_check(),
+                Err(error) => {
+                    tracing::error!(%error, "the disk of removed vectors was not given back");
+                    return collection.next_check();
+                }
+            },
             Err(error) => {
                 // The rows stay searchable by scan; the next write tries again.
                 tracing::error!(%error, collection = collection.name(), "sealing a segment failed");

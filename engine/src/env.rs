@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::segment::policy::SEAL_ROWS;
+use crate::segment::policy::{LINKED_BYTES_MIN, SEAL_ROWS};
 
 /// Where time and randomness come from.
 #[derive(Clone)]
@@ -15,6 +15,7 @@ pub struct Env {
     latest_ms: Arc<AtomicU64>,
     random: Arc<AtomicU64>,
     seal_rows: usize,
+    linked_bytes_min: usize,
 }
 
 impl Env {
@@ -36,6 +37,7 @@ impl Env {
             latest_ms: Arc::new(AtomicU64::new(0)),
             random: Arc::new(AtomicU64::new(seed)),
             seal_rows: SEAL_ROWS,
+            linked_bytes_min: LINKED_BYTES_MIN,
         }
     }
 
@@ -44,6 +46,17 @@ impl Env {
     pub fn with_seal_rows(mut self, rows: usize) -> Self {
         self.seal_rows = rows.max(1);
         self
+    }
+
+    /// With rows left in the store's files from so many bytes of a segment on: a test that is about these gives few.
+    #[must_use]
+    pub fn with_linked_bytes_min(mut self, bytes: usize) -> Self {
+        self.linked_bytes_min = bytes;
+        self
+    }
+
+    pub(crate) fn linked_bytes_min(&self) -> usize {
+        self.linked_bytes_min
     }
 
     pub(crate) fn seal_rows(&self) -> usize {

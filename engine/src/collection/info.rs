@@ -17,6 +17,8 @@ pub struct CollectionInfo {
     pub segments: Vec<SegmentInfo>,
     /// Whether a segment is being built now.
     pub building: bool,
+    /// Bytes of the store's files that segments link, each once: rows of other collections stand in them too.
+    pub link_bytes: usize,
 }
 
 /// Counts of a segment.
@@ -34,6 +36,10 @@ pub struct SegmentInfo {
     pub bytes: usize,
     /// Bytes of the mapped file: memory that the operating system takes back when it needs it.
     pub mapped_bytes: usize,
+    /// Bytes of dense vectors in that file, dead ones included.
+    pub inline_bytes: usize,
+    /// Bytes of live vectors that stand in linked files of the store, which are mapped too.
+    pub linked_bytes: usize,
 }
 
 impl Collection {
@@ -53,6 +59,8 @@ impl Collection {
                 *vectors.entry(name.clone()).or_default() += column.rows();
             }
         }
+        let links = view.parts.iter().flat_map(|part| part.segment.links());
+        let links: BTreeMap<u64, usize> = links.collect();
         let sealed = view.parts.iter().filter(|part| part.segment.is_sealed());
         CollectionInfo {
             points,
@@ -60,12 +68,14 @@ impl Collection {
             indexed_rows: sealed.map(|part| part.live.count()).sum(),
             segments: view.parts.iter().map(segment_info).collect(),
             building,
+            link_bytes: links.into_values().sum(),
         }
     }
 }
 
 fn segment_info(part: &Part) -> SegmentInfo {
     let segment = &part.segment;
+    let rows = segment.row_bytes(&part.live);
     let dense = segment
         .dense
         .iter()
@@ -82,5 +92,7 @@ fn segment_info(part: &Part) -> SegmentInfo {
         structures: dense.chain(sparse).collect(),
         bytes: segment.heap_bytes(),
         mapped_bytes: segment.mapped_bytes(),
+        inline_bytes: rows.inline,
+        linked_bytes: rows.linked,
     }
 }

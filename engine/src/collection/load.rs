@@ -179,7 +179,7 @@ impl Collection {
             check_vectors(&config, &vectors).map_err(|error| {
                 Error::corrupted(format!("point {id} of collection {}: {error}", self.name))
             })?;
-            state.upsert(id, row.version, partition, &vectors);
+            state.upsert(id, &row, partition, &vectors);
         }
         Ok(())
     }

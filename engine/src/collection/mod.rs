@@ -273,7 +273,7 @@ impl Collection {
                         "entries read back from the log are applied before collections load",
                     );
                     let ends = row.expires_at_ms.map(|at| (id.clone(), at));
-                    state.upsert(id, row.version, partition, &vectors);
+                    state.upsert(id, &row, partition, &vectors);
                     if let Some((id, expires_at_ms)) = ends {
                         state.expiry.set(id, expires_at_ms);
                     }

@@ -8,6 +8,7 @@ use parking_lot::RwLockWriteGuard;
 use super::Collection;
 use crate::error::{ErrorKind, Result};
 use crate::point::PointId;
+use crate::segment::folder::LargeColumns;
 use crate::segment::policy;
 use crate::segment::{Segment, Source};
 
@@ -37,7 +38,8 @@ impl Collection {
             return Ok(true);
         }
         let config = self.config();
-        let begun = self.state.write().begin_building(&config);
+        let orphans = self.folder.orphans();
+        let begun = self.state.write().begin_building(&config, &orphans);
         let Some((uid, sources)) = begun else {
             let due = self.state.read().must_save();
             if due {
@@ -83,7 +85,13 @@ impl Collection {
             self.state.write().forget_dead();
             return Ok(());
         }
-        let written = self.folder.write_segment(uid, &self.config(), sources);
+        let large = LargeColumns {
+            bytes_min: self.env.linked_bytes_min(),
+            flush: &|| self.store.flush_vectors(),
+        };
+        let written = self
+            .folder
+            .write_segment(uid, &self.config(), sources, &large);
         let (segment, origins) = match written {
             Err(error) if error.kind() == ErrorKind::Corrupted => {
                 tracing::warn!(%error, collection = self.name(), "a segment file is damaged; its rows are read from the store again");
@@ -130,7 +138,7 @@ impl Collection {
                 }
                 match row.iter().zip(&vectors).next() {
                     Some((row, vectors)) => {
-                        state.upsert_again(id.clone(), row.version, partition, vectors);
+                        state.upsert_again(id.clone(), row, partition, vectors);
                     }
                     None => state.remove(id),
                 }

@@ -1,6 +1,6 @@
 //! What changes with every write, and the view that a search takes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use crate::point::{PointId, Vector};
 use crate::segment::manifest::{LiveSegment, Manifest};
 use crate::segment::policy::{self, GrowingSize, Size};
 use crate::segment::{Positions, Segment, Source};
+use crate::storage::record::PointRow;
 use crate::{PARTITIONS, Partition};
 
 /// Rows that move to a merged segment under one lock: about a millisecond.
@@ -154,13 +155,13 @@ impl State {
     pub fn upsert(
         &mut self,
         id: PointId,
-        version: u64,
+        row: &PointRow,
         partition: Partition,
         vectors: &BTreeMap<String, Vector>,
     ) {
         self.remove(&id);
         let segment = Arc::make_mut(&mut self.growing.segment);
-        let offset = segment.push(id.clone(), version, partition, vectors);
+        let offset = segment.push(id.clone(), row, partition, vectors);
         let uid = segment.uid;
         let live = Arc::make_mut(&mut self.growing.live);
         live.grow(offset as usize + 1);
@@ -172,13 +173,13 @@ impl State {
     pub fn upsert_again(
         &mut self,
         id: PointId,
-        version: u64,
+        row: &PointRow,
         partition: Partition,
         vectors: &BTreeMap<String, Vector>,
     ) {
         // No manifest covers anything until this segment is sealed.
         self.growing.begin = Arc::new([0; PARTITIONS as usize]);
-        self.upsert(id, version, partition, vectors);
+        self.upsert(id, row, partition, vectors);
     }
 
     /// Log index of the write that made the point.
@@ -263,8 +264,13 @@ impl State {
         self.building = false;
     }
 
-    /// What is due by the policy: the number of the new segment, and what to make it of.
-    pub fn begin_building(&mut self, config: &CollectionConfig) -> Option<(u64, Vec<Source>)> {
+    /// What is due by the policy: the number of the new segment, and what to make it of. `orphans` are links to files that the store has no
+    /// more.
+    pub fn begin_building(
+        &mut self,
+        config: &CollectionConfig,
+        orphans: &BTreeSet<u64>,
+    ) -> Option<(u64, Vec<Source>)> {
         let sizes: Vec<Size> = self
             .frozen
             .iter()
@@ -272,6 +278,7 @@ impl State {
                 live: part.live.count(),
                 total: part.segment.len(),
                 sealed: part.segment.is_sealed(),
+                orphaned: part.segment.uses_any(orphans),
             })
             .collect();
         let plan = policy::plan(&sizes, self.growing_size())?;
@@ -335,7 +342,8 @@ impl State {
                 Arc::make_mut(&mut self.frozen[merged].live).insert(offset);
             }
         }
-        // Origins come source by source.
+        // A part is found once for all of its rows.
+        moved.sort_unstable();
         for rows in moved.chunk_by(|a, b| a.0 == b.0) {
             let from = self.part_at(rows[0].0);
             let live = Arc::make_mut(&mut self.frozen[from].live);
@@ -372,9 +380,12 @@ impl State {
             }
         }
         let sealed = self.frozen.iter().filter(|part| part.segment.is_sealed());
+        let links = sealed.clone().flat_map(|part| part.segment.links());
+        let links: BTreeSet<u64> = links.map(|(number, _)| number).collect();
         let manifest = Manifest {
             next: self.next_uid,
             covered,
+            links: links.into_iter().collect(),
             segments: sealed
                 .map(|part| LiveSegment::new(part.segment.uid, &part.live))
                 .collect(),

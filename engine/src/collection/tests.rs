@@ -1,6 +1,7 @@
 //! Segment files are derived: whatever happens to them, the answers are the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,13 +14,20 @@ use crate::config::{SparseVectorConfig, VectorConfig};
 use crate::log::{Operation, Share};
 use crate::point::{Payload, Point, PointId, SparseVector, Vector};
 use crate::query::{Query, QueryKind, QueryVector, SearchParams};
+use crate::segment::RowBytes;
 use crate::segment::folder::Folder;
-use crate::{CollectionConfig, Engine, EngineOptions, PARTITIONS, Partition};
+use crate::segment::manifest::Manifest;
+use crate::storage::record::{PointRow, VectorRef};
+use crate::storage::{Family, Visit, codec, key};
+use crate::{CollectionConfig, Engine, EngineOptions, Env, PARTITIONS, Partition};
 
 const NAME: &str = "c";
+const LARGE_DIM: usize = 130;
 
+/// An engine whose segments leave large rows in the store's files.
 fn open(dir: &Path) -> Engine {
-    Engine::open(dir, EngineOptions::default()).unwrap()
+    let env = Env::system().with_linked_bytes_min(1);
+    Engine::open(dir, EngineOptions { env }).unwrap()
 }
 
 /// A collection whose files change by [`Collection::seal_now`] only, until the engine is opened again.
@@ -29,7 +37,7 @@ fn create(engine: &Engine) -> Arc<Collection> {
     collection
 }
 
-/// A k-d tree, a wide vector and a sparse one.
+/// A k-d tree, a wide vector, one that is large enough for links, and a sparse one.
 fn config() -> CollectionConfig {
     let mut config = CollectionConfig::default();
     let dense = |dim, metric, index| VectorConfig { dim, metric, index };
@@ -37,6 +45,8 @@ fn config() -> CollectionConfig {
     config.vectors.insert(String::new(), tree);
     let wide = dense(20, Metric::Cosine, None);
     config.vectors.insert("wide".into(), wide);
+    let large = dense(LARGE_DIM, Metric::L2, None);
+    config.vectors.insert("large".into(), large);
     let words = SparseVectorConfig { idf: true };
     config.sparse_vectors.insert("words".into(), words);
     config
@@ -63,6 +73,10 @@ fn point(n: u64, value: f32) -> Point {
         let mut values: Vec<f32> = (0..20).map(spread).collect();
         index::normalize(&mut values);
         vectors.insert("wide".into(), Vector::Dense(values));
+    }
+    if n % 9 != 2 {
+        let values = (0..LARGE_DIM).map(spread).collect();
+        vectors.insert("large".into(), Vector::Dense(values));
     }
     if !n.is_multiple_of(7) {
         let words = SparseVector::new(vec![n as u32 % 11, 20 + n as u32 % 3], vec![1.0, value]);
@@ -110,6 +124,7 @@ fn answers(collection: &Collection) -> Vec<Vec<(PointId, u32, u64)>> {
         ("", QueryKind::Id),
         ("", dense(vec![0.5, 0.25])),
         ("wide", dense((0..20).map(|at| at as f32 - 7.0).collect())),
+        ("large", dense(vec![0.3; LARGE_DIM])),
         ("words", QueryKind::Nearest(QueryVector::Sparse(words))),
     ];
     let answer = |(using, kind): (&str, QueryKind)| {
@@ -139,7 +154,7 @@ fn answers(collection: &Collection) -> Vec<Vec<(PointId, u32, u64)>> {
 /// Sparse scores depend on rows that are dead but not merged away, through the IDF: only their order of magnitude can be compared.
 fn without_words(answers: Vec<Vec<(PointId, u32, u64)>>) -> Vec<Vec<(PointId, u32, u64)>> {
     let mut answers = answers;
-    answers.remove(3);
+    answers.remove(4);
     answers
 }
 
@@ -157,7 +172,22 @@ fn load_again(engine: &Engine) -> Collection {
     .unwrap()
 }
 
+/// Segments and manifest.
 fn files(engine: &Engine) -> Vec<PathBuf> {
+    let all = all_files(engine).into_iter();
+    all.filter(|path| !is_link(path)).collect()
+}
+
+fn links(engine: &Engine) -> Vec<PathBuf> {
+    let all = all_files(engine).into_iter();
+    all.filter(|path| is_link(path)).collect()
+}
+
+fn is_link(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "blob")
+}
+
+fn all_files(engine: &Engine) -> Vec<PathBuf> {
     let id = engine.collection(NAME).unwrap().id().0.to_string();
     let folder = engine.collection(NAME).unwrap().store.dir().to_owned();
     let entries = std::fs::read_dir(folder.join("segments").join(id)).unwrap();
@@ -176,6 +206,7 @@ fn filled(dir: &Path) -> Engine {
     write(&engine, (0..10).map(|n| (n, None)));
     collection.seal_now();
     assert_eq!(files(&engine).len(), 3, "{:?}", files(&engine));
+    assert_eq!(links(&engine).len(), 2, "{:?}", links(&engine));
     write(&engine, (20..25).map(|n| (n, None)));
     write(&engine, [(0, Some(3.0)), (30, Some(3.0)), (500, Some(3.0))]);
     engine
@@ -231,7 +262,7 @@ fn every_file_can_be_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let engine = filled(dir.path());
     let before = without_words(answers(&engine.collection(NAME).unwrap()));
-    for path in files(&engine) {
+    for path in all_files(&engine) {
         let bytes = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let again = load_again(&engine);
@@ -264,7 +295,7 @@ fn a_changed_or_cut_file_gives_the_right_rows_or_is_noticed() {
             );
         }
     };
-    for path in files(&engine) {
+    for path in all_files(&engine) {
         let bytes = std::fs::read(&path).unwrap();
         // Not in place: the file is mapped, and a mapped file that is cut ends the process.
         std::fs::remove_file(&path).unwrap();
@@ -488,7 +519,7 @@ proptest! {
 fn the_golden_folder_opens_and_is_written_the_same_again() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/segments");
     let dir = tempfile::tempdir().unwrap();
-    let engine = open(dir.path());
+    let engine = Engine::open(dir.path(), EngineOptions::default()).unwrap();
     let collection = create(&engine);
     write(&engine, (0..12).map(|n| (n, Some(1.0))));
     write(&engine, [(2, None), (3, None)]);
@@ -508,4 +539,183 @@ fn the_golden_folder_opens_and_is_written_the_same_again() {
     let again = load_again(&engine);
     assert_eq!(again.info().indexed_rows, 9);
     assert_eq!(again.check_all(), Vec::<String>::new());
+}
+
+/// The same of rows that stand in a linked file; `segment::file` changes its bytes.
+#[test]
+fn the_golden_links_open() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/links");
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    write(&engine, (0..12).map(|n| (n, Some(1.0))));
+    collection.seal_now();
+    if std::env::var_os("UPDATE").is_some() {
+        let _ = std::fs::remove_dir_all(&golden);
+        std::fs::create_dir_all(&golden).unwrap();
+        for path in all_files(&engine) {
+            let name = if path.extension().is_some_and(|end| end == "segment") {
+                "rows.segment"
+            } else {
+                path.file_name().unwrap().to_str().unwrap()
+            };
+            std::fs::copy(&path, golden.join(name)).unwrap();
+        }
+    }
+    let manifest = Manifest::decode(&std::fs::read(golden.join("manifest")).unwrap()).unwrap();
+    let [live] = &*manifest.segments else {
+        panic!("{manifest:?}");
+    };
+    for path in all_files(&engine) {
+        std::fs::remove_file(path).unwrap();
+    }
+    let folder = dir
+        .path()
+        .join("segments")
+        .join(collection.id().0.to_string());
+    for entry in std::fs::read_dir(&golden).unwrap() {
+        let path = entry.unwrap().path();
+        let name = match path.file_name().unwrap().to_str().unwrap() {
+            "rows.segment" => format!("{}.segment", live.number),
+            name => name.to_owned(),
+        };
+        std::fs::copy(&path, folder.join(name)).unwrap();
+    }
+    let again = load_again(&engine);
+    assert_eq!(again.info().indexed_rows, 12);
+    assert_eq!(again.check_all(), Vec::<String>::new());
+}
+
+/// Bytes of rows in segment files and in linked files, over all segments.
+fn row_bytes(collection: &Collection) -> RowBytes {
+    let mut all = RowBytes::default();
+    for part in collection.view().parts {
+        let bytes = part.segment.row_bytes(&part.live);
+        all.inline += bytes.inline;
+        all.linked += bytes.linked;
+    }
+    all
+}
+
+/// Bytes of the columns that are too small for links.
+fn small_bytes(points: u64) -> usize {
+    let count = |lacks: fn(u64) -> bool| (0..points).filter(|n| !lacks(*n)).count();
+    4 * (2 * count(|n| n % 5 == 4) + 20 * count(|n| n % 4 == 1))
+}
+
+fn large_bytes(points: impl Iterator<Item = u64>) -> usize {
+    4 * LARGE_DIM * points.filter(|n| n % 9 != 2).count()
+}
+
+#[test]
+fn large_rows_stay_where_the_store_wrote_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    let mut before = Vec::new();
+    for first in [0, 100, 200] {
+        write(&engine, (first..first + 100).map(|n| (n, Some(1.0))));
+        before = answers(&collection);
+        collection.seal_now();
+    }
+    assert_eq!(files(&engine).len(), 2, "they were merged");
+    let expected = RowBytes {
+        inline: small_bytes(300),
+        linked: large_bytes(0..300),
+    };
+    assert_eq!(row_bytes(&collection), expected);
+    assert_eq!(links(&engine).len(), 3);
+    for link in links(&engine) {
+        assert_eq!(link.metadata().unwrap().nlink(), 2, "{}", link.display());
+    }
+    assert_eq!(without_words(answers(&collection)), without_words(before));
+    // They belong to no other collection, and go with their own.
+    assert!(engine.drop_collection(NAME).unwrap());
+    assert!(!dir.path().join("segments").join("1").exists());
+}
+
+#[test]
+fn rows_are_copied_where_there_are_no_hard_links() {
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(other.path(), dir.path().join("segments")).unwrap();
+    if other.path().metadata().unwrap().dev() == dir.path().metadata().unwrap().dev() {
+        return;
+    }
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    write(&engine, (0..100).map(|n| (n, Some(1.0))));
+    collection.seal_now();
+    let expected = RowBytes {
+        inline: small_bytes(100) + large_bytes(0..100),
+        linked: 0,
+    };
+    assert_eq!(row_bytes(&collection), expected);
+    assert_eq!(collection.check_all(), Vec::<String>::new());
+}
+
+/// Values that no row names any more are removed, as the purge of the log does.
+fn remove_unnamed_vectors(collection: &Collection) {
+    let store = &collection.store;
+    let mut named = BTreeSet::new();
+    let all = |family, visit: &mut dyn FnMut(&[u8], &[u8])| {
+        let visit = |key: &[u8], value: &[u8]| {
+            visit(key, value);
+            Ok(Visit::Next)
+        };
+        store.scan(family, &[], &[], visit).unwrap();
+    };
+    all(Family::Points, &mut |point, value| {
+        let row: PointRow = codec::decode(value, "row").unwrap();
+        let partition = Partition(u16::from_be_bytes([point[0], point[1]]));
+        named.extend(row.vectors.iter().map(|reference| {
+            let VectorRef { index, ordinal, .. } = reference;
+            key::value(partition, collection.id(), *index, *ordinal)
+        }));
+    });
+    let mut batch = store.batch();
+    all(Family::Vectors, &mut |key, _| {
+        if !named.contains(key) {
+            batch.delete(Family::Vectors, key);
+        }
+    });
+    store.write(batch).unwrap();
+}
+
+#[test]
+fn links_that_the_store_has_dropped_are_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    let lives = |n: &u64| n % 10 == 3;
+    write(&engine, (0..12_000).map(|n| (n, Some(1.0))));
+    collection.seal_now();
+    let first = links(&engine);
+    write(
+        &engine,
+        (0..12_000).filter(|n| !lives(n)).map(|n| (n, None)),
+    );
+    remove_unnamed_vectors(&collection);
+    let before = without_words(answers(&collection));
+    while collection.store.collect_garbage().unwrap() {}
+    assert_eq!(without_words(answers(&collection)), before, "still mapped");
+    collection.seal_now();
+    assert_eq!(without_words(answers(&collection)), before);
+    let bytes = |paths: &[PathBuf]| -> u64 {
+        let sizes = paths.iter().map(|path| path.metadata().unwrap().len());
+        sizes.sum()
+    };
+    let now = links(&engine);
+    assert!(!now.is_empty() && first.iter().all(|link| !now.contains(link)));
+    assert!(bytes(&now) < 12_000 * 600 / 9, "{} bytes", bytes(&now));
+    let linked = row_bytes(&collection).linked;
+    assert_eq!(linked, large_bytes((0..12_000).filter(lives)));
+    assert_eq!(collection.check_all(), Vec::<String>::new());
+    drop(collection);
+    drop(engine);
+    let engine = open(dir.path());
+    let collection = engine.collection(NAME).unwrap();
+    assert_eq!(without_words(answers(&collection)), before);
 }

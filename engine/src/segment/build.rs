@@ -1,11 +1,17 @@
 //! Writing the sealed segment of others' live rows, straight from them into its file.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use index::{BitSet, Offset, SparseIndex};
 
-use super::file::{Contents, DenseContents, Section, SparseContents, Writer};
+use super::column::NO_ORDINAL;
+use super::file::{Contents, DenseContents, LinkContents, Section, SparseContents, Writer};
+use super::folder::LargeColumns;
+use super::links::Links;
+use super::placed::{is_linkable, pack};
+use super::places::{Finder, Place, Wanted};
 use super::{Segment, SparseColumn};
 use crate::config::{CollectionConfig, VectorConfig};
 use crate::error::{Error, Result};
@@ -18,19 +24,36 @@ pub(crate) struct Source {
 }
 
 /// Where each row of the merged segment comes from: (segment uid, offset), by its offset.
-pub(crate) fn origins(sources: &[Source]) -> Vec<(u64, Offset)> {
-    rows(sources)
-        .map(|(segment, offset)| (segment.uid, offset))
-        .collect()
+pub(crate) type Origins = Vec<(u64, Offset)>;
+
+/// How rows stay where the store wrote them.
+pub(super) struct Linking<'a> {
+    pub links: &'a Links,
+    pub finder: &'a Finder,
+    pub large: &'a LargeColumns<'a>,
 }
 
-fn rows(sources: &[Source]) -> impl Iterator<Item = (&Segment, Offset)> {
-    sources
-        .iter()
-        .flat_map(|source| source.live.iter().map(|offset| (&*source.segment, offset)))
+/// The live rows of all sources, in the order of the merged segment.
+struct Rows<'a> {
+    sources: &'a [Source],
+    /// Position of the source and offset there.
+    rows: Vec<(u32, Offset)>,
 }
 
-/// Writes the file of a segment of the sources' live rows, in their order, and waits until it is durable.
+impl<'a> Rows<'a> {
+    fn iter(&self) -> impl ExactSizeIterator<Item = (&'a Segment, Offset)> {
+        let sources = self.sources;
+        self.rows
+            .iter()
+            .map(move |&(source, offset)| (&*sources[source as usize].segment, offset))
+    }
+}
+
+/// Of each row, where its vector stands in the store's files; none if it is copied.
+type Places = Vec<Option<Place>>;
+
+/// Writes the file of a segment of the sources' live rows and waits until it is durable; answers whose they were. Rows of large columns stay
+/// in the store's files, and all rows are ordered as there, so that a scan walks forward; the others keep the order of the sources.
 ///
 /// # Errors
 ///
@@ -39,23 +62,39 @@ pub(super) fn write_merged(
     path: &Path,
     config: &CollectionConfig,
     sources: &[Source],
-) -> Result<()> {
+    linking: &Linking<'_>,
+) -> Result<Origins> {
     for source in sources {
-        source.segment.verify()?;
+        source.segment.verify_own()?;
     }
-    let count = rows(sources).count();
-    let count = Offset::try_from(count)
-        .map_err(|_| Error::invalid(format!("{count} rows are too many for one segment")))?;
+    let rows = (0..).zip(sources).flat_map(|(at, source)| {
+        let rows = source.live.iter();
+        rows.map(move |offset| (at, offset))
+    });
+    let mut rows = Rows {
+        sources,
+        rows: rows.collect(),
+    };
+    let count = Offset::try_from(rows.rows.len()).map_err(|_| {
+        let count = rows.rows.len();
+        Error::invalid(format!("{count} rows are too many for one segment"))
+    })?;
+    let mut places = place_all(config, &rows, linking)?;
+    order_by_place(&mut rows, &mut places);
+    let used = places.values().flatten().flatten().map(|place| place.file);
+    let used: BTreeSet<u64> = used.collect();
+    let links: Vec<u64> = used.into_iter().collect();
+    let rows = &rows;
     let mut writer = Writer::create(path)?;
-    let (id_ends, ids) = write_ids(&mut writer, sources)?;
-    let versions: Vec<u64> = rows(sources)
-        .map(|(segment, offset)| segment.version(offset))
-        .collect();
-    let partitions: Vec<u16> = rows(sources)
-        .map(|(segment, offset)| segment.partition(offset).0)
-        .collect();
+    let (id_ends, ids) = write_ids(&mut writer, rows)?;
+    let versions = rows.iter().map(|(segment, offset)| segment.version(offset));
+    let versions: Vec<u64> = versions.collect();
+    let partitions = rows.iter();
+    let partitions = partitions.map(|(segment, offset)| segment.partition(offset).0);
+    let partitions: Vec<u16> = partitions.collect();
     let contents = Contents {
         rows: count,
+        links: open_links(&links, linking.links)?,
         id_ends,
         ids,
         versions: writer.section(&versions)?,
@@ -63,23 +102,107 @@ pub(super) fn write_merged(
         dense: config
             .vectors
             .iter()
-            .map(|(name, vector)| write_dense(&mut writer, name, vector, sources))
+            .map(|(name, vector)| {
+                let places = places.get(name.as_str()).map(|places| (places, &*links));
+                write_dense(&mut writer, name, vector, rows, places)
+            })
             .collect::<Result<_>>()?,
         sparse: config
             .sparse_vectors
             .keys()
-            .map(|name| write_sparse(&mut writer, name, sources))
+            .map(|name| write_sparse(&mut writer, name, rows))
             .collect::<Result<_>>()?,
     };
-    writer.finish(&contents)
+    writer.finish(&contents)?;
+    let origins = rows.iter().map(|(segment, offset)| (segment.uid, offset));
+    Ok(origins.collect())
 }
 
-fn write_ids(writer: &mut Writer<'_>, sources: &[Source]) -> Result<(Section, Section)> {
+/// The places of the rows of every column that is large enough.
+fn place_all<'c>(
+    config: &'c CollectionConfig,
+    rows: &Rows<'_>,
+    linking: &Linking<'_>,
+) -> Result<BTreeMap<&'c str, Places>> {
+    let mut all = BTreeMap::new();
+    for (name, vector) in &config.vectors {
+        if !is_linkable(vector) {
+            continue;
+        }
+        let columns = rows.iter().filter_map(|(segment, offset)| {
+            let column = segment.dense.get(name)?;
+            column.get(offset)
+        });
+        let bytes: usize = columns.map(size_of_val).sum();
+        if bytes > 0 && bytes >= linking.large.bytes_min {
+            all.insert(name.as_str(), place_rows(name, rows, linking)?);
+        }
+    }
+    Ok(all)
+}
+
+/// Rows that stand in files which RocksDB still has stay there; the others are looked for.
+fn place_rows(name: &str, rows: &Rows<'_>, linking: &Linking<'_>) -> Result<Places> {
+    let sources = linking.links.sources();
+    let mut places = vec![None; rows.rows.len()];
+    let mut wanted = Vec::new();
+    let mut wanting = Vec::new();
+    for ((segment, offset), at) in rows.iter().zip(0..) {
+        let Some(column) = segment.dense.get(name) else {
+            continue;
+        };
+        let place = segment.place(column, offset);
+        if place.is_some_and(|place| sources.contains(&place.file)) {
+            places[at] = place;
+        } else if let (Some(row), Some(ordinal)) = (column.get(offset), column.ordinal(offset)) {
+            wanting.push(at);
+            wanted.push(Wanted {
+                partition: segment.partition(offset),
+                index: segment.version(offset),
+                ordinal,
+                row,
+            });
+        }
+    }
+    if !wanted.is_empty() {
+        (linking.large.flush)()?;
+        let found = linking.finder.find(linking.links, &wanted);
+        for (at, place) in wanting.into_iter().zip(found) {
+            places[at] = place;
+        }
+    }
+    Ok(places)
+}
+
+/// By the place of the first large column; rows without a place come last.
+fn order_by_place(rows: &mut Rows<'_>, places: &mut BTreeMap<&str, Places>) {
+    let Some(first) = places.values().next() else {
+        return;
+    };
+    let mut order: Vec<u32> = (0..rows.rows.len() as u32).collect();
+    order.sort_by_key(|&at| (first[at as usize].is_none(), first[at as usize]));
+    let ordered = order.iter().map(|&at| rows.rows[at as usize]);
+    rows.rows = ordered.collect();
+    for places in places.values_mut() {
+        let ordered = order.iter().map(|&at| places[at as usize]);
+        *places = ordered.collect();
+    }
+}
+
+fn open_links(numbers: &[u64], links: &Links) -> Result<Vec<LinkContents>> {
+    let opened = numbers.iter().map(|&number| {
+        let bytes = links.open(number)?.bytes().len() as u64;
+        Ok(LinkContents { number, bytes })
+    });
+    opened.collect()
+}
+
+fn write_ids(writer: &mut Writer<'_>, rows: &Rows<'_>) -> Result<(Section, Section)> {
     let mut ends: Vec<u64> = Vec::new();
     let mut bytes = Vec::new();
     let mut end = 0;
     writer.begin();
-    for (segment, offset) in rows(sources) {
+    for (segment, offset) in rows.iter() {
         bytes.clear();
         segment.id(offset).encode_into(&mut bytes);
         writer.put(&bytes)?;
@@ -90,20 +213,39 @@ fn write_ids(writer: &mut Writer<'_>, sources: &[Source]) -> Result<(Section, Se
     Ok((writer.section(&ends)?, ids))
 }
 
+/// `linked`: places of the rows, and the numbers of the files that the segment links.
 fn write_dense(
     writer: &mut Writer<'_>,
     name: &str,
     config: &VectorConfig,
-    sources: &[Source],
+    rows: &Rows<'_>,
+    linked: Option<(&Places, &[u64])>,
 ) -> Result<DenseContents> {
     let mut offsets: Vec<Offset> = Vec::new();
+    let (mut places, mut ordinals) = (Vec::new(), Vec::new());
+    let mut own = 0;
     writer.begin();
-    for ((segment, offset), new) in rows(sources).zip(0..) {
-        let column = segment.dense.get(name);
-        if let Some(values) = column.and_then(|column| column.get(offset)) {
+    for ((segment, offset), new) in rows.iter().zip(0..) {
+        let Some(column) = segment.dense.get(name) else {
+            continue;
+        };
+        let Some(values) = column.get(offset) else {
+            continue;
+        };
+        let place = linked.and_then(|(places, links)| {
+            let place = places[new as usize]?;
+            let link = links.binary_search(&place.file);
+            Some(pack(link.expect("all are named") as u32 + 1, place.at))
+        });
+        // Cut only if there are no places.
+        places.push(place.unwrap_or(pack(0, own as u32)));
+        if place.is_none() {
+            segment.verify_row(column, offset)?;
             writer.put(values)?;
-            offsets.push(new);
+            own += values.len();
         }
+        ordinals.push(column.ordinal(offset).unwrap_or(NO_ORDINAL));
+        offsets.push(new);
     }
     let values = writer.end()?;
     let kind = index::choose(config.index, config.metric, config.dim, offsets.len())
@@ -117,6 +259,12 @@ fn write_dense(
             config.metric.name()
         ),
     };
+    let is_placed = own != offsets.len() * config.dim;
+    if is_placed && own > u32::MAX as usize {
+        return Err(Error::invalid(format!(
+            "vector \"{name}\": {own} numbers in one segment's file are too many beside linked rows"
+        )));
+    }
     Ok(DenseContents {
         name: name.to_owned(),
         dim: config.dim as u32,
@@ -124,12 +272,16 @@ fn write_dense(
         kind: kind.name().to_owned(),
         reason,
         count: offsets.len() as u32,
-        offsets: write_offsets(writer, sources, &offsets)?,
+        offsets: write_offsets(writer, rows, &offsets)?,
+        places: is_placed.then(|| writer.section(&places)).transpose()?,
+        ordinals: is_linkable(config)
+            .then(|| writer.section(&ordinals))
+            .transpose()?,
         rows: values,
     })
 }
 
-fn write_sparse(writer: &mut Writer<'_>, name: &str, sources: &[Source]) -> Result<SparseContents> {
+fn write_sparse(writer: &mut Writer<'_>, name: &str, rows: &Rows<'_>) -> Result<SparseContents> {
     let column = |segment: &Segment, offset| {
         let column: &SparseColumn = segment.sparse.get(name)?;
         column.get(offset)
@@ -137,7 +289,7 @@ fn write_sparse(writer: &mut Writer<'_>, name: &str, sources: &[Source]) -> Resu
     let mut offsets: Vec<Offset> = Vec::new();
     let (mut ends, mut indices, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut lists = SparseIndex::new();
-    for ((segment, offset), new) in rows(sources).zip(0..) {
+    for ((segment, offset), new) in rows.iter().zip(0..) {
         if let Some(vector) = column(segment, offset) {
             offsets.push(new);
             indices.extend_from_slice(vector.indices());
@@ -170,7 +322,7 @@ fn write_sparse(writer: &mut Writer<'_>, name: &str, sources: &[Source]) -> Resu
     Ok(SparseContents {
         name: name.to_owned(),
         count: offsets.len() as u32,
-        offsets: write_offsets(writer, sources, &offsets)?,
+        offsets: write_offsets(writer, rows, &offsets)?,
         row_ends: writer.section(&ends)?,
         indices: writer.section(&indices)?,
         values: writer.section(&values)?,
@@ -184,10 +336,10 @@ fn write_sparse(writer: &mut Writer<'_>, name: &str, sources: &[Source]) -> Resu
 /// None if every row has the vector: they are their own offsets then.
 fn write_offsets(
     writer: &mut Writer<'_>,
-    sources: &[Source],
+    rows: &Rows<'_>,
     offsets: &[Offset],
 ) -> Result<Option<Section>> {
-    if offsets.len() == rows(sources).count() {
+    if offsets.len() == rows.rows.len() {
         return Ok(None);
     }
     writer.section(offsets).map(Some)

@@ -10,10 +10,11 @@ use index::{
     VectorIndex,
 };
 
-use super::Rows;
 use super::chunks::Chunks;
 use super::file::{DenseContents, Reader, SparseContents, check_count, check_ends, check_offsets};
 use super::map::View;
+use super::placed::{Placed, is_linkable};
+use super::{Link, Numbers, Rows};
 use crate::config::VectorConfig;
 use crate::error::{Error, Result};
 use crate::point::SparseVector;
@@ -136,7 +137,12 @@ pub(crate) struct DenseColumn {
     metric: Metric,
     map: RowMap,
     data: DenseData,
+    /// By row, of vectors that may stand in linked files; [`NO_ORDINAL`] of one that may not.
+    ordinals: Option<Numbers<u32>>,
 }
+
+/// Of a vector that was not written by the write that made its row.
+pub(super) const NO_ORDINAL: u32 = u32::MAX;
 
 #[derive(Clone)]
 enum DenseData {
@@ -147,12 +153,19 @@ enum DenseData {
 /// Mapped rows and the structure over them.
 #[derive(Clone)]
 struct Sealed {
-    rows: index::Rows,
+    rows: SealedRows,
     /// What was chosen when the segment was sealed.
     kind: IndexKind,
     reason: String,
     /// Empty until it is built: a k-d tree cannot be mapped, so it is built again in the background after a start.
     index: Arc<OnceLock<Box<dyn VectorIndex>>>,
+}
+
+#[derive(Clone)]
+enum SealedRows {
+    /// One after the other in the segment's file.
+    Own(index::Rows),
+    Placed(Placed),
 }
 
 impl DenseColumn {
@@ -164,6 +177,7 @@ impl DenseColumn {
             metric: config.metric,
             map: RowMap::default(),
             data: DenseData::Growing(Chunks::new(rows * config.dim)),
+            ordinals: is_linkable(config).then(|| Numbers::Growing(Chunks::new(super::CHUNK_LEN))),
         }
     }
 
@@ -177,6 +191,7 @@ impl DenseColumn {
         contents: &DenseContents,
         rows: u32,
         config: &VectorConfig,
+        links: &[Link],
     ) -> Result<Self> {
         let DenseContents { name, dim, .. } = contents;
         if *dim as usize != config.dim || contents.metric != config.metric.name() {
@@ -193,20 +208,43 @@ impl DenseColumn {
             .map_err(|error| Error::corrupted(format!("vector \"{name}\": {error}")))?;
         // Read when they are searched; any number does no harm.
         let values: View<f32> = reader.unchecked(contents.rows)?;
-        let wanted = (contents.count as usize).checked_mul(config.dim);
-        check_count("numbers", values.len(), wanted.unwrap_or(usize::MAX))?;
         let map = RowMap::open(reader, contents.count, contents.offsets, rows)?;
-        let rows = index::Rows::shared(config.dim, Arc::new(values));
+        let ordinals = match contents.ordinals {
+            None => None,
+            Some(section) => {
+                let ordinals: View<u32> = reader.checked(section, "ordinals")?;
+                check_count("ordinals", ordinals.len(), map.len)?;
+                Some(Numbers::Mapped(ordinals))
+            }
+        };
         let built = OnceLock::new();
-        if kind == IndexKind::Flat {
-            let flat: Box<dyn VectorIndex> =
-                Box::new(index::Flat::new(config.metric, rows.clone()));
-            let _ = built.set(flat);
-        }
+        let rows = match contents.places {
+            Some(places) if kind == IndexKind::Flat => {
+                SealedRows::Placed(Placed::open(reader, contents, places, values, links)?)
+            }
+            Some(_) => {
+                return Err(Error::corrupted(format!(
+                    "vector \"{name}\": rows of a {} stand in other files",
+                    kind.name()
+                )));
+            }
+            None => {
+                let wanted = (contents.count as usize).checked_mul(config.dim);
+                check_count("numbers", values.len(), wanted.unwrap_or(usize::MAX))?;
+                let rows = index::Rows::shared(config.dim, Arc::new(values));
+                if kind == IndexKind::Flat {
+                    let flat: Box<dyn VectorIndex> =
+                        Box::new(index::Flat::new(config.metric, rows.clone()));
+                    let _ = built.set(flat);
+                }
+                SealedRows::Own(rows)
+            }
+        };
         Ok(Self {
             dim: config.dim,
             metric: config.metric,
             map,
+            ordinals,
             data: DenseData::Sealed(Sealed {
                 rows,
                 kind,
@@ -218,7 +256,10 @@ impl DenseColumn {
 
     /// Whether [`Self::build_structure`] has something to do.
     pub fn lacks_structure(&self) -> bool {
-        matches!(&self.data, DenseData::Sealed(sealed) if sealed.index.get().is_none())
+        let DenseData::Sealed(sealed) = &self.data else {
+            return false;
+        };
+        matches!(sealed.rows, SealedRows::Own(_)) && sealed.index.get().is_none()
     }
 
     /// Builds the structure that a sealed column lacks. Searches go on meanwhile, by scan.
@@ -226,16 +267,20 @@ impl DenseColumn {
         let DenseData::Sealed(sealed) = &self.data else {
             return;
         };
+        let SealedRows::Own(rows) = &sealed.rows else {
+            return;
+        };
         sealed.index.get_or_init(|| {
-            index::build(sealed.kind, self.metric, sealed.rows.clone()).unwrap_or_else(|error| {
+            index::build(sealed.kind, self.metric, rows.clone()).unwrap_or_else(|error| {
                 // A structure that cannot take these rows (they overflow, say) is no reason to lose them.
                 tracing::warn!(%error, kind = sealed.kind.name(), "index build fell back to flat");
-                Box::new(index::Flat::new(self.metric, sealed.rows.clone()))
+                Box::new(index::Flat::new(self.metric, rows.clone()))
             })
         });
     }
 
-    pub fn push(&mut self, offset: Offset, values: &[f32]) {
+    /// Adds the row of an offset; `ordinal` is that of its key in the store, if the rest of the key follows from the row.
+    pub fn push(&mut self, offset: Offset, values: &[f32], ordinal: Option<u32>) {
         assert_eq!(
             values.len(),
             self.dim,
@@ -246,14 +291,69 @@ impl DenseColumn {
         };
         all.extend(values);
         self.map.push(offset);
+        if let Some(ordinals) = &mut self.ordinals {
+            ordinals.push(ordinal.unwrap_or(NO_ORDINAL));
+        }
     }
 
     pub fn get(&self, offset: Offset) -> Option<&[f32]> {
         let row = self.map.row(offset)?;
         match &self.data {
             DenseData::Growing(values) => values.group(row * self.dim, self.dim),
-            DenseData::Sealed(sealed) => Some(sealed.rows.row(row as Offset)),
+            DenseData::Sealed(sealed) => Some(match &sealed.rows {
+                SealedRows::Own(rows) => rows.row(row as Offset),
+                SealedRows::Placed(placed) => placed.row(row),
+            }),
         }
+    }
+
+    /// The link in which the row at an offset stands, and where in it.
+    pub fn link(&self, offset: Offset) -> Option<(usize, u32)> {
+        let placed = self.placed()?;
+        placed.link(self.map.row(offset)?)
+    }
+
+    /// How many live rows stand in linked files.
+    pub fn linked_rows(&self, live: &BitSet) -> usize {
+        match self.placed() {
+            None => 0,
+            Some(placed) if placed.own_bytes() == 0 && self.map.offsets.is_none() => live.count(),
+            Some(_) => {
+                let rows = live.iter();
+                rows.filter(|&offset| self.link(offset).is_some()).count()
+            }
+        }
+    }
+
+    /// The ordinal in the row's key in the store, if the rest of the key follows from the row.
+    pub fn ordinal(&self, offset: Offset) -> Option<u32> {
+        let ordinal = self.ordinals.as_ref()?.get(self.map.row(offset)?)?;
+        (ordinal != NO_ORDINAL).then_some(ordinal)
+    }
+
+    fn placed(&self) -> Option<&Placed> {
+        match &self.data {
+            DenseData::Sealed(Sealed {
+                rows: SealedRows::Placed(placed),
+                ..
+            }) => Some(placed),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the rows in the segment's file; none of a growing segment.
+    pub fn inline_bytes(&self) -> usize {
+        match &self.data {
+            DenseData::Growing(_) => 0,
+            DenseData::Sealed(sealed) => match &sealed.rows {
+                SealedRows::Own(rows) => size_of_val(rows.as_slice()),
+                SealedRows::Placed(placed) => placed.own_bytes(),
+            },
+        }
+    }
+
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
     pub fn rows(&self) -> usize {
@@ -274,7 +374,8 @@ impl DenseColumn {
             DenseData::Growing(values) => values.bytes(),
             DenseData::Sealed(sealed) => sealed.index.get().map_or(0, |index| index.memory()),
         };
-        data + self.map.heap_bytes()
+        let ordinals = self.ordinals.as_ref().map_or(0, Numbers::heap_bytes);
+        data + self.map.heap_bytes() + ordinals
     }
 
     /// The `k` nearest of the rows that may answer.
@@ -362,6 +463,7 @@ impl DenseColumn {
                 )));
             }
             (Some(forced), _) if forced != kind => "asked for by the query",
+            _ if matches!(sealed.rows, SealedRows::Placed(_)) => &sealed.reason,
             (_, None) => "scanned while the k-d tree is built again after the start",
             (_, Some(index)) => {
                 let found = index
@@ -370,8 +472,13 @@ impl DenseColumn {
                 return Ok((found, kind, sealed.reason.clone()));
             }
         };
-        let rows = sealed.rows.as_slice();
-        let found = index::scan(self.metric, query, rows, self.dim, params, stats);
+        let found = match &sealed.rows {
+            SealedRows::Own(rows) => {
+                let rows = rows.as_slice();
+                index::scan(self.metric, query, rows, self.dim, params, stats)
+            }
+            SealedRows::Placed(placed) => placed.scan(self.metric, query, params, stats),
+        };
         Ok((found, flat, scanned_because.to_owned()))
     }
 }

@@ -11,16 +11,21 @@
 //! 48     zeros up to 4096
 //! 4096   sections, each at a multiple of 4096, zeros between:
 //!          ends of the ids u64[rows] | ids, encoded | versions u64[rows] | partitions u16[rows]
-//!          of each dense vector:  offsets u32[n] unless every row has it | f32[n * dim]
+//!          of each dense vector:  f32[n * dim], or of only those rows that stand in no linked file
+//!            | offsets u32[n] unless every row has it | places u64[n] if some rows stand in linked files
+//!            | ordinals u32[n] of vectors that are large enough for that
 //!          of each sparse vector: offsets u32[n] unless every row has it
 //!            | row ends u64[n] | indices u32[] | values f32[]
 //!            | tokens u32[t] | list starts u64[t + 1] | bounds f32[t][2] | postings (u32, f32)[]
 //! last   contents: a record with the place, bytes and XXH3 of every section
 //! ```
 //!
+//! A place is (file << 32 | position of the row's first number): file 0 are the rows here, others the links that the contents name, in their
+//! order from 1 on (see `links`). An ordinal and the row's version tell the key under which RocksDB has the vector.
+//!
 //! Numbers stand in the writer's byte order, because they are mapped and not decoded; a file of the other order is refused and rebuilt.
 //! Opening checks header, contents and every section but the rows of dense vectors, by checksum and by sense. Those rows are most of the
-//! file and take any bytes without harm; [`verify`] reads them.
+//! file and take any bytes without harm; [`Reader::verify`] reads them.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -36,7 +41,7 @@ use crate::error::{Error, Result, ResultExt};
 use crate::storage::codec;
 
 const MAGIC: &[u8; 8] = b"VECINOSG";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
 /// Sections begin at multiples of this: the page of every machine that we meet.
 const PAGE: u64 = 4096;
@@ -57,12 +62,20 @@ pub(crate) struct Section {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub(crate) struct Contents {
     pub rows: u32,
+    pub links: Vec<LinkContents>,
     pub id_ends: Section,
     pub ids: Section,
     pub versions: Section,
     pub partitions: Section,
     pub dense: Vec<DenseContents>,
     pub sparse: Vec<SparseContents>,
+}
+
+/// A linked file in which rows stand.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub(crate) struct LinkContents {
+    pub number: u64,
+    pub bytes: u64,
 }
 
 /// One dense vector's part.
@@ -76,6 +89,8 @@ pub(crate) struct DenseContents {
     pub reason: String,
     pub count: u32,
     pub offsets: Option<Section>,
+    pub places: Option<Section>,
+    pub ordinals: Option<Section>,
     pub rows: Section,
 }
 
@@ -251,7 +266,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads the sections that opening does not: the rows of dense vectors. Time O(bytes).
+    /// Reads the sections that opening does not: the rows of dense vectors that stand here. Time O(bytes).
     ///
     /// # Errors
     ///
@@ -348,10 +363,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::Segment;
+    use super::super::links::Links;
     use super::*;
     use crate::config::{CollectionConfig, SparseVectorConfig, VectorConfig};
 
     const GOLDEN: &[u8] = include_bytes!("../../tests/golden/segments/3.segment");
+    /// With rows in a linked file.
+    const LINKED: &[u8] = include_bytes!("../../tests/golden/links/rows.segment");
 
     fn config() -> CollectionConfig {
         let mut config = CollectionConfig::default();
@@ -367,6 +385,9 @@ mod tests {
             .vectors
             .insert("wide".into(), dense(20, index::Metric::Cosine));
         config
+            .vectors
+            .insert("large".into(), dense(130, index::Metric::L2));
+        config
             .sparse_vectors
             .insert("words".into(), SparseVectorConfig { idf: true });
         config
@@ -376,18 +397,23 @@ mod tests {
     fn open_and_read(bytes: &[u8]) -> Result<()> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let segment = Segment::open(1, file.path(), &config())?;
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/links");
+        let links = Links::new(&golden, golden.join("none"));
+        let segment = Segment::open(1, file.path(), &config(), &links)?;
+        let _ = segment.verify();
+        let _ = segment.row_bytes(&index::BitSet::full(segment.len()));
         segment.build_structures();
         for offset in 0..segment.len() as Offset {
             let _ = (segment.id(offset), segment.version(offset));
             let _ = segment.partition(offset);
-            for name in ["", "wide", "words", "none"] {
+            for name in ["", "wide", "large", "words", "none"] {
                 let _ = segment.vector(name, offset);
             }
         }
         let all = super::super::Rows::All;
         let _ = segment.dense[""].search(&[0.5, 0.5], 5, all, false, None)?;
         let _ = segment.dense["wide"].search(&[0.5; 20], 5, all, false, None)?;
+        let _ = segment.dense["large"].search(&[0.5; 130], 5, all, false, None)?;
         let _ = segment.sparse["words"].search(&[(3, 1.0), (20, -1.0), (21, 2.0)], 5, all);
         Ok(())
     }
@@ -411,6 +437,8 @@ mod tests {
         for dense in &mut contents.dense {
             sections.push(&mut dense.rows);
             sections.extend(&mut dense.offsets);
+            sections.extend(&mut dense.places);
+            sections.extend(&mut dense.ordinals);
         }
         for sparse in &mut contents.sparse {
             sections.extend(&mut sparse.offsets);
@@ -429,9 +457,12 @@ mod tests {
 
     #[test]
     fn the_golden_file_is_read() {
-        open_and_read(GOLDEN).unwrap();
-        let contents = read_contents(GOLDEN).unwrap();
-        open_and_read(&with_contents(GOLDEN, &codec::encode(&contents))).unwrap();
+        for golden in [GOLDEN, LINKED] {
+            open_and_read(golden).unwrap();
+            let contents = read_contents(golden).unwrap();
+            open_and_read(&with_contents(golden, &codec::encode(&contents))).unwrap();
+        }
+        assert!(read_contents(LINKED).unwrap().dense[1].places.is_some());
     }
 
     proptest! {
@@ -439,18 +470,18 @@ mod tests {
 
         /// Checksums only catch accidents. Contents that are wrong under a right one give an error or other rows, never a panic.
         #[test]
-        fn wrong_contents_under_a_right_checksum_do_not_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let mut record = codec::encode(&read_contents(GOLDEN).unwrap());
+        fn wrong_contents_under_a_right_checksum_do_not_panic(golden in prop::sample::select(&[GOLDEN, LINKED][..]), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut record = codec::encode(&read_contents(golden).unwrap());
             let at = at.index(record.len());
             record[at] = byte;
-            let _ = open_and_read(&with_contents(GOLDEN, &record));
+            let _ = open_and_read(&with_contents(golden, &record));
         }
 
         /// The same for the sections themselves.
         #[test]
-        fn wrong_sections_under_a_right_checksum_do_not_panic(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(), longer in -9i64..9) {
-            let mut bytes = GOLDEN.to_vec();
-            let mut contents = read_contents(GOLDEN).unwrap();
+        fn wrong_sections_under_a_right_checksum_do_not_panic(golden in prop::sample::select(&[GOLDEN, LINKED][..]), which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(), longer in -9i64..9) {
+            let mut bytes = golden.to_vec();
+            let mut contents = read_contents(golden).unwrap();
             let mut sections = sections(&mut contents);
             let which = which.index(sections.len());
             let section = &mut *sections[which];

@@ -1,28 +1,42 @@
-//! The segment files of one collection: `DATA/segments/<collection>/<number>.segment` and `manifest`.
+//! The segment files of one collection: `DATA/segments/<collection>/<number>.segment`, `<number>.blob` (see `links`) and `manifest`.
 //!
 //! Each file is written under a temporary name, synced, renamed, and its folder synced; the manifest comes after the files that it names, and
 //! files that it no longer names go after it. So a crash leaves at most files that no manifest names, which the next start removes.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::build::{Source, write_merged};
+use super::build::{Linking, Source, write_merged};
 use super::file::publish;
+use super::links::{self, Links};
 use super::manifest::Manifest;
-use super::{Segment, origins};
+use super::places::Finder;
+use super::{Origins, Segment};
 use crate::CollectionId;
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result, ResultExt};
+use crate::storage::DATABASE_FOLDER;
 use crate::storage::guard::sync_folder;
 
 const MANIFEST: &str = "manifest";
 const SEGMENT_EXTENSION: &str = "segment";
 
+/// What a column must have for its rows to stay in the store's files.
+pub(crate) struct LargeColumns<'a> {
+    /// Bytes of rows below which they are copied: a link for a few would be one file more and save nothing.
+    pub bytes_min: usize,
+    /// Brings what was put into the store to its files.
+    pub flush: &'a dyn Fn() -> Result<()>,
+}
+
 /// The folder of one collection.
 pub(crate) struct Folder {
     dir: PathBuf,
+    links: Links,
+    finder: Finder,
     /// Set when the collection is deleted: what the builder still writes goes too.
     removed: AtomicBool,
 }
@@ -30,8 +44,11 @@ pub(crate) struct Folder {
 impl Folder {
     /// The folder of a collection under the data folder; it is made when the first segment is sealed.
     pub fn new(data: &Path, collection: CollectionId) -> Self {
+        let dir = segments(data).join(collection.0.to_string());
         Self {
-            dir: segments(data).join(collection.0.to_string()),
+            links: Links::new(&dir, data.join(DATABASE_FOLDER)),
+            finder: Finder::new(collection),
+            dir,
             removed: AtomicBool::new(false),
         }
     }
@@ -39,6 +56,11 @@ impl Folder {
     /// Whether the collection was deleted.
     pub fn is_removed(&self) -> bool {
         self.removed.load(Ordering::SeqCst)
+    }
+
+    /// Links of its segments to files that RocksDB has no more.
+    pub fn orphans(&self) -> BTreeSet<u64> {
+        self.links.orphans()
     }
 
     /// Writes the segment of the sources' live rows durably and opens it with its structures. It lives when a manifest names it.
@@ -51,20 +73,28 @@ impl Folder {
         number: u64,
         config: &CollectionConfig,
         sources: &[Source],
-    ) -> Result<(Segment, Vec<(u64, index::Offset)>)> {
+        large: &LargeColumns<'_>,
+    ) -> Result<(Segment, Origins)> {
         self.create()?;
         let temporary = self.dir.join(format!("{number}.tmp"));
         let path = self.path(number);
-        let written = write_merged(&temporary, config, sources)
-            .and_then(|()| publish(&temporary, &path))
-            .and_then(|()| Segment::open(number, &path, config));
-        let segment = written.inspect_err(|_| {
+        let linking = Linking {
+            links: &self.links,
+            finder: &self.finder,
+            large,
+        };
+        let write = || -> Result<_> {
+            let origins = write_merged(&temporary, config, sources, &linking)?;
+            publish(&temporary, &path)?;
+            Ok((Segment::open(number, &path, config, &self.links)?, origins))
+        };
+        let (segment, origins) = write().inspect_err(|_| {
             let _ = std::fs::remove_file(&temporary);
             let _ = std::fs::remove_file(&path);
         })?;
         self.finish_removal();
         segment.build_structures();
-        Ok((segment, origins(sources)))
+        Ok((segment, origins))
     }
 
     /// Opens a segment that the manifest names.
@@ -73,7 +103,7 @@ impl Folder {
     ///
     /// As [`Segment::open`].
     pub fn open_segment(&self, number: u64, config: &CollectionConfig) -> Result<Segment> {
-        Segment::open(number, &self.path(number), config)
+        Segment::open(number, &self.path(number), config, &self.links)
     }
 
     /// The manifest; `None` if there is none.
@@ -115,11 +145,15 @@ impl Folder {
     /// Removes every file that the manifest does not name. One that cannot be removed now is at the next start.
     pub fn remove_unnamed(&self, manifest: &Manifest) {
         for path in files(&self.dir) {
-            let number = number(&path);
-            let named = manifest
-                .segments
-                .iter()
-                .any(|segment| Some(segment.number) == number);
+            let is_live = |number| {
+                manifest
+                    .segments
+                    .iter()
+                    .any(|segment| segment.number == number)
+            };
+            let named = number(&path).is_some_and(is_live)
+                || links::number(&path)
+                    .is_some_and(|number| manifest.links.binary_search(&number).is_ok());
             if !named && path.file_name().is_none_or(|name| name != MANIFEST) {
                 remove_file(&path);
             }

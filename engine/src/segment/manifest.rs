@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::storage::codec;
 
 const MAGIC: &[u8; 8] = b"VECINOMF";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The record of a collection's segments.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -28,6 +28,8 @@ pub(crate) struct Manifest {
     pub covered: Positions,
     /// Oldest first.
     pub segments: Vec<LiveSegment>,
+    /// Numbers of the linked files in which rows of them stand, ascending.
+    pub links: Vec<u64>,
 }
 
 /// One segment file and its live rows.
@@ -130,6 +132,7 @@ mod tests {
                 LiveSegment::new(2, &some),
                 LiveSegment::new(8, &BitSet::full(3)),
             ],
+            links: vec![4, 11],
         }
     }
 

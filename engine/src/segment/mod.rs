@@ -5,6 +5,7 @@
 //! - `build`: writing a sealed segment of others' live rows.
 //! - `file`: the bytes of a sealed segment, drawn once.
 //! - `map`: files as slices of numbers.
+//! - `links`, `places`, `placed`: rows that stay in RocksDB's files, how they are found there, and a column of them.
 //! - `manifest`: which files are live, and what of the log they cover.
 //! - `folder`: the files of one collection.
 //! - `policy`: when to seal and what to merge, as a pure function.
@@ -17,23 +18,29 @@ mod chunks;
 mod column;
 mod file;
 pub(crate) mod folder;
+mod links;
 pub(crate) mod manifest;
 mod map;
+mod placed;
+mod places;
 pub(crate) mod policy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
-pub(crate) use build::{Source, origins};
+pub(crate) use build::{Origins, Source};
 use chunks::Chunks;
 pub(crate) use column::{DenseColumn, Found, SparseColumn};
-use file::{Reader, check_count, check_ends};
+use file::{LinkContents, Reader, check_count, check_ends};
 use index::{BitSet, Offset};
-use map::{Plain, View};
+use links::Links;
+use map::{Map, Plain, View};
 
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::point::{PointId, Vector};
+use crate::storage::record::PointRow;
 use crate::{PARTITIONS, Partition};
 
 /// Ids and numbers of a growing segment that are copied together at most.
@@ -56,6 +63,42 @@ pub(crate) struct Segment {
     pub sparse: BTreeMap<String, SparseColumn>,
     /// Of a sealed segment.
     file: Option<Reader>,
+    links: Arc<[Link]>,
+}
+
+/// A linked file in which rows of a segment stand.
+pub(crate) struct Link {
+    number: u64,
+    map: Arc<Map>,
+    /// All of it.
+    numbers: View<f32>,
+}
+
+impl Link {
+    fn open(contents: &LinkContents, links: &Links) -> Result<Self> {
+        let map = links.open(contents.number)?;
+        let bytes = map.bytes().len() as u64;
+        if bytes != contents.bytes {
+            return Err(Error::corrupted(format!(
+                "linked file {} has {bytes} bytes, expected {}",
+                contents.number, contents.bytes
+            )));
+        }
+        Ok(Self {
+            number: contents.number,
+            numbers: map.view(0, bytes & !3)?,
+            map,
+        })
+    }
+}
+
+/// Bytes of the rows of a segment on disk.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RowBytes {
+    /// Of rows that stand in the segment's own file, dead ones included.
+    pub inline: usize,
+    /// Of live rows that stand in linked files.
+    pub linked: usize,
 }
 
 /// A number for every row.
@@ -107,6 +150,7 @@ impl Segment {
             dense: dense.collect(),
             sparse: sparse.collect(),
             file: None,
+            links: Arc::new([]),
         }
     }
 
@@ -116,14 +160,18 @@ impl Segment {
     /// # Errors
     ///
     /// `Corrupted` if it is damaged, of another format, or not of this collection's vectors.
-    pub fn open(uid: u64, path: &Path, config: &CollectionConfig) -> Result<Self> {
+    pub fn open(uid: u64, path: &Path, config: &CollectionConfig, links: &Links) -> Result<Self> {
         let reader = Reader::open(path)?;
-        Self::read(uid, reader, config)
+        Self::read(uid, reader, config, links)
             .map_err(|error| error.context(format!("read segment {}", path.display())))
     }
 
-    fn read(uid: u64, reader: Reader, config: &CollectionConfig) -> Result<Self> {
+    fn read(uid: u64, reader: Reader, config: &CollectionConfig, links: &Links) -> Result<Self> {
         let contents = &*reader.contents;
+        let opened = contents.links.iter();
+        let links: Arc<[Link]> = opened
+            .map(|link| Link::open(link, links))
+            .collect::<Result<_>>()?;
         let rows = contents.rows as usize;
         let versions: View<u64> = reader.checked(contents.versions, "versions")?;
         let partitions: View<u16> = reader.checked(contents.partitions, "partitions")?;
@@ -145,7 +193,7 @@ impl Segment {
         for column in &contents.dense {
             let wanted = config.vectors.get(&column.name);
             let wanted = wanted.ok_or_else(|| unknown(&column.name))?;
-            let opened = DenseColumn::open(&reader, column, contents.rows, wanted)?;
+            let opened = DenseColumn::open(&reader, column, contents.rows, wanted, &links)?;
             dense.insert(column.name.clone(), opened);
         }
         let mut sparse = BTreeMap::new();
@@ -166,6 +214,7 @@ impl Segment {
             dense,
             sparse,
             file: Some(reader),
+            links,
         })
     }
 
@@ -174,24 +223,24 @@ impl Segment {
         self.ids.len()
     }
 
-    /// Adds a row. Vectors that the collection does not have (any more) are left out.
+    /// Adds the row of a point that has these vectors. Vectors that the collection does not have (any more) are left out.
     pub fn push(
         &mut self,
         id: PointId,
-        version: u64,
+        row: &PointRow,
         partition: Partition,
         vectors: &BTreeMap<String, Vector>,
     ) -> Offset {
         let offset =
             Offset::try_from(self.len()).expect("a segment is sealed long before 2^32 rows");
         self.ids.push(id);
-        self.versions.push(version);
+        self.versions.push(row.version);
         self.partitions.push(partition.0);
         for (name, vector) in vectors {
             match vector {
                 Vector::Dense(values) => {
                     if let Some(column) = self.dense.get_mut(name) {
-                        column.push(offset, values);
+                        column.push(offset, values, ordinal(row, name));
                     }
                 }
                 Vector::Sparse(sparse) => {
@@ -279,12 +328,29 @@ impl Segment {
         self.dense.values().for_each(DenseColumn::build_structure);
     }
 
-    /// Compares the checksums that opening leaves out. Time O(bytes of its file).
+    /// Compares the checksums that opening leaves out. Time O(bytes of its rows).
     ///
     /// # Errors
     ///
     /// `Corrupted`, with the vector whose rows are damaged.
     pub fn verify(&self) -> Result<()> {
+        self.verify_own()?;
+        for (name, column) in &self.dense {
+            for offset in 0..self.len() as Offset {
+                self.verify_row(column, offset).map_err(|error| {
+                    error.context(format!("verify \"{name}\" of segment {}", self.uid))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::verify`], without the rows that stand in linked files.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn verify_own(&self) -> Result<()> {
         let Some(reader) = &self.file else {
             return Ok(());
         };
@@ -292,6 +358,70 @@ impl Segment {
             .verify()
             .map_err(|error| error.context(format!("verify segment {}", self.uid)))
     }
+
+    /// Compares one row of a column with its checksum, if it stands in a linked file.
+    fn verify_row(&self, column: &DenseColumn, offset: Offset) -> Result<()> {
+        let Some((link, at)) = column.link(offset) else {
+            return Ok(());
+        };
+        let link = &self.links[link];
+        let wrong = || {
+            Error::corrupted(format!(
+                "linked file {}: the vector of row {offset} is not where it was",
+                link.number
+            ))
+        };
+        let record = places::record_at(link.map.bytes(), at, column.dim()).ok_or_else(wrong)?;
+        record.verify()?;
+        let (partition, _, index, ordinal) =
+            crate::storage::key::read_value(record.key).ok_or_else(wrong)?;
+        let found = (partition, index, Some(ordinal));
+        let wanted = (
+            self.partition(offset),
+            self.version(offset),
+            column.ordinal(offset),
+        );
+        if found != wanted {
+            return Err(wrong());
+        }
+        Ok(())
+    }
+
+    /// Where the row of a column stands, if in a linked file.
+    fn place(&self, column: &DenseColumn, offset: Offset) -> Option<places::Place> {
+        let (link, at) = column.link(offset)?;
+        let file = self.links[link].number;
+        Some(places::Place { file, at })
+    }
+
+    /// Number and bytes of each linked file in which rows stand.
+    pub fn links(&self) -> impl Iterator<Item = (u64, usize)> {
+        let links = self.links.iter();
+        links.map(|link| (link.number, link.map.bytes().len()))
+    }
+
+    /// Whether rows stand in one of these linked files.
+    pub fn uses_any(&self, links: &BTreeSet<u64>) -> bool {
+        !links.is_empty() && self.links().any(|(number, _)| links.contains(&number))
+    }
+
+    /// Bytes of rows by where they stand. Time O(rows) if a vector stands in linked files and points lack it or others stand here, else of
+    /// counting the live ones.
+    pub fn row_bytes(&self, live: &BitSet) -> RowBytes {
+        let mut bytes = RowBytes::default();
+        for column in self.dense.values() {
+            bytes.inline += column.inline_bytes();
+            bytes.linked += column.linked_rows(live) * column.dim() * size_of::<f32>();
+        }
+        bytes
+    }
+}
+
+/// The ordinal in the key of a row's vector, if the rest of the key follows from the row.
+fn ordinal(row: &PointRow, name: &str) -> Option<u32> {
+    let mut references = row.vectors.iter();
+    let reference = references.find(|reference| reference.name == name)?;
+    (reference.index == row.version).then_some(reference.ordinal)
 }
 
 fn read_ids(reader: &Reader) -> Result<Chunks<PointId>> {

@@ -9,6 +9,9 @@ use std::time::Duration;
 pub(crate) const SEAL_ROWS: usize = 20_000;
 /// Bytes of vectors after which it is sealed.
 pub(crate) const SEAL_BYTES: usize = 64 << 20;
+/// Bytes of a vector's rows in one segment from which on they stay in the store's files, unless [`crate::Env`] says otherwise: below, a file
+/// more costs more than the copy.
+pub(crate) const LINKED_BYTES_MIN: usize = 4 << 20;
 /// Rest after which it is sealed, whatever its size.
 pub(crate) const SEAL_AGE: Duration = Duration::from_secs(1);
 /// A sealed segment joins a merge if it has at most this many times the rows gathered so far.
@@ -27,6 +30,8 @@ pub(crate) struct Size {
     pub total: usize,
     /// Whether its structures are built.
     pub sealed: bool,
+    /// Whether rows stand in a file that the store has dropped, and so have a second copy.
+    pub orphaned: bool,
 }
 
 /// The growing segment.
@@ -100,7 +105,7 @@ pub(crate) fn save_due(growing: GrowingSize) -> bool {
 
 fn is_due(size: Size) -> bool {
     let dead = size.total - size.live;
-    !size.sealed || dead as f64 > DEAD_SHARE_MAX * size.total as f64
+    !size.sealed || size.orphaned || dead as f64 > DEAD_SHARE_MAX * size.total as f64
 }
 
 #[cfg(test)]
@@ -112,6 +117,7 @@ mod tests {
             live,
             total: live,
             sealed: true,
+            orphaned: false,
         }
     }
 
@@ -169,6 +175,7 @@ mod tests {
                 live: 79,
                 total: 100,
                 sealed: true,
+                orphaned: false,
             }],
             growing(0, 0),
             Some((false, &[0])),
@@ -178,6 +185,7 @@ mod tests {
                 live: 80,
                 total: 100,
                 sealed: true,
+                orphaned: false,
             }],
             growing(0, 0),
             None,
@@ -187,6 +195,7 @@ mod tests {
                 live: 9,
                 total: 9,
                 sealed: false,
+                orphaned: false,
             }],
             growing(5, 0),
             Some((false, &[0])),
@@ -196,9 +205,20 @@ mod tests {
                 live: 0,
                 total: 9,
                 sealed: true,
+                orphaned: false,
             }],
             growing(0, 0),
             Some((false, &[0])),
+        );
+        // One that keeps a file of the store alive leaves it.
+        let orphaned = Size {
+            orphaned: true,
+            ..sealed(500)
+        };
+        check(
+            &[sealed(9000), orphaned],
+            growing(0, 0),
+            Some((false, &[1])),
         );
     }
 

@@ -28,6 +28,9 @@ pub const META_COLLECTION: &[u8] = b"collection/";
 /// Bytes before the point id in a key of `points`.
 pub const POINT_PREFIX_BYTES: usize = 6;
 
+/// Bytes of a key of `vectors` or `media`.
+pub const VALUE_KEY_BYTES: usize = 18;
+
 /// All log entries of a partition.
 pub fn log_prefix(partition: Partition) -> Vec<u8> {
     partition.0.to_be_bytes().to_vec()
@@ -71,6 +74,19 @@ pub fn value(partition: Partition, collection: CollectionId, index: u64, ordinal
     let mut key = change(partition, collection, index);
     key.extend_from_slice(&ordinal.to_be_bytes());
     key
+}
+
+/// Reads partition, collection, index and ordinal of a key of [`value`]; `None` if it is none.
+pub fn read_value(key: &[u8]) -> Option<(Partition, CollectionId, u64, u32)> {
+    let (partition, rest) = key.split_first_chunk()?;
+    let (collection, rest) = rest.split_first_chunk()?;
+    let (index, ordinal) = rest.split_first_chunk()?;
+    Some((
+        Partition(u16::from_be_bytes(*partition)),
+        CollectionId(u32::from_be_bytes(*collection)),
+        u64::from_be_bytes(*index),
+        u32::from_be_bytes(ordinal.try_into().ok()?),
+    ))
 }
 
 /// The ids that a log entry touched.
@@ -195,6 +211,9 @@ mod tests {
         let c = value(Partition(1), CollectionId(256), 0, 0);
         let d = value(Partition(256), CollectionId(0), 0, 0);
         assert!(a < b && b < c && c < d);
+        assert_eq!(a.len(), VALUE_KEY_BYTES);
+        assert_eq!(read_value(&a), Some((Partition(1), CollectionId(2), 3, 4)));
+        assert_eq!(read_value(&a[..17]), None);
         assert!(log(Partition(0), u64::MAX) < log(Partition(1), 0));
         assert_eq!(last_index(&log(Partition(7), 99)).unwrap(), 99);
         assert!(last_index(b"short").is_err());

@@ -3,7 +3,9 @@
 //! - `key`: the bytes of every key, drawn once.
 //! - `codec`: the one place that knows bincode; a version byte before every record.
 //! - `record`: what the values hold.
+//! - `blob`: where in RocksDB's blob files a value stands.
 //! - `failure`: ends the process when a durable write failed at the disk.
+//! - `garbage`: gives back the disk of removed vectors.
 //! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
 //! - `view`: the store as it was at one moment.
 //! - `space`: refuses writes before the disk is full.
@@ -11,8 +13,10 @@
 //! A vector or medium is written once, under (partition, collection, log index, ordinal), by the batch that appends its log entry;
 //! log entry and point row name it by reference.
 
+pub mod blob;
 pub mod codec;
 mod failure;
+mod garbage;
 pub mod guard;
 pub mod key;
 pub mod record;
@@ -30,6 +34,7 @@ use rocksdb::{
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::planted::{Bug, is_planted};
+use garbage::Garbage;
 use guard::{Guard, sync_folder};
 
 /// One column family.
@@ -81,15 +86,15 @@ impl Family {
 }
 
 /// RocksDB's folder within the data folder.
-const DATABASE_FOLDER: &str = "rocksdb";
+pub const DATABASE_FOLDER: &str = "rocksdb";
 /// Bytes of RocksDB's block cache. 32 MiB: payload rows of the answers, which are few; vectors are not read through it.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
 /// Values of this size or more go to blob files: a 128-d vector does, a 3-d one stays in the tree.
-const BLOB_BYTES_MIN: u64 = 512;
+pub const BLOB_BYTES_MIN: u64 = 512;
 /// Bytes of memtables that a clean shutdown leaves to the next start.
 const REPLAYED_BYTES_MAX: u64 = 16 << 20;
 /// Version of the layout below; a store of another version is refused.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// The open store.
 pub struct Store {
@@ -98,6 +103,7 @@ pub struct Store {
     guard: Guard,
     /// Held while a batch is written, so that the sequence number noted as durable is of nothing later.
     writing: Mutex<()>,
+    garbage: Garbage,
 }
 
 impl Store {
@@ -131,6 +137,7 @@ impl Store {
             dir: dir.to_path_buf(),
             guard,
             writing: Mutex::new(()),
+            garbage: Garbage::default(),
         };
         store.check_format(fresh)?;
         Ok(store)
@@ -372,6 +379,20 @@ impl Store {
         sync_folder(folder)
     }
 
+    /// Brings the vectors that are only in memory to blob files. Writes go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn flush_vectors(&self) -> Result<()> {
+        self.db
+            .flush_cf_opt(
+                self.handle(Family::Vectors),
+                &rocksdb::FlushOptions::default(),
+            )
+            .context("flush vectors")
+    }
+
     /// Number that grows with every write.
     pub fn sequence(&self) -> u64 {
         self.db.latest_sequence_number()
@@ -490,6 +511,9 @@ impl Batch<'_> {
 
     /// Removes a key.
     pub fn delete(&mut self, family: Family, key: &[u8]) {
+        if family == Family::Vectors {
+            self.store.garbage.note_removal();
+        }
         self.inner.delete_cf(self.store.handle(family), key);
     }
 
@@ -600,6 +624,10 @@ fn family_options(family: Family, cache: &Cache) -> Options {
         options.set_enable_blob_files(true);
         options.set_min_blob_size(BLOB_BYTES_MIN);
         options.set_enable_blob_gc(true);
+        if family != Family::Media {
+            // Those of entries go whole; for those of vectors see `garbage`.
+            options.set_blob_gc_age_cutoff(0.0);
+        }
         // Entries die in the order in which they came: small files go whole, and compactions never copy a payload that is purged soon.
         options.set_blob_file_size(match family {
             Family::Log => 32 << 20,

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::Family;
+use super::{Family, blob, key};
 use crate::error::{Error, Result};
 use crate::point::{MediaKind, SparseVector, Vector};
 
@@ -271,29 +271,44 @@ pub struct CollectionRecord {
     pub config_json: Vec<u8>,
 }
 
-/// A vector's bytes: little-endian, numbers in order.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-enum VectorRecord {
-    Dense { f32s: Vec<u8> },
-    Sparse { u32s: Vec<u8>, f32s: Vec<u8> },
+/// Version of a vector's record.
+const VECTOR_VERSION: u8 = 2;
+/// Offset of the numbers in a vector's record.
+pub const NUMBERS_AT: usize = 4;
+const DENSE: u8 = 0;
+const SPARSE: u8 = 1;
+/// After the numbers.
+const PADDING: [u8; 2] = [0; 2];
+/// A record with its key and RocksDB's header in front takes a multiple of four bytes, and so do all before it: in a file of them, after the 30
+/// bytes of the file's header, numbers stand at multiples of four and can be read where they are.
+const _: () =
+    assert!((30 + blob::RECORD_HEADER_BYTES + key::VALUE_KEY_BYTES + NUMBERS_AT).is_multiple_of(4));
+const _: () =
+    assert!((blob::RECORD_HEADER_BYTES + key::VALUE_KEY_BYTES + dense_bytes(1)).is_multiple_of(4));
+
+/// Bytes of the record of a dense vector.
+pub const fn dense_bytes(dim: usize) -> usize {
+    NUMBERS_AT + 4 * dim + PADDING.len()
 }
 
-/// The bytes of a vector in `vectors`.
+/// The bytes of a vector in `vectors`:
+///
+/// ```text
+/// 0  version u8 | kind u8: 0 dense, 1 sparse | 0 u8[2]
+/// 4  f32[dim], or of a sparse vector indices u32[n] | f32[n], little-endian
+///    0 u8[2]
+/// ```
 pub fn encode_vector(vector: &Vector) -> Vec<u8> {
-    let record = match vector {
-        Vector::Dense(values) => VectorRecord::Dense {
-            f32s: f32s_to_bytes(values),
-        },
-        Vector::Sparse(sparse) => VectorRecord::Sparse {
-            u32s: sparse
-                .indices()
-                .iter()
-                .flat_map(|index| index.to_le_bytes())
-                .collect(),
-            f32s: f32s_to_bytes(sparse.values()),
-        },
+    let (kind, indices, values) = match vector {
+        Vector::Dense(values) => (DENSE, [].as_slice(), values.as_slice()),
+        Vector::Sparse(sparse) => (SPARSE, sparse.indices(), sparse.values()),
     };
-    super::codec::encode(&record)
+    let mut bytes = Vec::with_capacity(dense_bytes(indices.len() + values.len()));
+    bytes.extend_from_slice(&[VECTOR_VERSION, kind, 0, 0]);
+    bytes.extend(indices.iter().flat_map(|index| index.to_le_bytes()));
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes.extend_from_slice(&PADDING);
+    bytes
 }
 
 /// Reads what [`encode_vector`] wrote.
@@ -302,43 +317,45 @@ pub fn encode_vector(vector: &Vector) -> Vec<u8> {
 ///
 /// `Corrupted` if the bytes are none.
 pub fn decode_vector(bytes: &[u8]) -> Result<Vector> {
-    match super::codec::decode(bytes, "vector")? {
-        VectorRecord::Dense { f32s } => Ok(Vector::Dense(bytes_to_f32s(&f32s)?)),
-        VectorRecord::Sparse { u32s, f32s } => {
-            let (chunks, rest) = u32s.as_chunks::<4>();
-            if !rest.is_empty() {
-                return Err(Error::corrupted("vector: sparse indices are cut"));
-            }
-            let indices = chunks
-                .iter()
-                .map(|chunk| u32::from_le_bytes(*chunk))
-                .collect();
-            SparseVector::new(indices, bytes_to_f32s(&f32s)?)
-                .map(Vector::Sparse)
-                .map_err(|error| Error::corrupted(format!("vector: {error}")))
-        }
+    let (kind, numbers) = split_vector(bytes)?;
+    if kind == DENSE {
+        return Ok(Vector::Dense(f32s(numbers)));
     }
+    let (indices, values) = numbers.split_at(numbers.len() / 2);
+    let indices = indices.iter().map(|bytes| u32::from_le_bytes(*bytes));
+    SparseVector::new(indices.collect(), f32s(values))
+        .map(Vector::Sparse)
+        .map_err(|error| Error::corrupted(format!("vector: {error}")))
 }
 
-fn f32s_to_bytes(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+/// Whether these are the bytes of a dense vector of `dim` numbers.
+pub fn is_dense(bytes: &[u8], dim: usize) -> bool {
+    split_vector(bytes).is_ok_and(|(kind, numbers)| kind == DENSE && numbers.len() == dim)
 }
 
-fn bytes_to_f32s(bytes: &[u8]) -> Result<Vec<f32>> {
-    let (chunks, rest) = bytes.as_chunks::<4>();
-    if !rest.is_empty() {
+/// Kind and numbers.
+fn split_vector(bytes: &[u8]) -> Result<(u8, &[[u8; 4]])> {
+    let bad = || Error::corrupted(format!("vector: {} bytes are no whole record", bytes.len()));
+    let (&[version, kind, 0, 0], rest) = bytes.split_first_chunk().ok_or_else(bad)? else {
+        return Err(bad());
+    };
+    if version != VECTOR_VERSION {
         return Err(Error::corrupted(format!(
-            "vector: {} bytes are no whole count of f32",
-            bytes.len()
+            "vector: record version {version}, expected {VECTOR_VERSION}"
         )));
     }
-    Ok(chunks
-        .iter()
-        .map(|chunk| f32::from_le_bytes(*chunk))
-        .collect())
+    let numbers = rest.strip_suffix(&PADDING).ok_or_else(bad)?;
+    let (numbers, over) = numbers.as_chunks::<4>();
+    let whole = kind == DENSE || kind == SPARSE && numbers.len().is_multiple_of(2);
+    if !whole || !over.is_empty() {
+        return Err(bad());
+    }
+    Ok((kind, numbers))
+}
+
+fn f32s(numbers: &[[u8; 4]]) -> Vec<f32> {
+    let numbers = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    numbers.collect()
 }
 
 #[cfg(test)]
@@ -377,7 +394,13 @@ mod tests {
         assert_eq!(codec::decode::<PointRow>(&before, "row").unwrap(), lasting);
         assert_eq!(
             encode_vector(&Vector::Dense(vec![1.0])),
-            [1, 0, 4, 0, 0, 128, 63]
+            [2, 0, 0, 0, 0, 0, 128, 63, 0, 0]
+        );
+        assert_eq!(
+            encode_vector(&Vector::Sparse(
+                SparseVector::new(vec![3], vec![1.0]).unwrap()
+            )),
+            [2, 1, 0, 0, 3, 0, 0, 0, 0, 0, 128, 63, 0, 0]
         );
     }
 
@@ -478,6 +501,7 @@ mod tests {
             let _ = codec::decode::<LogEntry>(&versioned, "entry");
             let _ = codec::decode::<PointRow>(&versioned, "row");
             let _ = decode_vector(&versioned);
+            let _ = decode_vector(&[&[2, bytes.first().map_or(0, |byte| byte % 3), 0, 0], bytes.as_slice(), &[0, 0]].concat());
             let _ = codec::decode::<GarbageList>(&versioned, "garbage");
         }
 

@@ -24,13 +24,17 @@ const SHARED_IDS: u64 = 600;
 const OWN_IDS: u64 = 60;
 /// Rows after which a segment is sealed: segments are sealed and merged all the time.
 const SEAL_ROWS: usize = 150;
+/// Bytes from which on vectors stay in the store's files: segments of a few rows do.
+const LINKED_BYTES_MIN: usize = 4096;
 /// The shared collection has a k-d tree, the others have vectors that go to blob files.
 const SHARED_DIM: usize = 4;
 const OWN_DIM: usize = 160;
 
 /// Runs until it is killed, or until stdin ends: then it stops cleanly.
 pub fn run(folder: &Path, serial: u64) {
-    let env = Env::system().with_seal_rows(SEAL_ROWS);
+    let env = Env::system()
+        .with_seal_rows(SEAL_ROWS)
+        .with_linked_bytes_min(LINKED_BYTES_MIN);
     let options = NodeOptions {
         engine: EngineOptions { env },
     };

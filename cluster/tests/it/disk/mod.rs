@@ -360,17 +360,24 @@ impl Disk {
                 std::fs::remove_file(path).unwrap();
             }
         }
-        self.write_folder(ROOT, &self.root);
+        self.write_folder(ROOT, &self.root, &mut HashMap::new());
     }
 
-    fn write_folder(&self, folder: Inode, path: &Path) {
+    /// A file with several names is one file.
+    fn write_folder(&self, folder: Inode, path: &Path, written: &mut HashMap<Inode, PathBuf>) {
         for (name, inode) in &self.folders[&folder].current {
             let path = path.join(name);
             match self.files.get(inode) {
-                Some(file) => std::fs::write(&path, &file.current).unwrap(),
+                Some(file) => match written.get(inode) {
+                    Some(other) => std::fs::hard_link(other, &path).unwrap(),
+                    None => {
+                        std::fs::write(&path, &file.current).unwrap();
+                        written.insert(*inode, path);
+                    }
+                },
                 None => {
                     std::fs::create_dir(&path).unwrap();
-                    self.write_folder(*inode, &path);
+                    self.write_folder(*inode, &path, written);
                 }
             }
         }

@@ -32,6 +32,9 @@ fn child() {
     std::fs::rename(folder.join("before"), folder.join("after")).unwrap();
     std::fs::hard_link(folder.join("after"), folder.join("inner/link")).unwrap();
     renamed.set_len(3).unwrap();
+    std::fs::write(folder.join("one"), "linked").unwrap();
+    std::fs::hard_link(folder.join("one"), folder.join("two")).unwrap();
+    std::fs::remove_file(folder.join("one")).unwrap();
     std::fs::write(folder.join("gone"), "gone").unwrap();
     std::fs::remove_file(folder.join("gone")).unwrap();
     std::fs::copy(folder.join("after"), folder.join("copy")).unwrap();
@@ -74,6 +77,7 @@ impl Disk {
 
 #[test]
 fn the_recorder_sees_every_change() {
+    use std::os::unix::fs::MetadataExt;
     let (_dir, disk) = recorded();
     let content = |name: &str| std::fs::read(disk.root().join(name)).unwrap();
     let before: Vec<Vec<u8>> = ["synced", "after", "inner/link", "copy"]
@@ -86,6 +90,10 @@ fn the_recorder_sees_every_change() {
         .into();
     assert_eq!(before, after);
     assert!(!disk.root().join("gone").exists());
+    assert!(!disk.root().join("one").exists());
+    assert_eq!(std::fs::read(disk.root().join("two")).unwrap(), b"linked");
+    let inode = |name: &str| disk.root().join(name).metadata().unwrap().ino();
+    assert_eq!(inode("after"), inode("inner/link"), "one file, two names");
 }
 
 #[test]
