@@ -22,6 +22,9 @@
 //! Opening checks header, contents and every section but the rows of dense vectors, by checksum and by sense. Those rows are most of the
 //! file and take any bytes without harm; [`verify`] reads them.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;

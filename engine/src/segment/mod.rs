@@ -27,6 +27,8 @@ use std::path::Path;
 pub(crate) use build::{Source, origins};
 use chunks::Chunks;
 pub(crate) use column::{DenseColumn, Found, SparseColumn};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use file::fuzz;
 use file::{Reader, check_count, check_ends};
 use index::{BitSet, Offset};
 use map::{Plain, View};
