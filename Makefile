@@ -1,6 +1,6 @@
 # No logic here: every target is one script, which says what it does.
 
-.PHONY: help run stop test build bench peers crash
+.PHONY: help run stop test build bench peers crash fuzz
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -32,3 +32,7 @@ peers:
 ## make crash    kills and power losses while writing: MINUTES=20 SEED=1, totals are kept over calls
 crash:
 	@scripts/crash $(MINUTES) $(SEED)
+
+## make fuzz     bytes from disk that no one wrote, given to every decoder: MINUTES=10 for each, TARGET=name for one
+fuzz:
+	@scripts/fuzz $(or $(MINUTES),10) $(TARGET)

@@ -47,6 +47,9 @@ mod env;
 mod error;
 mod expiry;
 pub mod filter;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod log;
 mod planted;
 mod point;

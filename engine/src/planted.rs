@@ -12,6 +12,10 @@ pub(crate) enum Bug {
     DropTombstones,
     /// A superseded vector is removed at once, while the log still has the entry that names it.
     PurgeEarly,
+    /// The manifest of the segments is put in the place of the old one before the files that it names are synced.
+    ManifestFirst,
+    /// What a collection with an interval acknowledged is never synced for its own sake.
+    SkipInterval,
 }
 
 /// Whether the bug is planted.
@@ -24,6 +28,8 @@ pub(crate) fn is_planted(bug: Bug) -> bool {
         Ok("apply-apart") => Some(Bug::ApplyApart),
         Ok("drop-tombstones") => Some(Bug::DropTombstones),
         Ok("purge-early") => Some(Bug::PurgeEarly),
+        Ok("manifest-first") => Some(Bug::ManifestFirst),
+        Ok("skip-interval") => Some(Bug::SkipInterval),
         Ok(other) => panic!("VECINO_PLANTED_BUG: there is no bug {other}"),
     });
     *named == Some(bug)

@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::Random;
 use crate::crash::oracle::Oracle;
-use crate::crash::{End, Round, child_command, run};
+use crate::crash::{End, Round, child_command, run, write_lazily};
 use crate::disk::{Disk, Recorder, Survival};
 
 /// Longest time that an fsync takes, in microseconds, by round: quick ones let writes meet background work.
 const SYNC_US: [u64; 3] = [0, 100, 1500];
+
+/// The one total that is a maximum.
+const OLDEST: &str = "oldest of them, ms before the end";
 
 /// A folder under the recorder, and what must be in it.
 struct Trial {
@@ -36,6 +39,10 @@ struct Totals {
     acknowledged: u64,
     took_effect: u64,
     no_effect: u64,
+    /// Of those that a collection with an interval acknowledged.
+    forgotten: u64,
+    /// How long before the end the oldest of them was acknowledged.
+    forgotten_ms_max: u64,
     sealed: u64,
     syncs: u64,
     /// Bytes and names that the losses could take.
@@ -44,7 +51,7 @@ struct Totals {
 }
 
 impl Totals {
-    fn fields(&mut self) -> [(&'static str, &mut u64); 11] {
+    fn fields(&mut self) -> [(&'static str, &mut u64); 13] {
         [
             ("kills", &mut self.kills),
             ("power losses", &mut self.losses),
@@ -53,6 +60,8 @@ impl Totals {
             ("acknowledged", &mut self.acknowledged),
             ("unknown that took effect", &mut self.took_effect),
             ("unknown without effect", &mut self.no_effect),
+            ("forgotten within the interval", &mut self.forgotten),
+            (OLDEST, &mut self.forgotten_ms_max),
             ("segments sealed", &mut self.sealed),
             ("syncs", &mut self.syncs),
             ("bytes at risk", &mut self.bytes_at_risk),
@@ -84,8 +93,12 @@ impl Totals {
     }
 
     fn add(&mut self, mut other: Self) {
-        for ((_, sum), (_, count)) in self.fields().into_iter().zip(other.fields()) {
-            *sum += *count;
+        for ((name, sum), (_, count)) in self.fields().into_iter().zip(other.fields()) {
+            if name == OLDEST {
+                *sum = (*sum).max(*count);
+            } else {
+                *sum += *count;
+            }
         }
     }
 
@@ -112,15 +125,19 @@ impl Trial {
 
     /// One child, and half of the times that it is killed a power loss.
     fn round(&mut self, longest: Duration) -> Result<(), String> {
+        if self.random.below(6) == 0 {
+            return self.lazy_round();
+        }
         let end = End::draw(&mut self.random, longest);
-        // Half of the kills come earlier, right after one of the changes.
-        let changes = 1 << self.random.below(10);
+        // Half of the kills come earlier, right after one of the changes: of any, or of those that put a segment in the place of others.
+        let (part, bits) = [("", 10), ("", 10), ("/segments/", 7)][self.random.below(3) as usize];
+        let changes = 1 << self.random.below(bits);
         let changes = changes + self.random.below(changes);
         let by_changes = !matches!(end, End::StopAfterReady(_)) && self.random.below(2) == 0;
         let from = [None, Some("@told ready"), Some("@told ready")][self.random.below(3) as usize];
         let (shown, syncs) = self.watched(end, |command| {
             if by_changes {
-                Recorder::kill_at(command, changes, from);
+                Recorder::kill_at(command, changes, part, from);
             }
         });
         let shown = shown.map_err(|text| format!("{end:?}: {text}"))?;
@@ -128,6 +145,18 @@ impl Trial {
         if matches!(end, End::StopAfterReady(_)) || self.random.below(2) == 0 {
             return Ok(());
         }
+        self.lose_power();
+        Ok(())
+    }
+
+    /// A child that has only intervals to keep, until its power goes when several of them are over.
+    fn lazy_round(&mut self) -> Result<(), String> {
+        let after =
+            Duration::from_millis(600) + Duration::from_millis(600).mul_f32(self.random.unit());
+        let end = End::KillAfterReady(after);
+        let (shown, syncs) = self.watched(end, write_lazily);
+        let shown = shown.map_err(|text| format!("lazily, {end:?}: {text}"))?;
+        self.count(end, &shown, syncs);
         self.lose_power();
         Ok(())
     }
@@ -157,6 +186,7 @@ impl Trial {
         let survival = Survival::draw(&mut self.random);
         self.disk.lose_power(survival, &mut self.random);
         self.disk.write_out();
+        self.oracle.power_lost();
     }
 
     fn count(&mut self, end: End, shown: &Round, syncs: usize) {
@@ -171,6 +201,8 @@ impl Trial {
         totals.sealed += shown.sealed;
         totals.syncs += syncs as u64;
         [totals.took_effect, totals.no_effect] = self.oracle.resolved;
+        totals.forgotten = self.oracle.forgotten;
+        totals.forgotten_ms_max = self.oracle.forgotten_ms_max;
     }
 }
 
@@ -215,6 +247,7 @@ fn an_fsync_that_fails_ends_the_process_and_nothing_is_acknowledged_after() {
         // The failed sync has made nothing durable, nor has a later one: what was acknowledged is there without it.
         trial.disk.lose_power(Survival::Nothing, &mut trial.random);
         trial.disk.write_out();
+        trial.oracle.power_lost();
         let (shown, _) = trial.watched(End::StopAfterReady(Duration::ZERO), |_| {});
         shown.unwrap_or_else(|text| panic!("after round {round}, sync {number}: {text}"));
     }

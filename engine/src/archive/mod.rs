@@ -13,6 +13,8 @@
 //! a file that was cut is.
 
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod read;
 mod record;
 mod write;

@@ -64,11 +64,13 @@ impl<R: Read> ArchiveReader<R> {
         };
         match frames.read()? {
             (Kind::Points, body) => {
-                self.frames = Some(frames);
                 let points: Points = codec::decode(&body, "archived points")?;
-                self.points += points.points.len() as u64;
                 let points = points.points.into_iter().map(|point| point.into_point());
-                Ok(Some(points.collect::<Result<_>>()?))
+                let points: Vec<Point> = points.collect::<Result<_>>()?;
+                self.points += points.len() as u64;
+                // Not before: after a frame that cannot be read nothing follows, and no end could count what it held.
+                self.frames = Some(frames);
+                Ok(Some(points))
             }
             (Kind::End, body) => {
                 let end: End = codec::decode(&body, "archive end")?;

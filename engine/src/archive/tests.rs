@@ -210,6 +210,38 @@ impl Write for Meddler<'_> {
     }
 }
 
+/// The end counts what was read: a frame that could not be must not be counted as if its points had come.
+#[test]
+fn nothing_follows_a_frame_that_cannot_be_read() {
+    use super::frame::{FrameWriter, Kind};
+    use super::record::{ArchivedPoint, End, Header, Points};
+    use crate::storage::codec;
+
+    let header = codec::encode(&Header {
+        collection: "c".into(),
+        config_json: b"{}".to_vec(),
+        written_at_ms: 0,
+    });
+    let no_id = codec::encode(&Points {
+        points: vec![ArchivedPoint::default()],
+    });
+    let end = codec::encode(&End { points: 1 });
+    let mut bytes = Vec::new();
+    let mut frames = FrameWriter::new(&mut bytes).unwrap();
+    for (kind, body) in [
+        (Kind::Header, header),
+        (Kind::Points, no_id.clone()),
+        (Kind::Points, no_id),
+        (Kind::End, end),
+    ] {
+        frames.write(kind, &body).unwrap();
+    }
+    frames.finish().unwrap();
+    let mut reader = ArchiveReader::open(bytes.as_slice()).unwrap();
+    assert!(reader.next_points().is_err());
+    assert!(reader.next_points().unwrap().is_none());
+}
+
 #[test]
 fn writes_go_on_and_are_not_in_it() {
     let dir = tempfile::tempdir().unwrap();

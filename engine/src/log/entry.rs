@@ -277,7 +277,7 @@ fn encode_entry(partition: Partition, entry: &LogEntry) -> Result<Vec<u8>> {
 }
 
 /// The entry that these bytes of the log hold, checked. Its vectors are not read.
-pub(super) fn read_entry(partition: Partition, index: u64, bytes: &[u8]) -> Result<Entry> {
+pub(crate) fn read_entry(partition: Partition, index: u64, bytes: &[u8]) -> Result<Entry> {
     let entry: LogEntry = codec::decode(bytes, "log entry")?;
     entry.verify()?;
     let timestamp_ms = entry.timestamp_ms;

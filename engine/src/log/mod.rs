@@ -15,9 +15,10 @@ use crate::segment::Positions;
 use crate::storage::record::{GarbageList, PartitionState};
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, PARTITIONS, Partition};
+use entry::append_share;
+pub(crate) use entry::read_entry;
 pub(crate) use entry::{Change, Decision};
 pub use entry::{Entry, Outcome};
-use entry::{append_share, read_entry};
 
 /// One change to one point.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use super::{Origins, Segment};
 use crate::CollectionId;
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result, ResultExt};
+use crate::planted::{Bug, is_planted};
 use crate::storage::DATABASE_FOLDER;
 use crate::storage::guard::sync_folder;
 
@@ -137,6 +138,12 @@ impl Folder {
             .map_err(|error| Error::io(&error, &temporary))
             .and_then(|()| publish(&temporary, &self.dir.join(MANIFEST)))
             .context("write the manifest of the segments")?;
+        if is_planted(Bug::ManifestFirst) {
+            for segment in &manifest.segments {
+                let file = File::open(self.path(segment.number)).and_then(|file| file.sync_all());
+                file.map_err(|error| Error::io(&error, &self.dir))?;
+            }
+        }
         self.remove_unnamed(manifest);
         self.finish_removal();
         Ok(())

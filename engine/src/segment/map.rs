@@ -59,6 +59,15 @@ impl Map {
         Ok(Arc::new(Self { bytes }))
     }
 
+    /// Memory that looks like a mapped file of these bytes; of one byte if there are none.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub fn of_bytes(bytes: &[u8]) -> Arc<Self> {
+        let mut map = memmap2::MmapMut::map_anon(bytes.len().max(1)).expect("memory");
+        map[..bytes.len()].copy_from_slice(bytes);
+        let bytes = map.make_read_only().expect("memory of our own");
+        Arc::new(Self { bytes })
+    }
+
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

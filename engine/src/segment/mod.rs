@@ -32,6 +32,8 @@ use std::sync::Arc;
 pub(crate) use build::{Origins, Source};
 use chunks::Chunks;
 pub(crate) use column::{DenseColumn, Found, SparseColumn};
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use file::fuzz;
 use file::{LinkContents, Reader, check_count, check_ends};
 use index::{BitSet, Offset};
 use links::Links;

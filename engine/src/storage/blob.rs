@@ -13,6 +13,9 @@
 //! another version, compressed, or with expirations is refused, and its values are then copied instead. A file without a footer is still
 //! being written.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+
 use crate::error::{Error, Result};
 
 const MAGIC: u32 = 2_395_959;

@@ -4,6 +4,7 @@
 //! never guessed. Golden bytes in the tests pin the encoding itself.
 
 use bincode::config;
+use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 use crate::error::{Error, Result};
@@ -11,12 +12,17 @@ use crate::error::{Error, Result};
 const VERSION: u8 = 1;
 /// No record claims more memory than this while it is read: eight times the body limit of a request.
 const DECODE_BYTES_MAX: usize = 256 << 20;
+/// How many bytes a record claims at most for each that it has, see [`SMALL_BYTES_MAX`]. A damaged length claims more: in a short record it
+/// must not get all of the limit.
+const CLAIM_FACTOR: usize = 32;
+const SHORT_BYTES_MAX: usize = 2 << 10;
+const MIDDLE_BYTES_MAX: usize = 128 << 10;
 /// No log entry is larger: twice the body limit of a request.
 pub const ENTRY_BYTES_MAX: usize = 64 << 20;
 /// Up to here a record's claims stay below the limit whatever it holds: of the list elements, an unnamed vector's reference takes 3 bytes and
 /// claims 48, an operation on a point with the shortest id takes 5.
-const SMALL_BYTES_MAX: usize = DECODE_BYTES_MAX / 32;
-const _: () = assert!(size_of::<super::record::LogOperation>() <= 5 * 32);
+const SMALL_BYTES_MAX: usize = DECODE_BYTES_MAX / CLAIM_FACTOR;
+const _: () = assert!(size_of::<super::record::LogOperation>() <= 5 * CLAIM_FACTOR);
 
 /// The record's bytes.
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
@@ -46,9 +52,14 @@ pub fn decode<T: Decode<()>>(bytes: &[u8], what: &str) -> Result<T> {
             "{what}: record version {version}, expected {VERSION}"
         )));
     }
-    let (value, used) =
-        bincode::decode_from_slice(rest, config::standard().with_limit::<DECODE_BYTES_MAX>())
-            .map_err(|error| Error::corrupted(format!("{what}: {error}")))?;
+    let decoded = if bytes.len() <= SHORT_BYTES_MAX {
+        decode_within::<T, { SHORT_BYTES_MAX * CLAIM_FACTOR }>(rest)
+    } else if bytes.len() <= MIDDLE_BYTES_MAX {
+        decode_within::<T, { MIDDLE_BYTES_MAX * CLAIM_FACTOR }>(rest)
+    } else {
+        decode_within::<T, DECODE_BYTES_MAX>(rest)
+    };
+    let (value, used) = decoded.map_err(|error| Error::corrupted(format!("{what}: {error}")))?;
     if used != rest.len() {
         return Err(Error::corrupted(format!(
             "{what}: {} bytes left over",
@@ -56,4 +67,36 @@ pub fn decode<T: Decode<()>>(bytes: &[u8], what: &str) -> Result<T> {
         )));
     }
     Ok(value)
+}
+
+fn decode_within<T: Decode<()>, const LIMIT: usize>(
+    bytes: &[u8],
+) -> std::result::Result<(T, usize), DecodeError> {
+    bincode::decode_from_slice(bytes, config::standard().with_limit::<LIMIT>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A damaged length: of a few bytes, that say that many follow.
+    #[test]
+    fn a_short_record_claims_little() {
+        let claiming = |count: u32| [&[VERSION, 252][..], &count.to_le_bytes()].concat();
+        let check = |count, wanted: &str| {
+            let error = decode::<Vec<u64>>(&claiming(count), "numbers").unwrap_err();
+            assert!(error.to_string().contains(wanted), "{error}");
+        };
+        check(1000, "UnexpectedEnd");
+        check(10_000, "LimitExceeded");
+        check(u32::MAX, "LimitExceeded");
+        // What is there may be read, whatever its length.
+        for len in [60, 3000, 200_000, 1_000_000] {
+            let lists = vec![Vec::<u8>::new(); len];
+            assert_eq!(
+                decode::<Vec<Vec<u8>>>(&encode(&lists), "lists").unwrap(),
+                lists
+            );
+        }
+    }
 }

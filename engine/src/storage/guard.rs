@@ -7,6 +7,9 @@
 //! The floor is noted at opening, at clean shutdown, and by a thread of its own at most a second after a write: a loss within the last
 //! second's writes is not noticed by the guard (the WAL's own checksums still notice damage).
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -181,9 +184,7 @@ impl Shared {
             // Two notes may overtake each other on their way here.
             floor: floor.max(slots.last.floor),
         };
-        let mut bytes = codec::encode(&slot);
-        bytes.resize(SLOT_BYTES - 4, 0);
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        let bytes = slot_bytes(slot);
         let at = (slot.serial % 2) * SLOT_BYTES as u64;
         let mut write = || -> std::io::Result<()> {
             slots.file.seek(SeekFrom::Start(at))?;
@@ -217,11 +218,7 @@ fn read_file(file: &File, path: &Path) -> Result<Slot> {
         .read_to_end(&mut bytes)
         .map_err(|error| Error::io(&error, path))
         .context("read the guard file")?;
-    let last = bytes
-        .chunks(SLOT_BYTES)
-        .filter_map(read_slot)
-        .max_by_key(|slot| slot.serial);
-    match last {
+    match last_slot(&bytes) {
         Some(slot) => Ok(slot),
         None if bytes.is_empty() => Ok(Slot::default()),
         None => Err(Error::corrupted(format!(
@@ -229,6 +226,18 @@ fn read_file(file: &File, path: &Path) -> Result<Slot> {
             path.display()
         ))),
     }
+}
+
+fn last_slot(bytes: &[u8]) -> Option<Slot> {
+    let slots = bytes.chunks(SLOT_BYTES).filter_map(read_slot);
+    slots.max_by_key(|slot| slot.serial)
+}
+
+fn slot_bytes(slot: Slot) -> Vec<u8> {
+    let mut bytes = codec::encode(&slot);
+    bytes.resize(SLOT_BYTES - 4, 0);
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    bytes
 }
 
 fn read_slot(bytes: &[u8]) -> Option<Slot> {

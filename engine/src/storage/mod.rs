@@ -258,12 +258,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What the disk says. It is then unknown what is durable: not to be tried again.
+    /// What RocksDB says; if the disk failed, the process ends here, as in [`Self::write_synced_unreserved`].
     pub fn sync(&self) -> Result<()> {
         // Of what comes later it is not known whether this sync takes it along.
         let sequence = self.db.latest_sequence_number();
         self.db
             .flush_wal(true)
+            .inspect_err(failure::end_process_if_not_durable)
             .context("sync the write-ahead log")?;
         self.guard.note(sequence);
         Ok(())
@@ -409,6 +410,7 @@ impl Store {
         let _writing = self.writing.lock();
         self.db
             .flush_wal(true)
+            .inspect_err(failure::end_process_if_not_durable)
             .context("sync the write-ahead log")?;
         self.guard.close(self.db.latest_sequence_number())
     }

@@ -24,6 +24,7 @@ use told::Told;
 
 const CHILD_FOLDER: &str = "VECINO_CRASH_CHILD_FOLDER";
 const CHILD_SERIAL: &str = "VECINO_CRASH_CHILD_SERIAL";
+const CHILD_LAZY_ONLY: &str = "VECINO_CRASH_CHILD_LAZY_ONLY";
 /// A child that says nothing for so long hangs.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -32,7 +33,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 fn child() {
     if let Some(folder) = std::env::var_os(CHILD_FOLDER) {
         let serial = std::env::var(CHILD_SERIAL).unwrap().parse().unwrap();
-        writer::run(Path::new(&folder), serial);
+        let is_lazy_only = std::env::var_os(CHILD_LAZY_ONLY).is_some();
+        writer::run(Path::new(&folder), serial, is_lazy_only);
     }
 }
 
@@ -47,6 +49,11 @@ pub fn child_command(folder: &Path, serial: u64) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// Has the child write to nothing but collections with an interval, and seal nothing: no other sync comes before that of the interval.
+pub fn write_lazily(command: &mut Command) {
+    command.env(CHILD_LAZY_ONLY, "1");
 }
 
 /// How a round ends.
@@ -124,7 +131,7 @@ pub fn run(command: &mut Command, end: End, oracle: &mut Oracle) -> Result<Round
         };
         match told {
             Told::Begin(operation) => oracle.begin(operation),
-            Told::Done(writer) => oracle.done(writer),
+            Told::Done(writer, at_ms) => oracle.done(writer, at_ms),
             Told::Held(collection) => drop(held.entry(collection).or_default()),
             Told::Row(collection, id, serial) => {
                 held.get_mut(&collection).unwrap().insert(id, serial);

@@ -34,8 +34,8 @@ pub struct Operation {
 pub enum Told {
     /// An operation begins.
     Begin(Operation),
-    /// The operation of this writer is acknowledged.
-    Done(u64),
+    /// The operation of this writer was acknowledged, at this millisecond since 1970.
+    Done(u64, u64),
     /// A collection is there.
     Held(String),
     /// A point is there: collection, id, serial.
@@ -81,7 +81,7 @@ impl Told {
                 } = operation;
                 format!("begin {writer} {serial} {collection} {what} {argument}")
             }
-            Self::Done(writer) => format!("done {writer}"),
+            Self::Done(writer, at_ms) => format!("done {writer} {at_ms}"),
             Self::Held(collection) => format!("held {collection}"),
             Self::Row(collection, id, serial) => format!("row {collection} {id} {serial}"),
             Self::Ready => "ready".into(),
@@ -122,7 +122,7 @@ impl Told {
                     },
                 })
             }
-            ["done", writer] => Self::Done(number(writer)?),
+            ["done", writer, at_ms] => Self::Done(number(writer)?, number(at_ms)?),
             ["held", collection] => Self::Held(collection.to_owned()),
             ["row", collection, id, serial] => {
                 Self::Row(collection.to_owned(), number(id)?, number(serial)?)

@@ -2,13 +2,21 @@
 //!
 //! - `folder`: copies of a store to damage.
 //! - `wal`: the write-ahead log cut, flipped, missing.
+//! - `last_log`: its last file missing, at any time.
 //! - `tables`: blocks of tables and blob files.
 //!
 //! `scripts/crash --damage` runs the long forms.
 
 mod folder;
+mod last_log;
 mod tables;
 mod wal;
+
+use std::time::Duration;
+
+/// How long the guard may lag behind what is durable, and the fsync of its note on a busy disk.
+const WINDOW: Duration = Duration::from_secs(1);
+const WINDOW_SLACK: Duration = Duration::from_millis(500);
 
 /// Whether the long forms are wanted.
 pub fn is_long() -> bool {

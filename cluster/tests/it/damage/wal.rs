@@ -9,13 +9,10 @@ use cluster::engine::{Error, ErrorKind, Metric, PointId};
 use cluster::{Node, NodeOptions};
 use serde_json::json;
 
-use super::{folder, is_long};
+use super::{WINDOW, WINDOW_SLACK, folder, is_long};
 use crate::{Random, dense, eventually, open, point};
 
 const IDS: u64 = 50;
-/// How long the guard may lag behind what is durable, and the fsync of its note on a busy disk.
-const WINDOW: Duration = Duration::from_secs(1);
-const WINDOW_SLACK: Duration = Duration::from_millis(500);
 
 /// A store as a kill left it, after single writes: serial 1 to point 1, serial 2 to point 2, ...
 struct Written {

@@ -10,6 +10,7 @@
  *   VECINO_RECORD_FAIL_SYNC    the n-th fsync or fdatasync of a path with FAIL_IN in it (1, 2, ...) fails with EIO; absent or 0: none
  *   VECINO_RECORD_FAIL_IN      part of a path
  *   VECINO_RECORD_KILL_AT      the process gets SIGKILL when it has told so many records; absent or 0: never
+ *   VECINO_RECORD_KILL_IN      only those of a path with this text in it are counted; absent: all
  *   VECINO_RECORD_KILL_FROM    they are counted from when it writes this text elsewhere, as to stdout; absent: from its begin
  *
  * A record is five little-endian u64 (kind, a, b, c, bytes that follow) and those bytes. Kinds:
@@ -51,11 +52,11 @@
 #define FDS 65536
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned char watched[FDS], may_fail[FDS];
+static unsigned char watched[FDS], may_fail[FDS], counted[FDS];
 static int journal = -1;
 static char root[PATH_MAX];
 static size_t root_bytes;
-static const char *fail_in = "", *kill_from;
+static const char *fail_in = "", *kill_in = "", *kill_from;
 static unsigned long sync_us, fail_sync, fail_syncs, syncs, kill_at, told;
 static uint64_t noise = 88172645463325252ull;
 
@@ -69,6 +70,7 @@ __attribute__((constructor)) static void begin(void) {
     if ((number = getenv("VECINO_RECORD_FAIL_SYNC"))) fail_sync = strtoul(number, 0, 10);
     if ((number = getenv("VECINO_RECORD_KILL_AT"))) kill_at = strtoul(number, 0, 10);
     kill_from = getenv("VECINO_RECORD_KILL_FROM");
+    if ((number = getenv("VECINO_RECORD_KILL_IN"))) kill_in = number;
     if ((number = getenv("VECINO_RECORD_FAIL_IN"))) fail_in = number;
     noise ^= (uint64_t)getpid() << 20;
     int fd = syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -76,6 +78,13 @@ __attribute__((constructor)) static void begin(void) {
     journal = syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 900);
     if (journal < 0) abort();
     syscall(SYS_close, fd);
+}
+
+/* Whether a record brings the kill nearer. */
+static int counts(int kind, uint64_t a, const void *text, size_t bytes) {
+    if (kill_from) return 0;
+    if (strchr("omxurl!", kind)) return memmem(text, bytes, kill_in, strlen(kill_in)) != 0;
+    return a < FDS && counted[a];
 }
 
 /* Nothing follows `bytes` of `text`. Called with the lock held; keeps errno. */
@@ -88,7 +97,7 @@ static void tell(int kind, uint64_t a, uint64_t b, uint64_t c, const void *text,
         syscall(SYS_write, 2, full, sizeof full - 1);
         abort();
     }
-    if (!kill_from && ++told == kill_at) syscall(SYS_kill, getpid(), SIGKILL);
+    if (counts(kind, a, text, bytes) && ++told == kill_at) syscall(SYS_kill, getpid(), SIGKILL);
     errno = kept;
 }
 
@@ -137,6 +146,7 @@ static int open_any(int folder, const char *path, int flags, mode_t mode) {
     if (fd >= 0) {
         watched[fd] = 1;
         may_fail[fd] = strstr(full, fail_in) != 0;
+        counted[fd] = strstr(full, kill_in) != 0;
         tell('o', fd, flags, 0, full, strlen(full));
     }
     leave();
@@ -169,6 +179,7 @@ static int duplicated(int old, int fd) {
     if (fd >= 0) {
         watched[fd] = 1;
         may_fail[fd] = may_fail[old];
+        counted[fd] = counted[old];
         tell('d', old, fd, 0, 0, 0);
     }
     return fd;

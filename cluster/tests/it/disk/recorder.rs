@@ -38,10 +38,12 @@ impl Recorder {
             .env("VECINO_RECORD_SYNC_US", sync_us.to_string());
     }
 
-    /// Has the command killed by SIGKILL as soon as it has made so many changes, counted from when it tells `from`, if given: between two writes that come together, where a kill by the clock
-    /// hardly ever falls.
-    pub fn kill_at(command: &mut Command, changes: u64, from: Option<&str>) {
-        command.env("VECINO_RECORD_KILL_AT", changes.to_string());
+    /// Has the command killed by SIGKILL as soon as it has made so many changes to paths with `part` in them, counted from when it tells
+    /// `from`, if given: between two writes that come together, where a kill by the clock hardly ever falls.
+    pub fn kill_at(command: &mut Command, changes: u64, part: &str, from: Option<&str>) {
+        command
+            .env("VECINO_RECORD_KILL_AT", changes.to_string())
+            .env("VECINO_RECORD_KILL_IN", part);
         if let Some(from) = from {
             command.env("VECINO_RECORD_KILL_FROM", from);
         }
