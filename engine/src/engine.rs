@@ -19,7 +19,7 @@ use crate::builder::Builder;
 use crate::collection::Collection;
 use crate::config::CollectionConfig;
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::Log;
 use crate::segment::Positions;
 use crate::segment::folder;
@@ -55,6 +55,19 @@ pub struct Engine {
     syncer: Syncer,
 }
 
+/// Which collections there are.
+struct Existing {
+    ids: HashSet<CollectionId>,
+    /// Whether there is one whose number cannot be read: it may be any.
+    some_unknown: bool,
+}
+
+impl Existing {
+    fn contains(&self, id: CollectionId) -> bool {
+        self.some_unknown || self.ids.contains(&id)
+    }
+}
+
 /// Bytes on disk and in memory.
 #[derive(Clone, Debug, Default)]
 pub struct StorageStats {
@@ -72,12 +85,16 @@ impl Engine {
     ///
     /// `Unavailable` if another process holds the folder, `Corrupted` if it lost acknowledged writes.
     pub fn open_unloaded(dir: &Path, options: EngineOptions) -> Result<Self> {
+        Self::open_store(dir, options).map_err(|error| error.or_repair(dir))
+    }
+
+    fn open_store(dir: &Path, options: EngineOptions) -> Result<Self> {
         let store = Arc::new(Store::open(dir)?);
         let mut collections = BTreeMap::new();
         store.scan(Family::Meta, key::META_COLLECTION, &[], |key, value| {
-            let name = std::str::from_utf8(&key[key::META_COLLECTION.len()..])
-                .map_err(|_| Error::corrupted("a collection's name is not UTF-8"))?;
-            collections.insert(name.to_owned(), read_collection(name, value)?);
+            let name = String::from_utf8_lossy(&key[key::META_COLLECTION.len()..]);
+            let slot = read_collection(&store, &name, value)?;
+            collections.insert(name.into_owned(), slot);
             Ok(Visit::Next)
         })?;
         let (log, unapplied) = Log::open(&store)?;
@@ -105,9 +122,8 @@ impl Engine {
         }
         engine.opened = engine.log.applied_positions();
         engine.drop_unfinished()?;
-        folder::remove_others(dir, |id| {
-            engine.collection_ids::<HashSet<_>>().contains(&id)
-        });
+        let exists = engine.existing();
+        folder::remove_others(dir, |id| exists.contains(id));
         Ok(engine)
     }
 
@@ -160,12 +176,15 @@ impl Engine {
                 }
                 Err(error) => {
                     tracing::error!(%error, collection = name, "quarantined: its rows cannot be read");
-                    Slot::Quarantined(id, error.to_string())
+                    Slot::Quarantined(Some(id), error.to_string())
                 }
             };
             let mut collections = self.collections.write();
             // It may have been dropped meanwhile.
-            if collections.get(&name).is_some_and(|slot| slot.id() == id) {
+            if collections
+                .get(&name)
+                .is_some_and(|slot| slot.id() == Some(id))
+            {
                 collections.insert(name, slot);
             }
         }
@@ -227,12 +246,26 @@ impl Engine {
         let collections = self.collections.read();
         let slots = collections.values();
         slots
-            .map(|slot| (slot.id(), slot.covered(partition)))
+            .filter_map(|slot| Some((slot.id()?, slot.covered(partition))))
             .collect()
     }
 
     fn collection_ids<C: FromIterator<CollectionId>>(&self) -> C {
-        self.collections.read().values().map(Slot::id).collect()
+        let collections = self.collections.read();
+        collections.values().filter_map(Slot::id).collect()
+    }
+
+    /// Which collections there are.
+    fn existing(&self) -> Existing {
+        let some_unknown = self
+            .collections
+            .read()
+            .values()
+            .any(|slot| slot.id().is_none());
+        Existing {
+            ids: self.collection_ids(),
+            some_unknown,
+        }
     }
 
     /// Number that grows with every write.

@@ -17,6 +17,8 @@ pub struct CollectionInfo {
     pub segments: Vec<SegmentInfo>,
     /// Whether a segment is being built now.
     pub building: bool,
+    /// What is wrong with it since the start, if anything is: some of its bytes are damaged, or background work failed.
+    pub trouble: Option<String>,
 }
 
 /// Counts of a segment.
@@ -60,6 +62,7 @@ impl Collection {
             indexed_rows: sealed.map(|part| part.live.count()).sum(),
             segments: view.parts.iter().map(segment_info).collect(),
             building,
+            trouble: self.trouble.get().cloned(),
         }
     }
 }

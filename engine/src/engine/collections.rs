@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use crate::collection::Collection;
+use crate::collection::{Collection, Gone};
 use crate::config::{CollectionConfig, Durability, validate_collection_name};
-use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::error::{Error, ErrorKind, Result, ResultExt, how_to_repair};
 use crate::segment::folder::Folder;
-use crate::storage::record::CollectionRecord;
-use crate::storage::{Batch, Family, codec, key};
+use crate::storage::record::{CollectionCopy, CollectionRecord};
+use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
 
 /// First character of the names of collections that are not finished: users cannot give it, and a start removes them.
 pub(super) const UNFINISHED: char = '\u{1}';
 
 /// Where the values and rows of a collection stand.
-const COLLECTION_FAMILIES: [Family; 4] = [
+pub(crate) const COLLECTION_FAMILIES: [Family; 4] = [
     Family::Points,
     Family::Vectors,
     Family::Media,
@@ -28,8 +28,8 @@ const COLLECTION_FAMILIES: [Family; 4] = [
 pub(super) enum Slot {
     Loading(CollectionId, Box<CollectionConfig>),
     Ready(Arc<Collection>),
-    /// Its rows cannot be read; the others are served.
-    Quarantined(CollectionId, String),
+    /// Its record or its rows cannot be read; the others are served. The number is not known if the record and its copy are unreadable.
+    Quarantined(Option<CollectionId>, String),
 }
 
 impl Slot {
@@ -50,14 +50,15 @@ impl Slot {
         };
         match durability {
             Durability::Sync => None,
-            Durability::IntervalMs(ms) => Some((self.id(), Duration::from_millis(ms))),
+            Durability::IntervalMs(ms) => Some((self.id()?, Duration::from_millis(ms))),
         }
     }
 
-    pub(super) fn id(&self) -> CollectionId {
+    pub(super) fn id(&self) -> Option<CollectionId> {
         match self {
-            Self::Loading(id, _) | Self::Quarantined(id, _) => *id,
-            Self::Ready(collection) => collection.id(),
+            Self::Loading(id, _) => Some(*id),
+            Self::Quarantined(id, _) => *id,
+            Self::Ready(collection) => Some(collection.id()),
         }
     }
 }
@@ -85,7 +86,8 @@ impl Engine {
                 format!("Collection `{name}` is being loaded; try again in a moment"),
             )),
             Some(Slot::Quarantined(_, reason)) => Err(Error::corrupted(format!(
-                "Collection `{name}` is quarantined, the others are served: {reason}; restore it from a snapshot or delete it"
+                "Collection `{name}` is quarantined, the others are served: {reason}; {}, restore it from a snapshot, or delete it",
+                how_to_repair(self.store.dir())
             ))),
             None => Err(Error::not_found(format!(
                 "Collection `{name}` doesn't exist!"
@@ -137,11 +139,7 @@ impl Engine {
             key::META_NEXT_COLLECTION,
             &codec::encode(&(next + 1)),
         );
-        batch.put(
-            Family::Meta,
-            &key::meta_collection(name),
-            &collection_record(CollectionId(next), &config)?,
-        );
+        put_record(&mut batch, name, CollectionId(next), &config)?;
         self.store
             .write_synced(batch)
             .context("create collection")?;
@@ -189,11 +187,7 @@ impl Engine {
             }
         }
         let mut batch = self.store.batch();
-        batch.put(
-            Family::Meta,
-            &key::meta_collection(name),
-            &collection_record(collection.id(), &config)?,
-        );
+        put_record(&mut batch, name, collection.id(), &config)?;
         self.store
             .write_synced(batch)
             .context("change collection")?;
@@ -213,15 +207,23 @@ impl Engine {
         let _changing = self.changing.lock();
         // No entry of this collection is half applied while its rows go.
         let _applying = self.applying.lock();
-        let Some(id) = self.collections.read().get(name).map(Slot::id) else {
+        let Some(slot) = self.collections.read().get(name).cloned() else {
             return Ok(false);
+        };
+        let Some(id) = slot.id() else {
+            return Err(Error::corrupted(format!(
+                "Collection `{name}`: its number cannot be read, so its rows are not known"
+            ))
+            .or_repair(self.store.dir()));
         };
         let mut batch = self.store.batch();
         batch.delete(Family::Meta, &key::meta_collection(name));
         put_removal(&mut batch, id);
+        let leaving = Leaving::begin(Some(&slot));
         self.store
             .write_synced_unreserved(batch)
             .context("delete collection")?;
+        leaving.complete();
         let removed = self.collections.write().remove(name);
         self.intervals.write().remove(&id);
         self.remove_files(id, removed);
@@ -252,20 +254,19 @@ impl Engine {
         let _changing = self.changing.lock();
         // No entry of the collection that goes is half applied.
         let _applying = self.applying.lock();
-        let old = self.collections.read().get(name).map(Slot::id);
+        let replaced = self.collections.read().get(name).cloned();
+        let old = replaced.as_ref().and_then(Slot::id);
         let mut batch = self.store.batch();
         batch.delete(Family::Meta, &key::meta_collection(unfinished.name()));
-        batch.put(
-            Family::Meta,
-            &key::meta_collection(name),
-            &collection_record(collection.id(), &collection.config())?,
-        );
+        put_record(&mut batch, name, collection.id(), &collection.config())?;
         if let Some(old) = old {
             put_removal(&mut batch, old);
         }
+        let leaving = Leaving::begin(replaced.as_ref());
         self.store
             .write_synced_unreserved(batch)
             .context("publish collection")?;
+        leaving.complete();
         let removed = {
             let mut collections = self.collections.write();
             collections.remove(unfinished.name());
@@ -298,8 +299,36 @@ impl Engine {
     }
 }
 
-/// Removes every row and value of a collection, and what changed in it.
-fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
+/// A collection that is about to go: whoever still reads it is told so, and not that its values are missing. It stays if the write fails.
+struct Leaving<'a>(Option<&'a Collection>);
+
+impl<'a> Leaving<'a> {
+    fn begin(slot: Option<&'a Slot>) -> Self {
+        let collection = match slot {
+            Some(Slot::Ready(collection)) => Some(&**collection),
+            _ => None,
+        };
+        if let Some(collection) = collection {
+            collection.set_gone(Gone::Yes);
+        }
+        Self(collection)
+    }
+
+    fn complete(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(collection) = self.0 {
+            collection.set_gone(Gone::No);
+        }
+    }
+}
+
+/// Removes every row and value of a collection, what changed in it, and the copy of its record.
+pub(crate) fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
     for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
         let end = key::successor(&prefix).expect("partition numbers are far from their end");
         for family in COLLECTION_FAMILIES {
@@ -310,22 +339,66 @@ fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
         let end = key::successor(&prefix).expect("its third byte is far from its end");
         batch.delete_range(Family::State, &prefix, &end);
     }
+    batch.delete(Family::State, &key::collection_copy(id));
 }
 
-pub(super) fn read_collection(name: &str, value: &[u8]) -> Result<Slot> {
-    let record: CollectionRecord = codec::decode(value, "collection record")?;
-    let id = CollectionId(record.id);
-    Ok(match serde_json::from_slice(&record.config_json) {
-        Ok(config) => Slot::Loading(id, Box::new(config)),
-        Err(error) => Slot::Quarantined(id, format!("settings of collection {name}: {error}")),
-    })
+/// The collection of a record. One whose record cannot be read is quarantined, with its number if the copy of the record tells it.
+pub(super) fn read_collection(store: &Store, name: &str, value: &[u8]) -> Result<Slot> {
+    let read = codec::decode::<CollectionRecord>(value, "collection record").and_then(|record| {
+        let config = serde_json::from_slice(&record.config_json)
+            .map_err(|error| Error::corrupted(format!("settings: {error}")))?;
+        Ok(Slot::Loading(CollectionId(record.id), Box::new(config)))
+    });
+    match read {
+        Err(error) => {
+            tracing::error!(%error, collection = name, "quarantined: its record cannot be read");
+            let copy = read_copies(store)?
+                .into_iter()
+                .find(|copy| copy.name == name);
+            let id = copy.map(|copy| CollectionId(copy.record.id));
+            Ok(Slot::Quarantined(id, error.to_string()))
+        }
+        slot => slot,
+    }
 }
 
-fn collection_record(id: CollectionId, config: &CollectionConfig) -> Result<Vec<u8>> {
+/// The copies of collections' records that can be read.
+pub(crate) fn read_copies(store: &Store) -> Result<Vec<CollectionCopy>> {
+    let mut copies = Vec::new();
+    store.scan(Family::State, key::COLLECTION_COPIES, &[], |_, value| {
+        copies.extend(codec::decode::<CollectionCopy>(value, "copy of a record").ok());
+        Ok(Visit::Next)
+    })?;
+    Ok(copies)
+}
+
+/// Puts a collection's record, and its copy in another family, which is in another file: what the rows of a collection mean is not lost with
+/// one block.
+pub(crate) fn put_record(
+    batch: &mut Batch<'_>,
+    name: &str,
+    id: CollectionId,
+    config: &CollectionConfig,
+) -> Result<()> {
     let config_json =
         serde_json::to_vec(config).map_err(|error| Error::invalid(format!("settings: {error}")))?;
-    Ok(codec::encode(&CollectionRecord {
+    let record = CollectionRecord {
         id: id.0,
         config_json,
-    }))
+    };
+    batch.put(
+        Family::Meta,
+        &key::meta_collection(name),
+        &codec::encode(&record),
+    );
+    let copy = CollectionCopy {
+        name: name.to_owned(),
+        record,
+    };
+    batch.put(
+        Family::State,
+        &key::collection_copy(id),
+        &codec::encode(&copy),
+    );
+    Ok(())
 }

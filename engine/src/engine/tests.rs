@@ -9,12 +9,14 @@ use serde_json::json;
 use super::*;
 use crate::condition::Precondition;
 use crate::config::{Durability, VectorConfig};
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::log::{Entry, Operation, Outcome, Share};
 use crate::point::{Media, MediaKind, Payload, Point, PointId, Vector};
 use crate::request::RequestTag;
 use crate::storage::codec;
 use crate::storage::record::{GarbageList, LogEntry, LogOperation, PartitionState, PointRow};
+
+mod damage;
 
 const PARTITION: Partition = Partition(3);
 

@@ -1,6 +1,6 @@
 //! Writes: into the log, and from there into the rows and to the searches.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -31,7 +31,10 @@ impl Engine {
         }
         let interval = self.interval_of(&shares);
         let wait = interval.map_or(Wait::UntilDurable, |_| Wait::UntilLogged);
-        let entries = self.log.append(&self.store, &self.env, shares, wait)?;
+        let entries = self
+            .log
+            .append(&self.store, &self.env, shares, wait)
+            .map_err(|error| error.or_repair(self.store.dir()))?;
         if let Some(interval) = interval {
             self.syncer.within(interval);
         }
@@ -127,9 +130,9 @@ impl Engine {
 
     /// Puts the entries' effect into the store, in one batch with the applied positions.
     pub(super) fn write_rows(&self, entries: &[Entry]) -> Result<Vec<Vec<Decision>>> {
-        let exists: HashSet<CollectionId> = self.collection_ids();
+        let exists = self.existing();
         let mut batch = self.store.batch();
-        let decisions = put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
+        let decisions = put_entries(&self.store, &mut batch, entries, |id| exists.contains(id))?;
         if is_planted(Bug::ApplyApart) {
             let mut applied = self.store.batch();
             self.log.put_applied(&mut applied, entries);

@@ -30,6 +30,10 @@ impl Collection {
     ///
     /// `InvalidInput` that says what is wrong with the query, `NotFound` for a point that it names, `Corrupted` if a row cannot be read.
     pub fn query(&self, query: &Query) -> Result<Answer> {
+        self.told(self.answer(query))
+    }
+
+    fn answer(&self, query: &Query) -> Result<Answer> {
         let mut trace = Trace::new(query.params.explain);
         let prepared = prepare(self, query, None, 0, &mut trace)?;
         trace.stage("filter");

@@ -628,7 +628,7 @@ mod tests {
         std::fs::write(database.join("CURRENT"), "MANIFEST-000001\n").unwrap();
         let error = Store::open(&folder).err().unwrap();
         assert!(error.to_string().contains("MANIFEST-000001"), "{error}");
-        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
 
         let other = dir.path().join("other");
         let _store = Store::open(&other).unwrap();
