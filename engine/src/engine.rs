@@ -6,6 +6,8 @@
 mod collections;
 mod writes;
 
+pub(crate) use collections::{read_settings, record_and_copy};
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;

@@ -70,11 +70,18 @@ impl Error {
 
     /// The same error; one about damaged bytes also says how to mend the data folder.
     #[must_use]
-    pub(crate) fn or_repair(mut self, dir: &Path) -> Self {
+    pub(crate) fn or_repair(self, dir: &Path) -> Self {
         if self.kind == ErrorKind::Corrupted && !self.message.contains(REPAIR) {
-            self.message.push_str("; ");
-            self.message.push_str(&how_to_repair(dir));
+            return self.noted(&how_to_repair(dir));
         }
+        self
+    }
+
+    /// The same error with a further fact at the end.
+    #[must_use]
+    pub(crate) fn noted(mut self, fact: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(fact);
         self
     }
 

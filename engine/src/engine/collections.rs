@@ -16,7 +16,7 @@ use crate::{CollectionId, Partition};
 pub(super) const UNFINISHED: char = '\u{1}';
 
 /// Where the values and rows of a collection stand.
-pub(crate) const COLLECTION_FAMILIES: [Family; 4] = [
+const COLLECTION_FAMILIES: [Family; 4] = [
     Family::Points,
     Family::Vectors,
     Family::Media,
@@ -328,7 +328,7 @@ impl Drop for Leaving<'_> {
 }
 
 /// Removes every row and value of a collection, what changed in it, and the copy of its record.
-pub(crate) fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
+fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
     for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
         let end = key::successor(&prefix).expect("partition numbers are far from their end");
         for family in COLLECTION_FAMILIES {
@@ -345,8 +345,7 @@ pub(crate) fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
 /// The collection of a record. One whose record cannot be read is quarantined, with its number if the copy of the record tells it.
 pub(super) fn read_collection(store: &Store, name: &str, value: &[u8]) -> Result<Slot> {
     let read = codec::decode::<CollectionRecord>(value, "collection record").and_then(|record| {
-        let config = serde_json::from_slice(&record.config_json)
-            .map_err(|error| Error::corrupted(format!("settings: {error}")))?;
+        let config = read_settings(&record)?;
         Ok(Slot::Loading(CollectionId(record.id), Box::new(config)))
     });
     match read {
@@ -363,7 +362,7 @@ pub(super) fn read_collection(store: &Store, name: &str, value: &[u8]) -> Result
 }
 
 /// The copies of collections' records that can be read.
-pub(crate) fn read_copies(store: &Store) -> Result<Vec<CollectionCopy>> {
+fn read_copies(store: &Store) -> Result<Vec<CollectionCopy>> {
     let mut copies = Vec::new();
     store.scan(Family::State, key::COLLECTION_COPIES, &[], |_, value| {
         copies.extend(codec::decode::<CollectionCopy>(value, "copy of a record").ok());
@@ -374,31 +373,47 @@ pub(crate) fn read_copies(store: &Store) -> Result<Vec<CollectionCopy>> {
 
 /// Puts a collection's record, and its copy in another family, which is in another file: what the rows of a collection mean is not lost with
 /// one block.
-pub(crate) fn put_record(
+fn put_record(
     batch: &mut Batch<'_>,
     name: &str,
     id: CollectionId,
     config: &CollectionConfig,
 ) -> Result<()> {
-    let config_json =
-        serde_json::to_vec(config).map_err(|error| Error::invalid(format!("settings: {error}")))?;
-    let record = CollectionRecord {
-        id: id.0,
-        config_json,
-    };
+    let (record, copy) = record_and_copy(name, id, config)?;
     batch.put(
         Family::Meta,
         &key::meta_collection(name),
         &codec::encode(&record),
     );
-    let copy = CollectionCopy {
-        name: name.to_owned(),
-        record,
-    };
     batch.put(
         Family::State,
         &key::collection_copy(id),
         &codec::encode(&copy),
     );
     Ok(())
+}
+
+/// A collection's record and the copy of it.
+pub(crate) fn record_and_copy(
+    name: &str,
+    id: CollectionId,
+    config: &CollectionConfig,
+) -> Result<(CollectionRecord, CollectionCopy)> {
+    let config_json =
+        serde_json::to_vec(config).map_err(|error| Error::invalid(format!("settings: {error}")))?;
+    let record = CollectionRecord {
+        id: id.0,
+        config_json,
+    };
+    let copy = CollectionCopy {
+        name: name.to_owned(),
+        record: record.clone(),
+    };
+    Ok((record, copy))
+}
+
+/// The settings that a record holds.
+pub(crate) fn read_settings(record: &CollectionRecord) -> Result<CollectionConfig> {
+    serde_json::from_slice(&record.config_json)
+        .map_err(|error| Error::corrupted(format!("settings: {error}")))
 }
