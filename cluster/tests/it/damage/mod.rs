@@ -6,7 +6,7 @@
 //!
 //! `scripts/crash --damage` runs the long forms.
 
-mod folder;
+pub mod folder;
 mod tables;
 mod wal;
 
