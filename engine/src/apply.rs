@@ -272,6 +272,11 @@ pub(crate) fn read_row(
 ) -> Result<Option<PointRow>> {
     store
         .get(Family::Points, &key::point(partition, collection, id))?
-        .map(|bytes| codec::decode(&bytes, "point row"))
+        .map(|bytes| decode_row(id, &bytes))
         .transpose()
+}
+
+/// The row that these bytes of a point hold.
+pub(crate) fn decode_row(id: &PointId, bytes: &[u8]) -> Result<PointRow> {
+    codec::decode(bytes, "point row").map_err(|error| error.context(format!("read point {id}")))
 }

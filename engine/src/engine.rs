@@ -1,40 +1,34 @@
-//! The node's engine: opening and recovery, collections, append and apply.
+//! The node's engine: opening and recovery, and what is asked of the whole of it.
+//!
+//! - `collections`: creating, changing, publishing and deleting them.
+//! - `writes`: the log and the rows that follow from it.
+
+mod collections;
+mod writes;
+
+pub(crate) use collections::{read_settings, record_and_copy};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::apply::put_entries;
 use crate::audit::audit_log;
 use crate::builder::Builder;
 use crate::collection::Collection;
-use crate::config::{CollectionConfig, Durability, validate_collection_name};
+use crate::config::CollectionConfig;
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::log::{Change, Decision, Entry, Log, Operation, Outcome, Share, Wait};
-use crate::planted::{Bug, is_planted};
-use crate::request::RequestTag;
+use crate::error::Result;
+use crate::log::Log;
 use crate::segment::Positions;
-use crate::segment::folder::{self, Folder};
-use crate::storage::record::CollectionRecord;
-use crate::storage::{Batch, Family, Store, Visit, codec, key};
+use crate::segment::folder;
+use crate::storage::{Family, Store, Visit, key};
 use crate::syncer::Syncer;
 use crate::{CollectionId, PARTITIONS, Partition};
-
-/// First character of the names of collections that are not finished: users cannot give it, and a start removes them.
-const UNFINISHED: char = '\u{1}';
-
-/// Where the values and rows of a collection stand.
-const COLLECTION_FAMILIES: [Family; 4] = [
-    Family::Points,
-    Family::Vectors,
-    Family::Media,
-    Family::Changes,
-];
+use collections::{Slot, UNFINISHED, read_collection};
 
 /// How to open an engine.
 #[derive(Clone, Debug, Default)]
@@ -63,42 +57,16 @@ pub struct Engine {
     syncer: Syncer,
 }
 
-/// A collection by its state of loading.
-#[derive(Clone)]
-enum Slot {
-    Loading(CollectionId, Box<CollectionConfig>),
-    Ready(Arc<Collection>),
-    /// Its rows cannot be read; the others are served.
-    Quarantined(CollectionId, String),
+/// Which collections there are.
+struct Existing {
+    ids: HashSet<CollectionId>,
+    /// Whether there is one whose number cannot be read: it may be any.
+    some_unknown: bool,
 }
 
-impl Slot {
-    /// The log index up to which the collection's change records are no longer needed.
-    fn covered(&self, partition: Partition) -> u64 {
-        match self {
-            Self::Ready(collection) => collection.covered(partition),
-            Self::Loading(..) | Self::Quarantined(..) => 0,
-        }
-    }
-
-    /// The collection and its interval, if it has one; that of a quarantined one is not known.
-    fn interval(&self) -> Option<(CollectionId, Duration)> {
-        let durability = match self {
-            Self::Loading(_, config) => config.durability,
-            Self::Ready(collection) => collection.config().durability,
-            Self::Quarantined(..) => Durability::Sync,
-        };
-        match durability {
-            Durability::Sync => None,
-            Durability::IntervalMs(ms) => Some((self.id(), Duration::from_millis(ms))),
-        }
-    }
-
-    fn id(&self) -> CollectionId {
-        match self {
-            Self::Loading(id, _) | Self::Quarantined(id, _) => *id,
-            Self::Ready(collection) => collection.id(),
-        }
+impl Existing {
+    fn contains(&self, id: CollectionId) -> bool {
+        self.some_unknown || self.ids.contains(&id)
     }
 }
 
@@ -119,12 +87,16 @@ impl Engine {
     ///
     /// `Unavailable` if another process holds the folder, `Corrupted` if it lost acknowledged writes.
     pub fn open_unloaded(dir: &Path, options: EngineOptions) -> Result<Self> {
+        Self::open_store(dir, options).map_err(|error| error.or_repair(dir))
+    }
+
+    fn open_store(dir: &Path, options: EngineOptions) -> Result<Self> {
         let store = Arc::new(Store::open(dir)?);
         let mut collections = BTreeMap::new();
         store.scan(Family::Meta, key::META_COLLECTION, &[], |key, value| {
-            let name = std::str::from_utf8(&key[key::META_COLLECTION.len()..])
-                .map_err(|_| Error::corrupted("a collection's name is not UTF-8"))?;
-            collections.insert(name.to_owned(), read_collection(name, value)?);
+            let name = String::from_utf8_lossy(&key[key::META_COLLECTION.len()..]);
+            let slot = read_collection(&store, &name, value)?;
+            collections.insert(name.into_owned(), slot);
             Ok(Visit::Next)
         })?;
         let (log, unapplied) = Log::open(&store)?;
@@ -152,9 +124,8 @@ impl Engine {
         }
         engine.opened = engine.log.applied_positions();
         engine.drop_unfinished()?;
-        folder::remove_others(dir, |id| {
-            engine.collection_ids::<HashSet<_>>().contains(&id)
-        });
+        let exists = engine.existing();
+        folder::remove_others(dir, |id| exists.contains(id));
         Ok(engine)
     }
 
@@ -207,12 +178,15 @@ impl Engine {
                 }
                 Err(error) => {
                     tracing::error!(%error, collection = name, "quarantined: its rows cannot be read");
-                    Slot::Quarantined(id, error.to_string())
+                    Slot::Quarantined(Some(id), error.to_string())
                 }
             };
             let mut collections = self.collections.write();
             // It may have been dropped meanwhile.
-            if collections.get(&name).is_some_and(|slot| slot.id() == id) {
+            if collections
+                .get(&name)
+                .is_some_and(|slot| slot.id() == Some(id))
+            {
                 collections.insert(name, slot);
             }
         }
@@ -225,240 +199,6 @@ impl Engine {
             .read()
             .values()
             .any(|slot| matches!(slot, Slot::Loading(..)))
-    }
-
-    /// Names of all collections, ascending.
-    pub fn collections(&self) -> Vec<String> {
-        let collections = self.collections.read();
-        let finished = collections
-            .keys()
-            .filter(|name| !name.starts_with(UNFINISHED));
-        finished.cloned().collect()
-    }
-
-    /// The collection of this name.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound`; `Unavailable` while it loads; `Corrupted` if it is quarantined.
-    pub fn collection(&self, name: &str) -> Result<Arc<Collection>> {
-        match self.collections.read().get(name) {
-            Some(Slot::Ready(collection)) => Ok(collection.clone()),
-            Some(Slot::Loading(..)) => Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("Collection `{name}` is being loaded; try again in a moment"),
-            )),
-            Some(Slot::Quarantined(_, reason)) => Err(Error::corrupted(format!(
-                "Collection `{name}` is quarantined, the others are served: {reason}; restore it from a snapshot or delete it"
-            ))),
-            None => Err(Error::not_found(format!(
-                "Collection `{name}` doesn't exist!"
-            ))),
-        }
-    }
-
-    /// Creates a collection, durably.
-    ///
-    /// # Errors
-    ///
-    /// `Conflict` if there is one of this name, `InvalidInput` for settings that cannot be.
-    pub fn create_collection(
-        &self,
-        name: &str,
-        config: CollectionConfig,
-    ) -> Result<Arc<Collection>> {
-        validate_collection_name(name)?;
-        self.create_named(name, config)
-    }
-
-    /// Creates a collection that no list shows, to be filled and then given its name by [`Self::publish_collection`]. One that is not published is
-    /// removed at the next start.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for settings that cannot be.
-    pub fn create_unfinished(&self, config: CollectionConfig) -> Result<Arc<Collection>> {
-        let name = format!("{UNFINISHED}{:016x}", self.env.random());
-        self.create_named(&name, config)
-    }
-
-    fn create_named(&self, name: &str, config: CollectionConfig) -> Result<Arc<Collection>> {
-        config.validate()?;
-        let _changing = self.changing.lock();
-        if self.collections.read().contains_key(name) {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("Wrong input: Collection `{name}` already exists!"),
-            ));
-        }
-        let next = match self.store.get(Family::Meta, key::META_NEXT_COLLECTION)? {
-            Some(bytes) => codec::decode(&bytes, "next collection number")?,
-            None => 1u32,
-        };
-        let mut batch = self.store.batch();
-        batch.put(
-            Family::Meta,
-            key::META_NEXT_COLLECTION,
-            &codec::encode(&(next + 1)),
-        );
-        batch.put(
-            Family::Meta,
-            &key::meta_collection(name),
-            &collection_record(CollectionId(next), &config)?,
-        );
-        self.store
-            .write_synced(batch)
-            .context("create collection")?;
-        let collection = Collection::new(
-            CollectionId(next),
-            name.to_owned(),
-            config,
-            self.store.clone(),
-            self.env.clone(),
-        );
-        let collection = Arc::new(collection);
-        let slot = Slot::Ready(collection.clone());
-        self.intervals.write().extend(slot.interval());
-        self.collections.write().insert(name.to_owned(), slot);
-        Ok(collection)
-    }
-
-    /// Changes settings that rows do not depend on, durably.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` if the change touches vectors or replaces an embedder that has been recorded.
-    pub fn update_collection(
-        &self,
-        name: &str,
-        change: impl FnOnce(&mut CollectionConfig),
-    ) -> Result<()> {
-        let _changing = self.changing.lock();
-        let collection = self.collection(name)?;
-        let old = collection.config();
-        let mut config = (*old).clone();
-        change(&mut config);
-        config.validate()?;
-        if config.vectors != old.vectors || config.sparse_vectors != old.sparse_vectors {
-            return Err(Error::invalid(format!(
-                "Collection `{name}`: the vectors of a collection are fixed when it is created; create another and load it"
-            )));
-        }
-        for (vector, embedder) in &old.embedders {
-            if config.embedders.get(vector) != Some(embedder) {
-                return Err(Error::invalid(format!(
-                    "Collection `{name}`: the embedder of \"{vector}\" is {} and stays so: stored vectors never mix models",
-                    embedder.model
-                )));
-            }
-        }
-        let mut batch = self.store.batch();
-        batch.put(
-            Family::Meta,
-            &key::meta_collection(name),
-            &collection_record(collection.id(), &config)?,
-        );
-        self.store
-            .write_synced(batch)
-            .context("change collection")?;
-        collection.set_config(config);
-        let mut intervals = self.intervals.write();
-        intervals.remove(&collection.id());
-        intervals.extend(Slot::Ready(collection).interval());
-        Ok(())
-    }
-
-    /// Deletes a collection with everything in it, durably; false if there was none.
-    ///
-    /// # Errors
-    ///
-    /// What the disk says.
-    pub fn drop_collection(&self, name: &str) -> Result<bool> {
-        let _changing = self.changing.lock();
-        // No entry of this collection is half applied while its rows go.
-        let _applying = self.applying.lock();
-        let Some(id) = self.collections.read().get(name).map(Slot::id) else {
-            return Ok(false);
-        };
-        let mut batch = self.store.batch();
-        batch.delete(Family::Meta, &key::meta_collection(name));
-        put_removal(&mut batch, id);
-        self.store
-            .write_synced_unreserved(batch)
-            .context("delete collection")?;
-        let removed = self.collections.write().remove(name);
-        self.intervals.write().remove(&id);
-        self.remove_files(id, removed);
-        self.reclaim(id);
-        Ok(true)
-    }
-
-    /// Gives an unfinished collection its name, durably, in the place of the one that has it, if any.
-    ///
-    /// Its rows are read once more; searches of the old one go on meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for a name that cannot be; what the disk says. Nothing has changed then.
-    pub fn publish_collection(&self, unfinished: &Collection, name: &str) -> Result<()> {
-        validate_collection_name(name)?;
-        // Its segments were made under the other name; those of this one are made anew, in the same folder.
-        unfinished.abandon_files();
-        let collection = Collection::load(
-            unfinished.id(),
-            name.to_owned(),
-            (*unfinished.config()).clone(),
-            self.store.clone(),
-            self.env.clone(),
-            &self.log.applied_positions(),
-        );
-        let collection = Arc::new(collection?);
-        let _changing = self.changing.lock();
-        // No entry of the collection that goes is half applied.
-        let _applying = self.applying.lock();
-        let old = self.collections.read().get(name).map(Slot::id);
-        let mut batch = self.store.batch();
-        batch.delete(Family::Meta, &key::meta_collection(unfinished.name()));
-        batch.put(
-            Family::Meta,
-            &key::meta_collection(name),
-            &collection_record(collection.id(), &collection.config())?,
-        );
-        if let Some(old) = old {
-            put_removal(&mut batch, old);
-        }
-        self.store
-            .write_synced_unreserved(batch)
-            .context("publish collection")?;
-        let removed = {
-            let mut collections = self.collections.write();
-            collections.remove(unfinished.name());
-            collections.insert(name.to_owned(), Slot::Ready(collection.clone()))
-        };
-        self.builder.wake(&collection);
-        if let Some(old) = old {
-            self.intervals.write().remove(&old);
-            self.remove_files(old, removed);
-            self.reclaim(old);
-        }
-        Ok(())
-    }
-
-    /// Removes the segment files of a collection that was deleted.
-    fn remove_files(&self, id: CollectionId, slot: Option<Slot>) {
-        match slot {
-            Some(Slot::Ready(collection)) => collection.remove_files(),
-            _ => Folder::new(self.store.dir(), id).remove(),
-        }
-    }
-
-    /// Gives back the disk of a collection that was deleted.
-    fn reclaim(&self, id: CollectionId) {
-        for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
-            for family in COLLECTION_FAMILIES {
-                self.store.reclaim(family, &prefix);
-            }
-        }
     }
 
     /// A copy of the whole store in `folder`, which must not exist, by hard links: what was acknowledged before is in it. It is a data
@@ -490,118 +230,6 @@ impl Engine {
         self.store.dir()
     }
 
-    /// Makes the shares durable: one entry per share in its partition's log, all in one batch and one fsync. The caller applies the
-    /// entries next, in the order in which they were appended.
-    ///
-    /// If every collection that they touch is of [`crate::Durability::IntervalMs`], they are in the write-ahead log when this returns, and durable
-    /// within the shortest of these intervals. An fsync takes everything before it along.
-    ///
-    /// # Errors
-    ///
-    /// `StorageFull`, with nothing written; `Unavailable` after an earlier write broke half-way.
-    pub fn append(&self, shares: Vec<Share>) -> Result<Vec<Entry>> {
-        if self.broken.load(Ordering::Acquire) {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "an earlier write failed half-way; restart the server: it replays the log (reads go on)",
-            ));
-        }
-        let interval = self.interval_of(&shares);
-        let wait = interval.map_or(Wait::UntilDurable, |_| Wait::UntilLogged);
-        let entries = self.log.append(&self.store, &self.env, shares, wait)?;
-        if let Some(interval) = interval {
-            self.syncer.within(interval);
-        }
-        Ok(entries)
-    }
-
-    /// The shortest interval of the collections touched; `None` if one of them has none.
-    fn interval_of(&self, shares: &[Share]) -> Option<Duration> {
-        let intervals = self.intervals.read();
-        if intervals.is_empty() {
-            return None;
-        }
-        let operations = shares.iter().flat_map(|share| &share.operations);
-        let of_each = operations.filter_map(Operation::collection);
-        of_each
-            .map(|collection| intervals.get(&collection).copied())
-            .reduce(|a, b| Some(a?.min(b?)))
-            .flatten()
-    }
-
-    /// The request among these shares whose name was used with another body, if one was. To be asked when everything that was appended is
-    /// applied, and before the shares are appended: the home partition of a request knows its name whatever other partitions it touches.
-    ///
-    /// # Errors
-    ///
-    /// What RocksDB says.
-    pub fn conflicting_request(&self, shares: &[Share]) -> Result<Option<RequestTag>> {
-        self.log.conflict(&self.store, &self.env, shares)
-    }
-
-    /// Turns durable entries into rows, in one batch with the applied positions, and shows them to searches. Answers what became of every
-    /// operation of every entry.
-    ///
-    /// # Errors
-    ///
-    /// What RocksDB says; the entries take effect at the next start, and nothing more is written until then.
-    pub fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
-        let _applying = self.applying.lock();
-        let decisions = self
-            .write_rows(&entries)
-            .inspect_err(|_| self.broken.store(true, Ordering::Release))
-            .context("the write is durable, but takes effect only when the server is restarted")?;
-        let mut changes: BTreeMap<CollectionId, Vec<(Partition, u64, Change)>> = BTreeMap::new();
-        for (entry, decisions) in entries.into_iter().zip(&decisions) {
-            for (change, decision) in entry.changes.into_iter().zip(decisions) {
-                if decision.changed
-                    && let Some((collection, _)) = change.target()
-                {
-                    let of_collection = changes.entry(collection).or_default();
-                    of_collection.push((entry.partition, entry.index, change));
-                }
-            }
-        }
-        for collection in self.ready() {
-            if let Some(changes) = changes.remove(&collection.id()) {
-                collection.apply(changes.into_iter());
-                self.builder.wake(&collection);
-            }
-        }
-        if let Err(error) = self
-            .log
-            .purge(&self.store, &self.env, |at| self.covered(at))
-        {
-            // The write itself has succeeded and must say so; the next one tries the purge again.
-            tracing::warn!(%error, "the log was not purged");
-        }
-        let outcomes =
-            |decisions: Vec<Decision>| decisions.into_iter().map(|d| d.outcome).collect();
-        Ok(decisions.into_iter().map(outcomes).collect())
-    }
-
-    /// When a point of any collection is to be dropped next: milliseconds since 1970, 0 for at once; `None` if no point ends.
-    pub fn next_expiry_ms(&self) -> Option<u64> {
-        let ready = self.ready();
-        ready
-            .iter()
-            .filter_map(|collection| collection.next_expiry_ms())
-            .min()
-    }
-
-    /// The points that are hidden because their time has come, as operations that drop them. Time O(these points).
-    pub fn expired(&self) -> Vec<(Partition, Operation)> {
-        let mut operations = Vec::new();
-        for collection in self.ready() {
-            let id_of_collection = collection.id();
-            operations.extend(collection.expired().into_iter().map(|(id, partition)| {
-                let collection = id_of_collection;
-                (partition, Operation::Expire { collection, id })
-            }));
-        }
-        operations
-    }
-
     fn ready(&self) -> Vec<Arc<Collection>> {
         let collections = self.collections.read();
         let ready = collections.values().filter_map(|slot| match slot {
@@ -620,28 +248,26 @@ impl Engine {
         let collections = self.collections.read();
         let slots = collections.values();
         slots
-            .map(|slot| (slot.id(), slot.covered(partition)))
+            .filter_map(|slot| Some((slot.id()?, slot.covered(partition))))
             .collect()
     }
 
     fn collection_ids<C: FromIterator<CollectionId>>(&self) -> C {
-        self.collections.read().values().map(Slot::id).collect()
+        let collections = self.collections.read();
+        collections.values().filter_map(Slot::id).collect()
     }
 
-    fn write_rows(&self, entries: &[Entry]) -> Result<Vec<Vec<Decision>>> {
-        let exists: HashSet<CollectionId> = self.collection_ids();
-        let mut batch = self.store.batch();
-        let decisions = put_entries(&self.store, &mut batch, entries, |id| exists.contains(&id))?;
-        if is_planted(Bug::ApplyApart) {
-            let mut applied = self.store.batch();
-            self.log.put_applied(&mut applied, entries);
-            self.store.write(applied)?;
-        } else {
-            self.log.put_applied(&mut batch, entries);
+    /// Which collections there are.
+    fn existing(&self) -> Existing {
+        let some_unknown = self
+            .collections
+            .read()
+            .values()
+            .any(|slot| slot.id().is_none());
+        Existing {
+            ids: self.collection_ids(),
+            some_unknown,
         }
-        self.store.write(batch).context("apply log entries")?;
-        self.log.applied(entries);
-        Ok(decisions)
     }
 
     /// Number that grows with every write.
@@ -708,38 +334,6 @@ impl Drop for Engine {
             tracing::error!(%error, "closing the store failed");
         }
     }
-}
-
-/// Removes every row and value of a collection, and what changed in it.
-fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
-    for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
-        let end = key::successor(&prefix).expect("partition numbers are far from their end");
-        for family in COLLECTION_FAMILIES {
-            batch.delete_range(family, &prefix, &end);
-        }
-    }
-    for prefix in Partition::all().map(|partition| key::expiry_prefix(partition, id)) {
-        let end = key::successor(&prefix).expect("its third byte is far from its end");
-        batch.delete_range(Family::State, &prefix, &end);
-    }
-}
-
-fn read_collection(name: &str, value: &[u8]) -> Result<Slot> {
-    let record: CollectionRecord = codec::decode(value, "collection record")?;
-    let id = CollectionId(record.id);
-    Ok(match serde_json::from_slice(&record.config_json) {
-        Ok(config) => Slot::Loading(id, Box::new(config)),
-        Err(error) => Slot::Quarantined(id, format!("settings of collection {name}: {error}")),
-    })
-}
-
-fn collection_record(id: CollectionId, config: &CollectionConfig) -> Result<Vec<u8>> {
-    let config_json =
-        serde_json::to_vec(config).map_err(|error| Error::invalid(format!("settings: {error}")))?;
-    Ok(codec::encode(&CollectionRecord {
-        id: id.0,
-        config_json,
-    }))
 }
 
 #[cfg(test)]

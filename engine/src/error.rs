@@ -68,6 +68,23 @@ impl Error {
         Self::new(kind, format!("{}: {error}", path.display()))
     }
 
+    /// The same error; one about damaged bytes also says how to mend the data folder.
+    #[must_use]
+    pub(crate) fn or_repair(self, dir: &Path) -> Self {
+        if self.kind == ErrorKind::Corrupted && !self.message.contains(REPAIR) {
+            return self.noted(&how_to_repair(dir));
+        }
+        self
+    }
+
+    /// The same error with a further fact at the end.
+    #[must_use]
+    pub(crate) fn noted(mut self, fact: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(fact);
+        self
+    }
+
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -86,6 +103,14 @@ impl Error {
     }
 }
 
+/// The command that mends a data folder.
+const REPAIR: &str = "vecino doctor --repair";
+
+/// How to mend the data in `dir`.
+pub(crate) fn how_to_repair(dir: &Path) -> String {
+    format!("stop the server and run `{REPAIR} {}`", dir.display())
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for action in self.context.iter().rev() {
@@ -102,6 +127,8 @@ impl From<rocksdb::Error> for Error {
         let text = error.to_string();
         let kind = match error.kind() {
             rocksdb::ErrorKind::Corruption => ErrorKind::Corrupted,
+            // RocksDB reads no file that it did not write.
+            _ if text.contains("No such file or directory") => ErrorKind::Corrupted,
             _ if text.contains("No space left") || text.contains("NoSpace") => {
                 ErrorKind::StorageFull
             }

@@ -54,6 +54,7 @@ mod log;
 mod planted;
 mod point;
 pub mod query;
+mod repair;
 mod request;
 mod segment;
 mod storage;
@@ -72,6 +73,7 @@ pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use index::{IndexKind, Metric};
 pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
+pub use repair::{Loss, OnLoss, RepairOutcome, RepairReport, repair};
 pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 
 pub use storage::guard::sync_folder;

@@ -94,7 +94,15 @@ impl Requests {
     ) -> Result<Option<Known>> {
         let record = match self.pending.get(&(partition, tag.id.clone())) {
             Some(record) => Some(record.clone()),
-            None => read(store, partition, tag.id.as_bytes())?,
+            None => match read(store, partition, tag.id.as_bytes()) {
+                Err(error) if error.kind() == ErrorKind::Corrupted => {
+                    // It came before, but it is not known with what: to apply it twice would be worse than to refuse it, and to stop here
+                    // would keep the store from ever applying its log.
+                    tracing::error!(%error, request = tag.id(), "refused a request whose note cannot be read");
+                    return Ok(Some(Known::Other));
+                }
+                read => read?,
+            },
         };
         let record = record.filter(|record| {
             let until_ms = record.timestamp_ms.saturating_add(REQUEST_MEMORY_MS);
@@ -161,7 +169,14 @@ pub(crate) fn put_purge(
     let prefix = key::request_list_prefix(partition);
     store.scan(Family::State, &prefix, &[], |key, value| {
         let of = key::last_index(key)?;
-        let list: RequestList = codec::decode(value, "list of requests")?;
+        let list = match codec::decode::<RequestList>(value, "list of requests") {
+            Ok(list) => list,
+            Err(error) => {
+                tracing::error!(%error, partition = partition.0, "notes of requests stay on disk until a repair");
+                batch.delete(Family::State, key);
+                return Ok(Visit::Next);
+            }
+        };
         let forgotten = index.saturating_sub(of) >= REQUEST_MEMORY_ENTRIES
             || timestamp_ms >= list.timestamp_ms.saturating_add(REQUEST_MEMORY_MS);
         if !forgotten {
@@ -169,7 +184,11 @@ pub(crate) fn put_purge(
         }
         for id in list.ids {
             // A later request may have taken the name.
-            if read(store, partition, &id)?.is_some_and(|record| record.index == of) {
+            let record = read(store, partition, &id).unwrap_or_else(|error| {
+                tracing::error!(%error, "a note of a request stays on disk until a repair");
+                None
+            });
+            if record.is_some_and(|record| record.index == of) {
                 batch.delete(Family::State, &key::request(partition, &id));
             }
         }

@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod expiry;
 mod full_disk;
+mod golden;
 mod listing;
 mod model;
 mod power_loss;

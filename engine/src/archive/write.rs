@@ -5,6 +5,7 @@ use std::io::Write;
 use super::frame::{FrameWriter, Kind};
 use super::record::{ArchivedMedium, ArchivedPoint, End, Header, Points};
 use crate::Partition;
+use crate::apply::decode_row;
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::point::PointId;
@@ -31,8 +32,12 @@ impl Collection {
     ///
     /// # Errors
     ///
-    /// Of the disk; `Corrupted` if a row or value cannot be read, or the collection is deleted meanwhile.
+    /// Of the disk; `Corrupted` if a row or value cannot be read; `NotFound` if the collection is deleted meanwhile.
     pub fn write_archive(&self, out: impl Write) -> Result<ArchiveSummary> {
+        self.told(self.write_frames(out))
+    }
+
+    fn write_frames(&self, out: impl Write) -> Result<ArchiveSummary> {
         let view = self.store.view();
         let mut archive = Archive {
             frames: FrameWriter::new(out).map_err(|error| not_written(&error))?,
@@ -66,7 +71,8 @@ impl Collection {
         let mut rows: Vec<(Vec<u8>, PointRow)> = Vec::with_capacity(ROWS_AT_ONCE);
         view.scan(Family::Points, &prefix, |key, value| {
             let id = key[key::POINT_PREFIX_BYTES..].to_vec();
-            rows.push((id, codec::decode(value, "point row")?));
+            let row = decode_row(&PointId::decode(&id)?, value)?;
+            rows.push((id, row));
             if rows.len() == ROWS_AT_ONCE {
                 self.archive_rows(view, partition, &mut rows, archive)?;
             }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::Collection;
 use super::load::LOAD_ROWS;
 use crate::Partition;
+use crate::apply::decode_row;
 use crate::error::{Error, Result};
 use crate::point::{PointId, Vector};
 use crate::storage::record::PointRow;
-use crate::storage::{Family, Visit, codec, key};
+use crate::storage::{Family, Visit, key};
 
 /// Differences that are told of one collection.
 const TOLD_MAX: usize = 10;
@@ -39,7 +40,8 @@ impl Collection {
             self.store
                 .scan(Family::Points, &prefix, &[], |key, value| {
                     let id = PointId::decode(&key[key::POINT_PREFIX_BYTES..])?;
-                    rows.push((id, codec::decode(value, "point row")?));
+                    let row = decode_row(&id, value)?;
+                    rows.push((id, row));
                     if rows.len() == LOAD_ROWS {
                         stored += rows.len();
                         self.compare_some(partition, &rows, problems)?;

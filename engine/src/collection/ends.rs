@@ -41,8 +41,18 @@ impl Collection {
             let prefix = key::expiry_prefix(partition, self.id);
             self.store.scan(Family::State, &prefix, &[], |key, value| {
                 let (expires_at_ms, id) = key::read_expiry(key)?;
-                let version: u64 = codec::decode(value, "version of a point that ends")?;
-                self.load_expiry(partition, id, version, expires_at_ms)?;
+                match codec::decode(value, "version of a point that ends") {
+                    Ok(version) => self.load_expiry(partition, id, version, expires_at_ms)?,
+                    // The row knows.
+                    Err(error) => {
+                        let row = crate::apply::read_row(&self.store, partition, self.id, &id)?;
+                        tracing::warn!(%error, point = %id, "the row is asked when it ends");
+                        let row = row.filter(|row| row.expires_at_ms == Some(expires_at_ms));
+                        if let Some(row) = row {
+                            self.load_expiry(partition, id, row.version, expires_at_ms)?;
+                        }
+                    }
+                }
                 Ok(Visit::Next)
             })?;
         }

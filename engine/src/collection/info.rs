@@ -19,6 +19,8 @@ pub struct CollectionInfo {
     pub building: bool,
     /// Bytes of the store's files that segments link, each once: rows of other collections stand in them too.
     pub link_bytes: usize,
+    /// What is wrong with it since the start, if anything is: some of its bytes are damaged, or background work failed.
+    pub trouble: Option<String>,
 }
 
 /// Counts of a segment.
@@ -69,6 +71,7 @@ impl Collection {
             segments: view.parts.iter().map(segment_info).collect(),
             building,
             link_bytes: links.into_values().sum(),
+            trouble: self.trouble.get().cloned(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::table::{IdHash, Location, Table};
 use super::{Collection, Part, check_vectors};
+use crate::apply::decode_row;
 use crate::config::CollectionConfig;
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -134,7 +135,7 @@ impl Collection {
                 self.state.write().remove(id);
                 continue;
             };
-            let row: PointRow = codec::decode(&bytes, "point row")?;
+            let row = decode_row(id, &bytes)?;
             let state = self.state.read();
             let known = state.ids.get(id).is_some_and(|location| {
                 state.segment(location.uid).version(location.offset) == row.version
@@ -157,10 +158,9 @@ impl Collection {
             let prefix = key::collection_prefix(partition, self.id);
             self.store
                 .scan(Family::Points, &prefix, &[], |key, value| {
-                    rows.push((
-                        PointId::decode(&key[key::POINT_PREFIX_BYTES..])?,
-                        codec::decode(value, "point row")?,
-                    ));
+                    let id = PointId::decode(&key[key::POINT_PREFIX_BYTES..])?;
+                    let row = decode_row(&id, value)?;
+                    rows.push((id, row));
                     if rows.len() == LOAD_ROWS {
                         self.load_rows(partition, &mut rows)?;
                     }

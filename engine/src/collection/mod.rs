@@ -20,7 +20,8 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 pub use info::{CollectionInfo, SegmentInfo};
@@ -30,7 +31,7 @@ pub(crate) use table::Location;
 
 use crate::config::CollectionConfig;
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::Change;
 use crate::point::{Media, MediaKind, Point, PointId, Vector};
 use crate::segment::Positions;
@@ -55,6 +56,17 @@ pub struct Collection {
     is_paused: std::sync::atomic::AtomicBool,
     /// The log positions that the manifest on disk covers: changes after them must not be purged.
     covered: Mutex<Positions>,
+    /// Set before its values go.
+    gone: AtomicBool,
+    /// What is wrong with it: told once to the log, and to whoever asks for its state.
+    trouble: OnceLock<String>,
+}
+
+/// Whether a collection is deleted.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Gone {
+    Yes,
+    No,
 }
 
 impl Collection {
@@ -78,7 +90,48 @@ impl Collection {
             #[cfg(test)]
             is_paused: false.into(),
             covered: Mutex::new([0; PARTITIONS as usize]),
+            gone: AtomicBool::new(false),
+            trouble: OnceLock::new(),
         }
+    }
+
+    /// To be told before its values are removed.
+    pub(crate) fn set_gone(&self, gone: Gone) {
+        self.gone.store(gone == Gone::Yes, Ordering::SeqCst);
+    }
+
+    /// Notes what is wrong with it, the first time.
+    pub(crate) fn note_trouble(&self, trouble: &str) {
+        if self.trouble.set(trouble.to_owned()).is_ok() {
+            tracing::error!(
+                collection = self.name,
+                trouble,
+                "a collection is in trouble; what can be read of it is served"
+            );
+        }
+    }
+
+    /// What a read answers its caller: damaged bytes are noted and told with the way to mend them, unless the collection was deleted meanwhile.
+    pub(crate) fn told<T>(&self, read: Result<T>) -> Result<T> {
+        let Err(error) = read else {
+            return read;
+        };
+        if error.kind() != ErrorKind::Corrupted {
+            return Err(error);
+        }
+        if self.gone.load(Ordering::SeqCst) {
+            return Err(Error::not_found(format!(
+                "Collection `{}` was deleted while it was read: it doesn't exist!",
+                self.name
+            )));
+        }
+        let trouble = format!("damaged: {error}");
+        self.note_trouble(&trouble);
+        Err(Error::corrupted(format!(
+            "Collection `{}` is {trouble}; the rest of it is served, as are the others",
+            self.name
+        ))
+        .or_repair(self.store.dir()))
     }
 
     /// The vectors of rows of one partition whose names are wanted, in the rows' order.
@@ -198,8 +251,9 @@ impl Collection {
     ///
     /// `NotFound` without the point.
     pub fn media_kinds(&self, id: &PointId) -> Result<Vec<MediaKind>> {
-        let (_, row) = self.row(id)?;
-        row.media.iter().map(MediaRef::kind).collect()
+        let kinds =
+            |(_, row): (Partition, PointRow)| row.media.iter().map(MediaRef::kind).collect();
+        self.told(self.row(id).and_then(kinds))
     }
 
     /// Source text or picture of a point; `None` if no such medium was kept.
@@ -208,6 +262,10 @@ impl Collection {
     ///
     /// `NotFound` without the point, `Corrupted` if the bytes that it refers to are gone.
     pub fn media(&self, id: &PointId, kind: MediaKind) -> Result<Option<Media>> {
+        self.told(self.read_media(id, kind))
+    }
+
+    fn read_media(&self, id: &PointId, kind: MediaKind) -> Result<Option<Media>> {
         let (partition, row) = self.row(id)?;
         for reference in row.media {
             if reference.kind()? == kind {

@@ -150,7 +150,7 @@ impl Collection {
     /// Writes the manifest of what is sealed now. What it covers is made durable in the store first, so that no manifest is ahead of it.
     fn save(&self) -> Result<()> {
         let (manifest, changes) = self.state.read().manifest();
-        self.store.sync()?;
+        self.store.sync_noted()?;
         self.folder.write_manifest(&manifest)?;
         *self.covered.lock() = manifest.covered;
         self.state.write().note_saved(changes);

@@ -1,16 +1,22 @@
 //! What the log promises, each rule by its name in the design: S (storage) and I (invariants).
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::condition::Precondition;
-use crate::config::VectorConfig;
-use crate::log::Operation;
+use crate::config::{Durability, VectorConfig};
+use crate::error::{Error, ErrorKind};
+use crate::log::{Entry, Operation, Outcome, Share};
 use crate::point::{Media, MediaKind, Payload, Point, PointId, Vector};
+use crate::request::RequestTag;
+use crate::storage::codec;
 use crate::storage::record::{GarbageList, LogEntry, LogOperation, PartitionState, PointRow};
+
+mod damage;
 
 const PARTITION: Partition = Partition(3);
 

@@ -107,6 +107,7 @@ fn manifest_seeds() -> Vec<Vec<u8>> {
     let manifest = Manifest {
         next: 9,
         covered,
+        links: vec![4, 11],
         segments: vec![
             LiveSegment::new(2, &some),
             LiveSegment::new(8, &index::BitSet::full(3)),

@@ -148,7 +148,8 @@ impl Log {
         for partition in Partition::all() {
             let position = &mut positions[usize::from(partition.0)];
             if let Some(bytes) = store.get(Family::State, &key::state_applied(partition))? {
-                position.state = codec::decode(&bytes, "partition state")?;
+                position.state = codec::decode(&bytes, "partition state")
+                    .map_err(|error| error.context(format!("open partition {}", partition.0)))?;
             }
             position.last = position.state.applied;
             let from = key::log(partition, position.state.applied + 1);
@@ -165,7 +166,10 @@ impl Log {
                         )));
                     }
                     position.last = index;
-                    unapplied.push(read_entry(partition, index, value)?);
+                    let entry = read_entry(partition, index, value).map_err(|error| {
+                        error.context(format!("read entry {index} of partition {}", partition.0))
+                    })?;
+                    unapplied.push(entry);
                     Ok(Visit::Next)
                 },
             )?;
@@ -337,7 +341,14 @@ fn purge_partition(
             if key::last_index(key)? > state.purged {
                 return Ok(Visit::Stop);
             }
-            let list: GarbageList = codec::decode(value, "garbage list")?;
+            let list = match codec::decode::<GarbageList>(value, "garbage list") {
+                Ok(list) => list,
+                Err(error) => {
+                    // One damaged record must not keep the log from ever being purged.
+                    tracing::error!(%error, partition = partition.0, "values that were superseded stay on disk until a repair");
+                    GarbageList::default()
+                }
+            };
             for (collection, garbage) in list.values {
                 batch.delete(
                     garbage.family(),

@@ -9,11 +9,13 @@ use super::fetch::fetch;
 use super::fusion::{FusionList, fuse};
 use super::list::ordered;
 use super::matching::matching;
+use super::sample::sample;
 use super::search::{RowSets, Search, add_row, search};
+use super::target::{average_vector, resolve};
 use super::trace::Trace;
 use super::{Answer, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint};
 use crate::Partition;
-use crate::collection::{Collection, Location, State, View, check_dense, unknown_vector};
+use crate::collection::{Collection, Location, State, View};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::point::{PointId, Vector};
@@ -28,6 +30,10 @@ impl Collection {
     ///
     /// `InvalidInput` that says what is wrong with the query, `NotFound` for a point that it names, `Corrupted` if a row cannot be read.
     pub fn query(&self, query: &Query) -> Result<Answer> {
+        self.told(self.answer(query))
+    }
+
+    fn answer(&self, query: &Query) -> Result<Answer> {
         let mut trace = Trace::new(query.params.explain);
         let prepared = prepare(self, query, None, 0, &mut trace)?;
         trace.stage("filter");
@@ -409,128 +415,6 @@ fn higher_is_better(config: &CollectionConfig, using: &str) -> bool {
         None | Some(Metric::Cosine | Metric::Dot) => true,
         Some(Metric::L2 | Metric::L1 | Metric::LInf) => false,
     }
-}
-
-/// The average of the wanted minus that of the unwanted examples, as the dialect's `average_vector`: `2 * positive - negative`.
-fn average_vector(
-    collection: &Collection,
-    state: &State,
-    query: &Query,
-    positive: &[QueryVector],
-    negative: &[QueryVector],
-) -> Result<Vector> {
-    if positive.is_empty() {
-        return Err(Error::invalid(
-            "recommend: give at least one positive example",
-        ));
-    }
-    let average = |examples: &[QueryVector]| -> Result<Option<Vec<f32>>> {
-        let mut sum: Option<Vec<f32>> = None;
-        for example in examples {
-            let Vector::Dense(values) = resolve(collection, state, query, example)? else {
-                return Err(Error::invalid(
-                    "recommend: examples of a sparse vector cannot be averaged; name a dense one in `using`",
-                ));
-            };
-            match &mut sum {
-                None => sum = Some(values),
-                Some(sum) => sum
-                    .iter_mut()
-                    .zip(values)
-                    .for_each(|(sum, value)| *sum += value),
-            }
-        }
-        Ok(sum.map(|sum| {
-            sum.into_iter()
-                .map(|value| value / examples.len() as f32)
-                .collect()
-        }))
-    };
-    let mut wanted = average(positive)?.unwrap_or_default();
-    if let Some(unwanted) = average(negative)? {
-        wanted
-            .iter_mut()
-            .zip(unwanted)
-            .for_each(|(wanted, unwanted)| *wanted = 2.0 * *wanted - unwanted);
-    }
-    checked(&collection.config(), &query.using, wanted).map(Vector::Dense)
-}
-
-/// The vector to search with, checked and of unit length where the metric wants it.
-fn resolve(
-    collection: &Collection,
-    state: &State,
-    query: &Query,
-    vector: &QueryVector,
-) -> Result<Vector> {
-    let config = collection.config();
-    match vector {
-        QueryVector::Dense(values) => Ok(Vector::Dense(checked(
-            &config,
-            &query.using,
-            values.clone(),
-        )?)),
-        QueryVector::Sparse(sparse) if config.sparse_vectors.contains_key(&query.using) => {
-            Ok(Vector::Sparse(sparse.clone()))
-        }
-        QueryVector::Sparse(_) => Err(unknown_vector(&config, &query.using, "sparse")),
-        QueryVector::Point { id, using } => {
-            let name = using.as_ref().unwrap_or(&query.using);
-            let location = state.ids.get(id).ok_or_else(|| {
-                Error::not_found(format!(
-                    "Not found: No point with id {id} found in collection {}",
-                    collection.name()
-                ))
-            })?;
-            state
-                .segment(location.uid)
-                .vector(name, location.offset)
-                .ok_or_else(|| {
-                    Error::invalid(format!(
-                        "point {id} has no vector \"{name}\"; name one that it has in `using`"
-                    ))
-                })
-        }
-    }
-}
-
-fn checked(config: &CollectionConfig, using: &str, mut values: Vec<f32>) -> Result<Vec<f32>> {
-    let wanted = config
-        .vectors
-        .get(using)
-        .ok_or_else(|| unknown_vector(config, using, "dense"))?;
-    check_dense(using, &values, wanted.dim)?;
-    if wanted.metric.normalizes() {
-        index::normalize(&mut values);
-    }
-    Ok(values)
-}
-
-/// `k` points chosen at random, in random order (reservoir sampling, Vitter 1985, algorithm R).
-fn sample(
-    collection: &Collection,
-    all: impl Iterator<Item = Candidate>,
-    k: usize,
-) -> Vec<Candidate> {
-    if k == 0 {
-        return Vec::new();
-    }
-    let mut chosen: Vec<Candidate> = Vec::new();
-    for (seen, candidate) in (1u64..).zip(all) {
-        if chosen.len() < k {
-            chosen.push(candidate);
-        } else {
-            let at = collection.env.random() % seen;
-            if at < k as u64 {
-                chosen[at as usize] = candidate;
-            }
-        }
-    }
-    for last in (1..chosen.len()).rev() {
-        let at = collection.env.random() % (last as u64 + 1);
-        chosen.swap(last, at as usize);
-    }
-    chosen
 }
 
 fn partition(view: &View, location: Location) -> Partition {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::matching::parse_payload;
 use super::{Selection, VectorSelection};
 use crate::Partition;
+use crate::apply::decode_row;
 use crate::collection::Collection;
 use crate::error::Result;
 use crate::filter::path::{exclude, include};
 use crate::point::{Payload, PointId, Record, Vector};
 use crate::storage::record::PointRow;
-use crate::storage::{Family, codec, key};
+use crate::storage::{Family, key};
 
 impl Collection {
     /// Those of the points that are there, in the order asked.
@@ -25,10 +26,8 @@ impl Collection {
         vectors: &VectorSelection,
     ) -> Result<Vec<Record>> {
         let located = self.locate(ids);
-        Ok(fetch(self, &located, payload, vectors)?
-            .into_iter()
-            .flatten()
-            .collect())
+        let records = self.told(fetch(self, &located, payload, vectors))?;
+        Ok(records.into_iter().flatten().collect())
     }
 }
 
@@ -49,12 +48,13 @@ pub(super) fn fetch(
         .zip(values)
         .map(|((id, partition), value)| {
             let Some(value) = value else { return Ok(None) };
-            let row: PointRow = codec::decode(&value, "point row")?;
+            let row = decode_row(id, &value)?;
             Ok(Some(Record {
                 id: id.clone(),
                 version: row.version,
                 payload: select_payload(id, &row, payload)?,
-                vectors: select_vectors(collection, *partition, &row, vectors)?,
+                vectors: select_vectors(collection, *partition, &row, vectors)
+                    .map_err(|error| error.context(format!("read point {id}")))?,
                 expires_at_ms: row.expires_at_ms,
             }))
         })

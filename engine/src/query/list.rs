@@ -9,12 +9,13 @@ use super::fetch::{fetch, select_payload};
 use super::matching::{for_each_row, matching};
 use super::{OrderBy, ScrollPage, Selection, VectorSelection};
 use crate::Partition;
+use crate::apply::decode_row;
 use crate::collection::Collection;
 use crate::error::Result;
 use crate::filter::{Filter, Subject, parse_datetime};
 use crate::point::{Payload, PointId, Record};
 use crate::storage::record::PointRow;
-use crate::storage::{Cursor, Family, codec, key};
+use crate::storage::{Cursor, Family, key};
 
 impl Collection {
     /// Points by ascending id, from `start` on.
@@ -25,6 +26,17 @@ impl Collection {
     ///
     /// `InvalidInput` for a filter that is nested too deep, `Corrupted` if a row cannot be read.
     pub fn scroll(
+        &self,
+        filter: Option<&Filter>,
+        start: Option<&PointId>,
+        limit: usize,
+        payload: &Selection,
+        vectors: &VectorSelection,
+    ) -> Result<ScrollPage> {
+        self.told(self.page(filter, start, limit, payload, vectors))
+    }
+
+    fn page(
         &self,
         filter: Option<&Filter>,
         start: Option<&PointId>,
@@ -116,10 +128,10 @@ impl Collection {
         payload: &Selection,
         vectors: &VectorSelection,
     ) -> Result<Vec<(Record, Value)>> {
-        let ordered = ordered(self, order, filter, limit)?;
+        let ordered = self.told(ordered(self, order, filter, limit))?;
         let ids: Vec<PointId> = ordered.iter().map(|(id, _)| id.clone()).collect();
         let located = self.locate(&ids);
-        let records = fetch(self, &located, payload, vectors)?;
+        let records = self.told(fetch(self, &located, payload, vectors))?;
         let mut values = ordered.into_iter();
         Ok(records
             .into_iter()
@@ -138,7 +150,7 @@ impl Collection {
     /// As [`Self::scroll`].
     pub fn count(&self, filter: Option<&Filter>) -> Result<usize> {
         let found = match filter {
-            Some(filter) => matching(self, filter)?,
+            Some(filter) => self.told(matching(self, filter))?,
             None => None,
         };
         Ok(found.map_or_else(|| self.state().ids.len(), |found| found.ids.len()))
@@ -294,7 +306,7 @@ impl<'a> RowsById<'a> {
         };
         let cursor = &mut self.cursors[at];
         let row = match cursor.item()? {
-            Some((_, value)) => codec::decode(value, "point row")?,
+            Some((_, value)) => decode_row(&id, value)?,
             None => return Ok(None),
         };
         cursor.advance();

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use index::Offset;
 
 use crate::Partition;
+use crate::apply::decode_row;
 use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Subject};
 use crate::point::{Payload, PointId};
 use crate::segment::Segment;
 use crate::storage::record::PointRow;
-use crate::storage::{Family, Visit, codec, key};
+use crate::storage::{Family, Visit, key};
 
 /// The points that pass a filter.
 pub(super) struct Matching {
@@ -99,7 +100,7 @@ fn by_rows(
     let mut ids = HashSet::new();
     for ((id, _), bytes) in located.into_iter().zip(rows) {
         let Some(bytes) = bytes else { continue };
-        let row: PointRow = codec::decode(&bytes, "point row")?;
+        let row = decode_row(&id, &bytes)?;
         if row_passes(filter, &id, &row, &parse_payload(&id, &row)?) {
             ids.insert(id);
         }
@@ -138,7 +139,7 @@ pub(super) fn for_each_row(
             .store
             .scan(Family::Points, &prefix, &[], |key, value| {
                 let id = PointId::decode(&key[key::POINT_PREFIX_BYTES..])?;
-                let row: PointRow = codec::decode(value, "point row")?;
+                let row = decode_row(&id, value)?;
                 if row.is_expired(now_ms) {
                     return Ok(Visit::Next);
                 }

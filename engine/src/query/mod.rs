@@ -6,7 +6,9 @@ mod fetch;
 pub mod fusion;
 mod list;
 mod matching;
+mod sample;
 mod search;
+mod target;
 mod trace;
 
 use std::collections::BTreeMap;

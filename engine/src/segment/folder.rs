@@ -205,6 +205,19 @@ impl Folder {
     }
 }
 
+/// Removes the files of all collections: they are made again of what the store has. To be called when no collection is open.
+///
+/// # Errors
+///
+/// What the disk says.
+pub(crate) fn remove_segments(data: &Path) -> Result<()> {
+    let folder = segments(data);
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&error, &folder)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes the folders of collections that are no more.
 pub(crate) fn remove_others(data: &Path, exists: impl Fn(CollectionId) -> bool) {
     for folder in files(&segments(data)) {

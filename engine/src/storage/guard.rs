@@ -64,6 +64,19 @@ struct Due {
 }
 
 impl Guard {
+    /// The sequence number that was durable at the last note; 0 without a file.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if both slots are unreadable.
+    pub fn floor(path: &Path) -> Result<u64> {
+        match File::open(path) {
+            Ok(file) => Ok(read_file(&file, path)?.floor),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(Error::io(&error, path)),
+        }
+    }
+
     /// Opens or creates the file and compares its floor with the store's `sequence`, which is durable.
     ///
     /// # Errors
@@ -84,7 +97,7 @@ impl Guard {
         if sequence < last.floor {
             return Err(Error::corrupted(format!(
                 "the store ends at sequence {sequence}, but {} was acknowledged ({}): writes were lost, for example a \
-                 write-ahead log file; restore a snapshot, or move the guard file away to go on with what is left",
+                 write-ahead log file; restore a snapshot, or have a repair go on with what is left",
                 last.floor,
                 path.display()
             )));
@@ -129,6 +142,15 @@ impl Guard {
     #[cfg(test)]
     pub fn durable(&self) -> u64 {
         self.shared.due.lock().durable
+    }
+
+    /// Notes at once that everything up to `sequence` is durable.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn note_now(&self, sequence: u64) -> Result<()> {
+        self.shared.write(sequence)
     }
 
     /// Notes the last durable `sequence` of a clean shutdown.

@@ -11,6 +11,7 @@
 //!                partition u16 | 3 | request id          note of a request that was applied
 //!                partition u16 | 4 | index u64           the requests of the entry at index
 //!                partition u16 | 5 | collection u32      up to where its change records are purged
+//!                65535 u16     | 6 | collection u32      copy of the collection's record
 //! meta           "format" | "next_collection" | "collection/" name
 //! ```
 
@@ -181,6 +182,14 @@ pub fn changes_floor(partition: Partition, collection: CollectionId) -> Vec<u8> 
     key.push(5);
     key.extend_from_slice(&collection.0.to_be_bytes());
     key
+}
+
+/// All copies of collections' records: under a partition that there will never be.
+pub const COLLECTION_COPIES: &[u8] = &[255, 255, 6];
+
+/// The copy of one collection's record.
+pub fn collection_copy(collection: CollectionId) -> Vec<u8> {
+    [COLLECTION_COPIES, &collection.0.to_be_bytes()].concat()
 }
 
 /// One collection record.

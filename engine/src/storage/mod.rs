@@ -4,15 +4,18 @@
 //! - `codec`: the one place that knows bincode; a version byte before every record.
 //! - `record`: what the values hold.
 //! - `blob`: where in RocksDB's blob files a value stands.
+//! - `aside`: damaged files, kept before anything may change them.
 //! - `failure`: ends the process when a durable write failed at the disk.
 //! - `garbage`: gives back the disk of removed vectors.
 //! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
 //! - `view`: the store as it was at one moment.
+//! - `salvage`: what can be read of a store with damaged files.
 //! - `space`: refuses writes before the disk is full.
 //!
 //! A vector or medium is written once, under (partition, collection, log index, ordinal), by the batch that appends its log entry;
 //! log entry and point row name it by reference.
 
+pub mod aside;
 pub mod blob;
 pub mod codec;
 mod failure;
@@ -20,6 +23,7 @@ mod garbage;
 pub mod guard;
 pub mod key;
 pub mod record;
+pub mod salvage;
 mod space;
 pub mod view;
 
@@ -86,7 +90,7 @@ impl Family {
 }
 
 /// RocksDB's folder within the data folder.
-pub const DATABASE_FOLDER: &str = "rocksdb";
+pub(crate) const DATABASE_FOLDER: &str = "rocksdb";
 /// Bytes of RocksDB's block cache. 32 MiB: payload rows of the answers, which are few; vectors are not read through it.
 const BLOCK_CACHE_BYTES: usize = 32 << 20;
 /// Values of this size or more go to blob files: a 128-d vector does, a 3-d one stays in the tree.
@@ -94,7 +98,7 @@ pub const BLOB_BYTES_MIN: u64 = 512;
 /// Bytes of memtables that a clean shutdown leaves to the next start.
 const REPLAYED_BYTES_MAX: u64 = 16 << 20;
 /// Version of the layout below; a store of another version is refused.
-const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// The open store.
 pub struct Store {
@@ -126,9 +130,12 @@ impl Store {
                 guard_path.display()
             )));
         }
-        let db = open_database(&path)?;
+        let (db, kept) = open_database(dir, &path)?;
         let sequence = db.latest_sequence_number();
-        let guard = Guard::open(&guard_path, sequence)?;
+        let guard = Guard::open(&guard_path, sequence).map_err(|error| match &kept {
+            Some(kept) => error.noted(&kept_fact(kept)),
+            None => error,
+        })?;
         if fresh && let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
             sync_folder(parent)?;
         }
@@ -270,10 +277,32 @@ impl Store {
         Ok(())
     }
 
+    /// As [`Self::sync`], and noted in the guard file when this returns: for what other files will rely on. A store that has less is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::sync`].
+    pub fn sync_noted(&self) -> Result<()> {
+        let sequence = self.db.latest_sequence_number();
+        self.sync()?;
+        self.guard.note_now(sequence)
+    }
+
     /// Up to where everything is known to be durable.
     #[cfg(test)]
     pub fn durable(&self) -> u64 {
         self.guard.durable()
+    }
+
+    /// Brings everything into tables.
+    #[cfg(test)]
+    pub fn compact(&self) {
+        for family in Family::ALL {
+            let handle = self.handle(family);
+            self.db.flush_cf(handle).unwrap();
+            self.db
+                .compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
+        }
     }
 
     /// One value.
@@ -526,21 +555,67 @@ impl Batch<'_> {
     }
 }
 
-fn open_database(path: &Path) -> Result<DB> {
+fn kept_fact(kept: &Path) -> String {
+    format!(
+        "the write-ahead log as it was is kept in {}",
+        kept.display()
+    )
+}
+
+/// The database, and where its write-ahead log is kept as it was if it is damaged.
+fn open_database(data: &Path, path: &Path) -> Result<(DB, Option<PathBuf>)> {
     use DBRecoveryMode::{PointInTime, TolerateCorruptedTailRecords};
     // A damaged tail (a zeroed page after a power cut) must never block opening, and a hole before the tail must never pass
     // silently: the strict mode first, then up to the last consistent point, which the guard compares with what was acknowledged.
-    let error = match open_with(path, TolerateCorruptedTailRecords, WalTracking::On) {
-        Err(error) if error.kind() == ErrorKind::Corrupted => error,
-        other => return other,
+    let strict = Opening {
+        recovery: TolerateCorruptedTailRecords,
+        tracking: WalTracking::On,
+        checks: Checks::Strict,
     };
-    tracing::warn!(%error, "the write-ahead log is damaged; opening up to the last consistent point");
+    let error = match open_with(path, strict) {
+        Err(error) if error.kind() == ErrorKind::Corrupted => error,
+        other => return Ok((other?, None)),
+    };
+    // Opening may remove what it does not use, and the guard may refuse the rest.
+    let kept = aside::keep_wal(data)?;
+    let kept_at = kept
+        .as_deref()
+        .map_or_else(|| "nothing to keep".to_owned(), kept_fact);
+    tracing::warn!(%error, kept_at, "the write-ahead log is damaged; opening up to the last consistent point");
+    let consistent = Opening {
+        recovery: PointInTime,
+        ..strict
+    };
     // A power cut soon after a start may take the only file of the log: its name was not durable yet, and nothing in it. RocksDB has no
     // kind for this error.
-    if error.message().contains("with no WAL files") {
-        return open_with(path, PointInTime, WalTracking::Off);
-    }
-    open_with(path, PointInTime, WalTracking::On)
+    let opening = match error.message().contains("with no WAL files") {
+        true => Opening {
+            tracking: WalTracking::Off,
+            ..consistent
+        },
+        false => consistent,
+    };
+    let opened = open_with(path, opening).map_err(|error| match &kept {
+        Some(kept) => error.noted(&kept_fact(kept)),
+        None => error,
+    });
+    Ok((opened?, kept))
+}
+
+/// How to open the database.
+#[derive(Copy, Clone, Debug)]
+struct Opening {
+    recovery: DBRecoveryMode,
+    tracking: WalTracking,
+    checks: Checks,
+}
+
+/// Whether every table must be there and sound at its ends.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Checks {
+    Strict,
+    /// What of them can be read is.
+    Lenient,
 }
 
 /// Whether each file of the write-ahead log is compared with what its successor says of it. Without that, RocksDB opens without a word when
@@ -551,12 +626,12 @@ enum WalTracking {
     Off,
 }
 
-fn open_with(path: &Path, recovery: DBRecoveryMode, tracking: WalTracking) -> Result<DB> {
+fn open_with(path: &Path, opening: Opening) -> Result<DB> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let descriptors = Family::ALL
         .into_iter()
         .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
-    let options = database_options(recovery, tracking)?;
+    let options = database_options(opening)?;
     DB::open_cf_descriptors(&options, path, descriptors).map_err(|error| {
         if is_locked(&error) {
             Error::new(
@@ -583,9 +658,9 @@ fn is_locked(error: &rocksdb::Error) -> bool {
     .any(|beginning| text.starts_with(beginning))
 }
 
-fn database_options(recovery: DBRecoveryMode, tracking: WalTracking) -> Result<Options> {
+fn database_options(opening: Opening) -> Result<Options> {
     let mut options = Options::default();
-    if tracking == WalTracking::On {
+    if opening.tracking == WalTracking::On {
         // The crate has no setter for it.
         options = options
             .get_options_from_string("track_and_verify_wals=true")
@@ -593,7 +668,8 @@ fn database_options(recovery: DBRecoveryMode, tracking: WalTracking) -> Result<O
     }
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    options.set_wal_recovery_mode(recovery);
+    options.set_wal_recovery_mode(opening.recovery);
+    options.set_paranoid_checks(opening.checks == Checks::Strict);
     options.set_max_background_jobs(2);
     options.set_max_total_wal_size(256 << 20);
     options.set_keep_log_file_num(2);
@@ -658,7 +734,7 @@ mod tests {
         std::fs::write(database.join("CURRENT"), "MANIFEST-000001\n").unwrap();
         let error = Store::open(&folder).err().unwrap();
         assert!(error.to_string().contains("MANIFEST-000001"), "{error}");
-        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
 
         let other = dir.path().join("other");
         let _store = Store::open(&other).unwrap();

@@ -271,6 +271,15 @@ pub struct CollectionRecord {
     pub config_json: Vec<u8>,
 }
 
+/// The copy of a collection's record in `state`: read only by a repair, and to know the number of a collection whose record cannot be read.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct CollectionCopy {
+    /// The collection's name.
+    pub name: String,
+    /// As in `meta`.
+    pub record: CollectionRecord,
+}
+
 /// Version of a vector's record.
 const VECTOR_VERSION: u8 = 2;
 /// Offset of the numbers in a vector's record.

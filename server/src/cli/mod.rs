@@ -31,6 +31,7 @@ Examples:
   vecino search '[201, 63, 56]' -c colors --explain       find the nearest, and say how
   vecino bench colors                                     measure recall and speed on your own data
   vecino doctor                                           look for what is wrong
+  vecino doctor --repair vecino-data                      mend a damaged data folder
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 loaded, but some rows were left out.";
 

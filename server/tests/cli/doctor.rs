@@ -106,3 +106,54 @@ fn a_folder_that_is_no_data() {
         "{file:?}"
     );
 }
+
+/// A guard that cannot be read stands for every damage here: what the repair does with each is tested where it is done.
+#[test]
+fn a_damaged_folder_is_mended_when_the_loss_is_accepted() {
+    let server = Server::start();
+    let rows = server.file("rows.jsonl", "{\"text\": \"x\"}\n");
+    server.load(&rows, "texts", &[]);
+    server
+        .run(&["doctor", "--repair", "data"])
+        .failed_with(&["in use", "stop the server"]);
+    let folder = server.stop();
+    let doctor = |args: &[&str]| {
+        let args = [&["doctor", "--url", "http://127.0.0.1:9"], args].concat();
+        run_in(folder.path(), &args, b"", &[])
+    };
+    let sound = doctor(&["--repair", "data"]);
+    assert_eq!(sound.code, 0, "{sound:?}");
+    assert!(sound.out.contains("nothing to repair"), "{sound:?}");
+    crate::harness::write(folder.path(), "data/guard", [255; 1024]);
+    let found = doctor(&["--data", "data"]);
+    assert_eq!(found.code, 1);
+    assert!(
+        found.out.contains("vecino doctor --repair data"),
+        "{found:?}"
+    );
+    let asked = doctor(&["--repair", "data"]);
+    assert_eq!(asked.code, 1);
+    for part in [
+        "lost, and nowhere else",
+        "nothing was changed",
+        "--accept-loss",
+    ] {
+        assert!(asked.out.contains(part), "{asked:?}");
+    }
+    let repaired = doctor(&["--repair", "data", "--accept-loss", "--json"]);
+    assert_eq!(repaired.code, 0, "{repaired:?}");
+    let report = repaired.json();
+    assert_eq!(report["outcome"], "repaired");
+    assert!(
+        folder
+            .path()
+            .join(report["kept"].as_str().unwrap())
+            .join("report.json")
+            .exists()
+    );
+    let sound = doctor(&["--data", "data"]);
+    assert_eq!(sound.code, 0, "{sound:?}");
+    let none = doctor(&["--repair", "nowhere"]);
+    assert_eq!(none.code, 1);
+    assert!(!folder.path().join("nowhere").exists());
+}

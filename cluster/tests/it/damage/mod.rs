@@ -7,7 +7,7 @@
 //!
 //! `scripts/crash --damage` runs the long forms.
 
-mod folder;
+pub mod folder;
 mod last_log;
 mod tables;
 mod wal;

@@ -82,7 +82,7 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
         Err(error) => {
             return vec![
                 Finding::new(Status::Fail, "data", format!("{shown}: {error}"))
-                    .mend("if the folder is right, restore it from a backup; keep a copy of what is there"),
+                    .mend(how_to_mend(folder)),
             ];
         }
     };
@@ -94,10 +94,7 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
     if !problems.is_empty() {
         return problems
             .into_iter()
-            .map(|problem| {
-                Finding::new(Status::Fail, "data", problem)
-                    .mend("restore the folder from a backup; the rest of it is still served")
-            })
+            .map(|problem| Finding::new(Status::Fail, "data", problem).mend(how_to_mend(folder)))
             .collect();
     }
     let names = node.collections();
@@ -115,6 +112,13 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
         Finding::new(Status::Ok, "data", detail)
             .data(json!({ "collections": names, "points": points })),
     ]
+}
+
+fn how_to_mend(folder: &Path) -> String {
+    format!(
+        "run `vecino doctor --repair {}`: it tells first what would be lost; or restore a snapshot",
+        folder.display()
+    )
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
-//! `vecino doctor`: what is right and wrong with the machine, the data folder and the server, a line each.
+//! `vecino doctor`: what is right and wrong with the machine, the data folder and the server, a line each; and the repair of a data folder.
 
 mod data;
 mod embedders;
 mod machine;
+mod repair;
 mod service;
 
 use std::path::PathBuf;
 
 use clap::Args;
+use cluster::engine::OnLoss;
 use serde_json::{Value, json};
 
 use super::client::{Client, ServerArgs};
@@ -23,6 +25,13 @@ pub struct DoctorArgs {
     /// Folder of the data.
     #[arg(long, value_name = "DIR", env = "VECINO_DATA_DIR", default_value = DATA_DEFAULT)]
     data: PathBuf,
+    /// Mend the data in this folder, which no server may use, instead of checking: build again what is derived, restore what has a copy, and
+    /// tell what is lost.
+    #[arg(long, value_name = "DIR")]
+    repair: Option<PathBuf>,
+    /// Remove what is left of what is lost, so that the rest can be served again.
+    #[arg(long, requires = "repair")]
+    accept_loss: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -119,6 +128,13 @@ impl LookedAt<'_> {
 ///
 /// The server's address is none.
 pub fn run(args: &DoctorArgs, output: Output) -> Result<bool> {
+    if let Some(folder) = &args.repair {
+        let on_loss = match args.accept_loss {
+            true => OnLoss::Accept,
+            false => OnLoss::Ask,
+        };
+        return repair::run(folder, on_loss, output);
+    }
     let client = Client::connect(&args.server)?;
     let mut findings = vec![machine::cpu(), machine::memory(), machine::open_files()];
     findings.extend(embedders::all());

@@ -108,8 +108,12 @@ fn collection(client: &Client, name: &str) -> Finding {
     );
     let data = json!({ "name": name, "status": status, "points": points, "vectors": vectors });
     let finding = match status {
-        "red" => Finding::new(Status::Fail, "collection", detail)
-            .mend("look into the server's log for the reason"),
+        "red" => {
+            let trouble = info.pointer("/optimizer_status/error");
+            let trouble = trouble.and_then(Value::as_str).unwrap_or("no reason told");
+            Finding::new(Status::Fail, "collection", format!("{detail}; {trouble}"))
+                .mend("stop the server and run `vecino doctor --repair DIR` on its data folder")
+        }
         _ => Finding::new(Status::Ok, "collection", detail),
     };
     finding.data(data)

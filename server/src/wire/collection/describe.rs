@@ -10,7 +10,7 @@ use super::echo::{ECHOED_SPARSE, ECHOED_VECTORS, merge};
 #[derive(Clone, Debug, Serialize)]
 pub struct InfoOut {
     status: &'static str,
-    optimizer_status: &'static str,
+    optimizer_status: Value,
     points_count: usize,
     indexed_vectors_count: usize,
     segments_count: usize,
@@ -23,8 +23,15 @@ impl InfoOut {
     /// Describes a collection: `config` as the dialect has it, without null or extra keys, and what is ours under `vecino`.
     pub fn new(config: &CollectionConfig, info: &CollectionInfo) -> Self {
         Self {
-            status: if info.building { "yellow" } else { "green" },
-            optimizer_status: "ok",
+            status: match (&info.trouble, info.building) {
+                (Some(_), _) => "red",
+                (None, true) => "yellow",
+                (None, false) => "green",
+            },
+            optimizer_status: match &info.trouble {
+                Some(trouble) => json!({ "error": trouble }),
+                None => json!("ok"),
+            },
             points_count: info.points,
             indexed_vectors_count: info.indexed_rows,
             segments_count: info.segments.len(),

@@ -1,0 +1,302 @@
+//! Repair of a data folder that no server uses: what is derived is built again, what has a copy is restored, and what is lost is named.
+//!
+//! - `examine`: the records that all collections share, and those of each collection.
+//! - `partition`: the log, the notes and the position of one partition.
+//! - `rows`: the rows of a collection with their vectors and media.
+//!
+//! Nothing that can be read is dropped. What cannot is told first, and removed only when that is accepted: then the rest can be served again.
+//! Before anything is changed, what it was is put aside in `DATA/damaged-<time>`: the write-ahead log, the whole database if blocks of its files
+//! cannot be read (what can is copied into a new one), else the records that change.
+//!
+//! What restores a row: the entries of its partition's log that are not purged (the last thousand and more) hold rows whole, and the change
+//! records tell which of them took effect. What names a row that is gone: the segment files and the change records.
+
+mod examine;
+mod partition;
+mod rows;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::segment::folder::{Folder, remove_segments};
+use crate::storage::guard::{Guard, sync_folder};
+use crate::storage::salvage::finish_copy;
+use crate::storage::{DATABASE_FOLDER, Family, Store, aside};
+use crate::{Engine, EngineOptions};
+use examine::{Edit, Examination, examine};
+
+/// What to do about what is lost.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum OnLoss {
+    /// Tell it and change nothing.
+    Ask,
+    /// Remove what is left of it, so that the rest can be served.
+    Accept,
+}
+
+/// How a repair ended.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepairOutcome {
+    /// There was nothing to repair.
+    #[default]
+    Sound,
+    /// Something is lost: nothing was changed until that is accepted.
+    Asked,
+    /// Everything that could be was mended.
+    Repaired,
+}
+
+/// What a repair found and did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RepairReport {
+    /// How it ended.
+    pub outcome: RepairOutcome,
+    /// Derived, and built again.
+    pub rebuilt: Vec<String>,
+    /// Restored from a copy or the log, nothing missing.
+    pub restored: Vec<String>,
+    /// Cannot be read, and is nowhere else.
+    pub lost: Vec<Loss>,
+    /// Where what was changed is as it was; the report is there too.
+    pub kept: Option<PathBuf>,
+    /// What is still wrong after it.
+    pub left: Vec<String>,
+}
+
+/// Something that cannot be read, and is nowhere else.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Loss {
+    /// Of which collection, where that is known.
+    pub collection: Option<String>,
+    /// Which point, where that is known.
+    pub point: Option<String>,
+    /// What of it.
+    pub what: String,
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(collection) = &self.collection {
+            write!(f, "collection {collection}: ")?;
+        }
+        if let Some(point) = &self.point {
+            write!(f, "point {point}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+impl RepairReport {
+    fn lose(&mut self, what: impl Into<String>) {
+        self.lost.push(Loss {
+            what: what.into(),
+            ..Loss::default()
+        });
+    }
+
+    fn take(&mut self, examination: &Examination) {
+        let add = |to: &mut Vec<String>, from: &[String]| {
+            for line in from {
+                if !to.contains(line) {
+                    to.push(line.clone());
+                }
+            }
+        };
+        add(&mut self.rebuilt, &examination.rebuilt);
+        add(&mut self.restored, &examination.restored);
+        for loss in &examination.lost {
+            if !self.lost.contains(loss) {
+                self.lost.push(loss.clone());
+            }
+        }
+    }
+}
+
+/// Examines the data in `dir` and mends it. Reads everything: time O(bytes stored), and as much disk again if blocks of files cannot be read.
+///
+/// # Errors
+///
+/// `Unavailable` if a server uses the folder; `NotFound` if there is no data; `Corrupted` if too little is left for a database to open.
+pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
+    let mut report = RepairReport {
+        kept: finish_copy(dir)?,
+        ..RepairReport::default()
+    };
+    if !dir.join(DATABASE_FOLDER).exists() {
+        return Err(Error::not_found(format!(
+            "{}: there is no database here to repair",
+            dir.display()
+        )));
+    }
+    let Some(mut store) = open(dir, on_loss, &mut report)? else {
+        report.outcome = RepairOutcome::Asked;
+        return Ok(report);
+    };
+    let mut found = examine(&store, BTreeSet::new())?;
+    report.take(&found);
+    if found.is_sound() && report.lost.is_empty() && report.restored.is_empty() {
+        return Ok(report);
+    }
+    if !report.lost.is_empty() && on_loss == OnLoss::Ask {
+        report.outcome = RepairOutcome::Asked;
+        return Ok(report);
+    }
+    if !found.gaps.is_empty() {
+        store.copy_readable(&found.reachable)?;
+        drop(store);
+        report.kept = finish_copy(dir)?;
+        report
+            .rebuilt
+            .push("the database, of every record of it that can be read".to_owned());
+        store = Store::open(dir)?;
+        // A copy does not show what it lacks.
+        found = examine(&store, found.stale)?;
+        report.take(&found);
+    }
+    let kept = match &report.kept {
+        Some(kept) => kept.clone(),
+        None => aside::create_folder(dir)?,
+    };
+    keep_records(&store, &found.edits, &kept)?;
+    write(&store, found.edits)?;
+    for id in found.stale {
+        Folder::new(dir, id).remove();
+    }
+    store.close()?;
+    drop(store);
+    report.kept = Some(kept);
+    let engine = Engine::open(dir, EngineOptions::default()).context("open the repaired data")?;
+    report.left = engine.check();
+    report.outcome = RepairOutcome::Repaired;
+    write_report(&report)?;
+    Ok(report)
+}
+
+/// The store, whatever of it can be opened; `None` if that would lose something that is not accepted.
+fn open(dir: &Path, on_loss: OnLoss, report: &mut RepairReport) -> Result<Option<Store>> {
+    let refused = match Store::open(dir) {
+        Err(error) if error.kind() == ErrorKind::Corrupted => error,
+        opened => return opened.map(Some),
+    };
+    if restore_current(dir)? {
+        report
+            .restored
+            .push("the name of the database's manifest".to_owned());
+    }
+    let sequence = Store::lenient_sequence(dir).map_err(|error| {
+        error
+            .context(refused.to_string())
+            .noted("what is left of it cannot be opened; restore the folder from a snapshot of the node, or collections from their archives")
+    })?;
+    let guard = dir.join("guard");
+    match Guard::floor(&guard) {
+        Ok(floor) if sequence < floor => report.lose(format!(
+            "the last {} changes of the write-ahead log, up to its change {floor}: writes that were acknowledged",
+            floor - sequence
+        )),
+        Ok(_) => {}
+        Err(error) => report.lose(format!(
+            "{error}: whether the end of the write-ahead log is there cannot be told"
+        )),
+    }
+    if !report.lost.is_empty() {
+        if on_loss == OnLoss::Ask {
+            return Ok(None);
+        }
+        let kept = aside::create_folder(dir)?;
+        std::fs::rename(&guard, kept.join("guard")).map_err(|error| Error::io(&error, &guard))?;
+        report.kept = Some(kept);
+        // They may hold, or leave out, what the lost writes did.
+        remove_segments(dir)?;
+        report
+            .rebuilt
+            .push("the segments of all collections".to_owned());
+    }
+    Store::open_lenient(dir).map(Some)
+}
+
+/// Writes the file `CURRENT` if it names no manifest and there is one.
+fn restore_current(dir: &Path) -> Result<bool> {
+    let database = dir.join(DATABASE_FOLDER);
+    let current = database.join("CURRENT");
+    let named = std::fs::read_to_string(&current).unwrap_or_default();
+    if named.starts_with("MANIFEST-") && database.join(named.trim_end()).exists() {
+        return Ok(false);
+    }
+    let entries = std::fs::read_dir(&database).map_err(|error| Error::io(&error, &database))?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let names = names.filter_map(|name| name.into_string().ok());
+    let Some(newest) = names.filter(|name| name.starts_with("MANIFEST-")).max() else {
+        return Ok(false);
+    };
+    let write = || -> std::io::Result<()> {
+        let temporary = database.join("CURRENT.repaired");
+        let mut file = std::fs::File::create(&temporary)?;
+        writeln!(file, "{newest}")?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &current)
+    };
+    write()
+        .map_err(|error| Error::io(&error, &current))
+        .context("name the manifest")?;
+    sync_folder(&database)?;
+    Ok(true)
+}
+
+/// Puts what the edits change aside, a line each: family, key and value in hexadecimal digits; a record that was not there has no value.
+fn keep_records(store: &Store, edits: &[Edit], kept: &Path) -> Result<()> {
+    let path = kept.join("records.jsonl");
+    let io = |error: std::io::Error| Error::io(&error, &path);
+    let file = std::fs::File::create(&path).map_err(io)?;
+    let mut out = std::io::BufWriter::new(file);
+    for edit in edits {
+        let value = store.get(edit.family, &edit.key).ok().flatten();
+        let line = serde_json::json!({
+            "family": edit.family.name(), "key": hex(&edit.key), "value": value.as_deref().map(hex)
+        });
+        writeln!(out, "{line}").map_err(io)?;
+    }
+    let file = out.into_inner().map_err(|error| io(error.into_error()))?;
+    file.sync_all().map_err(io)?;
+    sync_folder(kept)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write(store: &Store, edits: Vec<Edit>) -> Result<()> {
+    let mut batch = store.batch();
+    for Edit { family, key, value } in &edits {
+        match value {
+            Some(value) => batch.put(*family, key, value),
+            None => batch.delete(*family, key),
+        }
+    }
+    store
+        .write_synced_unreserved(batch)
+        .context("write what was repaired")
+}
+
+fn write_report(report: &RepairReport) -> Result<()> {
+    let Some(kept) = &report.kept else {
+        return Ok(());
+    };
+    let path = kept.join("report.json");
+    let text = serde_json::to_string_pretty(report)
+        .map_err(|error| Error::invalid(format!("report: {error}")))?;
+    std::fs::write(&path, text).map_err(|error| Error::io(&error, &path))
+}
+
+/// Names of families whose unreadable ranges are told by what refers to them, or are built again.
+fn is_told_otherwise(family: Family) -> bool {
+    !matches!(family, Family::State)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,635 @@
+//! Stores damaged in every way that a repair knows.
+
+use super::*;
+use crate::query::{Selection, VectorSelection};
+use crate::storage::codec;
+use crate::storage::key;
+use crate::storage::record::PartitionState;
+use crate::{
+    CollectionConfig, CollectionId, Media, MediaKind, Metric, Operation, Partition, Point, PointId,
+    RequestTag, Share, Vector, VectorConfig,
+};
+
+const PARTITION: Partition = Partition(3);
+const DIM: usize = 200;
+
+fn engine(dir: &Path) -> Engine {
+    Engine::open(dir, EngineOptions::default()).unwrap()
+}
+
+fn config() -> CollectionConfig {
+    let mut config = CollectionConfig::default();
+    let vector = VectorConfig {
+        dim: DIM,
+        metric: Metric::L2,
+        index: None,
+    };
+    config.vectors.insert(String::new(), vector);
+    config
+}
+
+/// Everything about it follows from its id and a number.
+fn point(id: u64, number: u64) -> Point {
+    let text = format!("text {id} {number} ").repeat(40);
+    Point {
+        id: PointId::Num(id),
+        vectors: [(String::new(), Vector::Dense(vec![number as f32 + 0.5; DIM]))].into(),
+        payload: [("text".to_owned(), text.clone().into())]
+            .into_iter()
+            .collect(),
+        media: vec![Media {
+            kind: MediaKind::Text,
+            content_type: "text/plain".into(),
+            bytes: text.into_bytes().into(),
+        }],
+        expires_at_ms: (id == 4).then_some(4_000_000_000_000),
+    }
+}
+
+fn upsert(collection: CollectionId, id: u64, number: u64) -> Operation {
+    let point = point(id, number);
+    Operation::Upsert { collection, point }
+}
+
+fn write(engine: &Engine, operations: Vec<Operation>) {
+    let share = Share {
+        partition: PARTITION,
+        operations,
+    };
+    engine.apply(engine.append(vec![share]).unwrap()).unwrap();
+}
+
+fn id_of(engine: &Engine, name: &str) -> CollectionId {
+    engine.collection(name).unwrap().id()
+}
+
+/// Points 0 to 9 in `c` and `other`, each written twice, the first four of `c` no more in the log; segments on disk.
+fn filled(dir: &Path) {
+    let engine = engine(dir);
+    for name in ["c", "other"] {
+        let id = engine.create_collection(name, config()).unwrap().id();
+        write(
+            &engine,
+            (0..10).map(|at| upsert(id, at, 100 + at)).collect(),
+        );
+        write(&engine, (0..10).map(|at| upsert(id, at, at)).collect());
+        engine.collection(name).unwrap().seal_now();
+    }
+    let filler = engine.create_collection("filler", config()).unwrap().id();
+    let id = id_of(&engine, "c");
+    let entry = |operations| Share {
+        partition: PARTITION,
+        operations,
+    };
+    let many = (0..2100).map(|n| {
+        entry(vec![Operation::Delete {
+            collection: filler,
+            id: PointId::Num(n),
+        }])
+    });
+    let entries = engine.append(many.collect()).unwrap();
+    engine.apply(entries).unwrap();
+    let tag = RequestTag::new("again", 7).unwrap();
+    let request = Operation::Request { tag, operations: 6 };
+    let mut operations = vec![request];
+    operations.extend((4..10).map(|at| upsert(id, at, at)));
+    write(&engine, operations);
+}
+
+/// Every point of a collection as it was written, but these.
+fn check(engine: &Engine, name: &str, without: &[u64]) {
+    let collection = engine.collection(name).unwrap();
+    let page = collection.scroll(None, None, 99, &Selection::All, &VectorSelection::All);
+    let points = page.unwrap().points;
+    let held: Vec<u64> = points
+        .iter()
+        .map(|record| match record.id {
+            PointId::Num(id) => id,
+            _ => panic!("ids are numbers"),
+        })
+        .collect();
+    let wanted: Vec<u64> = (0..10).filter(|id| !without.contains(id)).collect();
+    assert_eq!(held, wanted, "{name}");
+    for (id, record) in held.into_iter().zip(points) {
+        let written = point(id, id);
+        assert_eq!(record.payload, Some(written.payload), "{name} {id}");
+        assert_eq!(record.vectors, Some(written.vectors), "{name} {id}");
+        assert_eq!(record.expires_at_ms, written.expires_at_ms, "{name} {id}");
+        let medium = collection.media(&record.id, MediaKind::Text).unwrap();
+        assert_eq!(medium.as_ref(), written.media.first(), "{name} {id}");
+    }
+    assert_eq!(collection.vector_rows("").unwrap().len(), wanted.len());
+}
+
+fn edit(dir: &Path, family: Family, key: &[u8], value: Option<&[u8]>) {
+    let store = Store::open(dir).unwrap();
+    let mut batch = store.batch();
+    match value {
+        Some(value) => batch.put(family, key, value),
+        None => batch.delete(family, key),
+    }
+    store.write_synced(batch).unwrap();
+}
+
+const C: CollectionId = CollectionId(1);
+
+fn point_key(id: u64) -> Vec<u8> {
+    key::point(PARTITION, C, &PointId::Num(id))
+}
+
+/// What is damaged, and what a repair says of it.
+fn check_record(family: Family, key: &[u8], restored: &[&str], lost: &[&str], without: &[u64]) {
+    for value in [Some(&b"\x07none"[..]), Some(b"")] {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        edit(dir.path(), family, key, value);
+        check_repair(dir.path(), restored, lost, without);
+    }
+}
+
+fn check_repair(dir: &Path, restored: &[&str], lost: &[&str], without: &[u64]) {
+    let asked = repair(dir, OnLoss::Ask).unwrap();
+    let mut report = asked.clone();
+    if !lost.is_empty() {
+        assert_eq!(asked.outcome, RepairOutcome::Asked);
+        assert!(asked.left.is_empty());
+        report = repair(dir, OnLoss::Accept).unwrap();
+    }
+    assert_eq!(report.outcome, RepairOutcome::Repaired, "{report:?}");
+    assert_eq!(report.left, Vec::<String>::new());
+    let lines = [report.rebuilt.clone(), report.restored.clone()].concat();
+    for part in restored {
+        assert!(
+            lines.iter().any(|line| line.contains(part)),
+            "{part}: {report:?}"
+        );
+    }
+    for (told, part) in asked.lost.iter().zip(lost) {
+        assert!(told.to_string().contains(part), "{part}: {report:?}");
+    }
+    assert_eq!(asked.lost.len(), lost.len(), "{report:?}");
+    let kept = report.kept.unwrap();
+    assert!(kept.join("report.json").exists());
+    let engine = engine(dir);
+    check(&engine, "c", without);
+    check(&engine, "other", &[]);
+    assert_eq!(engine.check(), Vec::<String>::new());
+    engine.create_collection("new", config()).unwrap();
+    engine.drop_collection("new").unwrap();
+    drop(engine);
+    assert_eq!(
+        repair(dir, OnLoss::Ask).unwrap().outcome,
+        RepairOutcome::Sound
+    );
+}
+
+#[test]
+fn a_sound_store_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(
+        repair(dir.path(), OnLoss::Accept).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    filled(dir.path());
+    let report = repair(dir.path(), OnLoss::Accept).unwrap();
+    assert_eq!(report.outcome, RepairOutcome::Sound, "{report:?}");
+    assert_eq!(report.kept, None);
+    let engine = engine(dir.path());
+    check(&engine, "c", &[]);
+    let error = repair(dir.path(), OnLoss::Accept).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+}
+
+#[test]
+fn a_row_is_restored_from_the_log_or_told_as_lost() {
+    check_record(
+        Family::Points,
+        &point_key(7),
+        &["point 7 of collection c, from the log"],
+        &[],
+        &[],
+    );
+    check_record(
+        Family::Points,
+        &point_key(2),
+        &[],
+        &["collection c: point 2: all of it"],
+        &[2],
+    );
+    for (id, lost) in [(7, None), (2, Some("collection c: point 2: all of it"))] {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        edit(dir.path(), Family::Points, &point_key(id), None);
+        let without = lost.map(|_| id);
+        check_repair(dir.path(), &[], lost.as_slice(), without.as_slice());
+    }
+}
+
+#[test]
+fn settings_positions_notes_and_derived_records_are_restored() {
+    check_record(
+        Family::Meta,
+        &key::meta_collection("c"),
+        &["settings of collection c, from their copy"],
+        &[],
+        &[],
+    );
+    check_record(
+        Family::Meta,
+        key::META_NEXT_COLLECTION,
+        &["number of the next collection"],
+        &[],
+        &[],
+    );
+    check_record(
+        Family::Meta,
+        key::META_FORMAT,
+        &["version of the format"],
+        &[],
+        &[],
+    );
+    let applied = "position of partition 3: applied up to entry 2105";
+    check_record(
+        Family::State,
+        &key::state_applied(PARTITION),
+        &[applied],
+        &[],
+        &[],
+    );
+    check_record(
+        Family::State,
+        &key::collection_copy(C),
+        &["copy of the settings"],
+        &[],
+        &[],
+    );
+    check_record(
+        Family::State,
+        &key::garbage(PARTITION, 2105),
+        &["superseded and can go"],
+        &[],
+        &[],
+    );
+    check_record(
+        Family::State,
+        &key::request_list(PARTITION, 2105),
+        &["lists of requests"],
+        &[],
+        &[],
+    );
+    let end = key::expiry(PARTITION, C, 4_000_000_000_000, &PointId::Num(4));
+    check_record(
+        Family::State,
+        &end,
+        &["when points of collection c end"],
+        &[],
+        &[],
+    );
+    check_record(
+        Family::Changes,
+        &key::change(PARTITION, C, 2105),
+        &["segments of collection c"],
+        &[],
+        &[],
+    );
+    // An entry that is in the rows already.
+    check_record(
+        Family::Log,
+        &key::log(PARTITION, 1500),
+        &["the log of partition 3, from entry 1501 on"],
+        &[],
+        &[],
+    );
+}
+
+#[test]
+fn what_is_lost_is_named_before_it_is_removed() {
+    let request = key::request(PARTITION, b"again");
+    check_record(
+        Family::State,
+        &request,
+        &[],
+        &["the note of request \"again\""],
+        &[],
+    );
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let running = engine(dir.path());
+    for number in [1, 2] {
+        let share = Share {
+            partition: PARTITION,
+            operations: vec![upsert(C, 20 + number, 1)],
+        };
+        let _unapplied = running.append(vec![share]).unwrap();
+    }
+    drop(running);
+    let applied = |dir: &Path| {
+        let store = Store::open(dir).unwrap();
+        let bytes = store
+            .get(Family::State, &key::state_applied(PARTITION))
+            .unwrap()
+            .unwrap();
+        codec::decode::<PartitionState>(&bytes, "state")
+            .unwrap()
+            .applied
+    };
+    assert_eq!(applied(dir.path()), 2105);
+    edit(
+        dir.path(),
+        Family::Log,
+        &key::log(PARTITION, 2106),
+        Some(b"none"),
+    );
+    assert!(Engine::open(dir.path(), EngineOptions::default()).is_err());
+    let asked = repair(dir.path(), OnLoss::Ask).unwrap();
+    assert_eq!(asked.lost.len(), 1, "{asked:?}");
+    assert!(
+        asked.lost[0]
+            .to_string()
+            .contains("entry 2106 of partition 3")
+    );
+    let report = repair(dir.path(), OnLoss::Accept).unwrap();
+    assert_eq!(report.left, Vec::<String>::new());
+    let engine = engine(dir.path());
+    let collection = engine.collection("c").unwrap();
+    assert!(!collection.contains(&PointId::Num(21)));
+    assert!(
+        collection.contains(&PointId::Num(22)),
+        "the entry behind it is applied"
+    );
+}
+
+#[test]
+fn a_point_keeps_what_of_it_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    // Point 2 was last written by entry 2 as the third of ten, a vector and a medium each.
+    edit(
+        dir.path(),
+        Family::Vectors,
+        &key::value(PARTITION, C, 2, 4),
+        Some(b"\x01\x00"),
+    );
+    edit(
+        dir.path(),
+        Family::Media,
+        &key::value(PARTITION, C, 2, 3),
+        None,
+    );
+    let lost: Vec<String> = repair(dir.path(), OnLoss::Ask)
+        .unwrap()
+        .lost
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(lost.len(), 2, "{lost:?}");
+    assert!(
+        lost[0].contains("collection c: point 1: its medium of type text/plain"),
+        "{lost:?}"
+    );
+    assert!(
+        lost[1].contains("collection c: point 2: its vector \"\""),
+        "{lost:?}"
+    );
+    repair(dir.path(), OnLoss::Accept).unwrap();
+    let engine = engine(dir.path());
+    let collection = engine.collection("c").unwrap();
+    let record = collection
+        .retrieve(&[PointId::Num(2)], &Selection::All, &VectorSelection::All)
+        .unwrap()
+        .remove(0);
+    assert_eq!(record.payload, Some(point(2, 2).payload));
+    assert_eq!(record.vectors, Some([].into()));
+    assert_eq!(
+        collection.media(&PointId::Num(1), MediaKind::Text).unwrap(),
+        None
+    );
+    assert_eq!(engine.check(), Vec::<String>::new());
+    check(&engine, "other", &[]);
+}
+
+/// Files of the database with an extension.
+fn database_files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir.join(DATABASE_FOLDER)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|is| is == extension))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Flips a byte of every place where these bytes stand in blobs.
+fn flip_in_blobs(dir: &Path, wanted: &[u8]) -> usize {
+    let mut flipped = 0;
+    for path in database_files(dir, "blob") {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let places: Vec<usize> = (0..bytes.len().saturating_sub(wanted.len()))
+            .filter(|at| bytes[*at..].starts_with(wanted))
+            .collect();
+        for at in &places {
+            bytes[at + 5] ^= 1;
+        }
+        flipped += places.len();
+        std::fs::write(&path, bytes).unwrap();
+    }
+    flipped
+}
+
+/// A blob is damaged: its collection is quarantined or tells it, and a repair copies everything else.
+#[test]
+fn a_damaged_blob_costs_its_vector_only() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    // Opening brings what the log has into tables and blobs.
+    drop(engine(dir.path()));
+    let bytes: Vec<u8> = 2.5f32.to_le_bytes().repeat(DIM);
+    // Of `c` and of `other`.
+    assert_eq!(flip_in_blobs(dir.path(), &bytes), 2);
+    std::fs::remove_dir_all(dir.path().join("segments")).unwrap();
+    let running = engine(dir.path());
+    let error = running.collection("c").err().unwrap();
+    assert!(error.to_string().contains("`c` is quarantined"), "{error}");
+    drop(running);
+    let asked = repair(dir.path(), OnLoss::Ask).unwrap();
+    let lost: Vec<String> = asked.lost.iter().map(ToString::to_string).collect();
+    assert_eq!(lost.len(), 2, "{lost:?}");
+    assert!(
+        lost[0].contains("collection c: point 2: its vector \"\""),
+        "{lost:?}"
+    );
+    assert!(
+        lost[1].contains("collection other: point 2: its vector"),
+        "{lost:?}"
+    );
+    let report = repair(dir.path(), OnLoss::Accept).unwrap();
+    assert_eq!(report.left, Vec::<String>::new());
+    assert!(report.kept.unwrap().join(DATABASE_FOLDER).exists());
+    let running = engine(dir.path());
+    for name in ["c", "other"] {
+        let collection = running.collection(name).unwrap();
+        assert_eq!(collection.count(None).unwrap(), 10);
+        assert_eq!(collection.vector_rows("").unwrap().len(), 9);
+    }
+    drop(running);
+    assert_eq!(
+        repair(dir.path(), OnLoss::Ask).unwrap().outcome,
+        RepairOutcome::Sound
+    );
+}
+
+/// Rows in unreadable blocks: those of the log are restored, the others are named by the segments, and the other rows stay.
+#[test]
+fn damaged_blocks_of_rows_cost_their_points_only() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    store.compact();
+    drop(store);
+    let mut rounds = 0;
+    for path in database_files(dir.path(), "sst") {
+        let bytes = std::fs::read(&path).unwrap();
+        for at in [0, bytes.len() / 2, bytes.len() - 30] {
+            let copy = tempfile::tempdir().unwrap();
+            copy_folder(dir.path(), copy.path());
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x55;
+            let name = path.file_name().unwrap();
+            std::fs::write(copy.path().join(DATABASE_FOLDER).join(name), damaged).unwrap();
+            match repair(copy.path(), OnLoss::Accept) {
+                Ok(report) => {
+                    assert_eq!(report.left, Vec::<String>::new(), "{name:?} {at}");
+                    check_told(copy.path(), &report, &format!("{name:?} at {at}"));
+                    rounds += usize::from(report.outcome == RepairOutcome::Repaired);
+                }
+                Err(error) => panic!("{name:?} at {at}: {error}"),
+            }
+        }
+    }
+    assert!(rounds > 5, "inconclusive: {rounds}");
+}
+
+/// Every point is as written, or the report says that it is not.
+fn check_told(dir: &Path, report: &RepairReport, what: &str) {
+    let engine = engine(dir);
+    for name in ["c", "other"] {
+        let told = |id: u64| {
+            report.lost.iter().any(|loss| {
+                let of_it = loss.collection.as_deref() == Some(name);
+                of_it
+                    && loss
+                        .point
+                        .as_ref()
+                        .is_none_or(|point| *point == id.to_string())
+            })
+        };
+        let Ok(collection) = engine.collection(name) else {
+            assert!((0..10).all(told), "{what}: {name} {report:?}");
+            continue;
+        };
+        for id in 0..10 {
+            let records = collection
+                .retrieve(&[PointId::Num(id)], &Selection::All, &VectorSelection::All)
+                .unwrap();
+            let written = point(id, id);
+            let is_whole = records.first().is_some_and(|record| {
+                record.payload == Some(written.payload) && record.vectors == Some(written.vectors)
+            });
+            assert!(
+                is_whole || told(id),
+                "{what}: {name} {id} {records:?} {report:?}"
+            );
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_folder(&path, &to),
+            false => drop(std::fs::copy(&path, &to).unwrap()),
+        }
+    }
+}
+
+/// The log is cut before what was acknowledged: the guard refuses it, the log as it was is kept, and a repair goes on with what is left.
+#[test]
+fn a_lost_end_of_the_log_is_kept_told_and_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let log = database_files(dir.path(), "log").pop().unwrap();
+    let bytes = std::fs::read(&log).unwrap();
+    let mut damaged = bytes.clone();
+    let middle = bytes.len() / 2;
+    damaged[middle..middle + 600].fill(0);
+    std::fs::write(&log, &damaged).unwrap();
+    for _ in 0..3 {
+        let error = Engine::open(dir.path(), EngineOptions::default())
+            .err()
+            .unwrap();
+        let text = error.to_string();
+        assert!(
+            text.contains("write-ahead log") && text.contains("--repair"),
+            "{text}"
+        );
+    }
+    let kept: Vec<PathBuf> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("damaged-")
+        })
+        .collect();
+    assert!((1..=2).contains(&kept.len()), "{kept:?}");
+    let copies = kept
+        .iter()
+        .map(|kept| std::fs::read(kept.join(log.file_name().unwrap())));
+    assert!(
+        copies.flatten().any(|copy| copy == damaged),
+        "the log as it was is gone"
+    );
+    let asked = repair(dir.path(), OnLoss::Ask).unwrap();
+    assert_eq!(asked.outcome, RepairOutcome::Asked);
+    assert!(
+        asked.lost[0].what.contains("of the write-ahead log"),
+        "{asked:?}"
+    );
+    let report = repair(dir.path(), OnLoss::Accept).unwrap();
+    assert_eq!(report.left, Vec::<String>::new(), "{report:?}");
+    let engine = engine(dir.path());
+    assert_eq!(engine.check(), Vec::<String>::new());
+}
+
+#[test]
+fn a_guard_that_cannot_be_read_and_a_missing_name_of_the_manifest() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    std::fs::write(dir.path().join("guard"), [0xff; 1024]).unwrap();
+    check_repair(dir.path(), &[], &["neither slot can be read"], &[]);
+    std::fs::write(dir.path().join(DATABASE_FOLDER).join("CURRENT"), "").unwrap();
+    check_repair(dir.path(), &["name of the database's manifest"], &[], &[]);
+}
+
+/// Killed anywhere while the copy takes the store's place: a start never begins with an empty folder, and the repair goes on.
+#[test]
+fn a_repair_that_was_killed_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    store.copy_readable(&[]).unwrap();
+    drop(store);
+    let database = dir.path().join(DATABASE_FOLDER);
+    std::fs::rename(&database, dir.path().join("taken")).unwrap();
+    assert!(Engine::open(dir.path(), EngineOptions::default()).is_err());
+    let report = repair(dir.path(), OnLoss::Ask).unwrap();
+    assert_eq!(report.outcome, RepairOutcome::Sound, "{report:?}");
+    let engine = engine(dir.path());
+    check(&engine, "c", &[]);
+    assert_eq!(engine.check(), Vec::<String>::new());
+}

@@ -1,0 +1,335 @@
+//! What can be read of a store with damaged files: scans that go on behind an unreadable block, and a copy of all that was read.
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rocksdb::{DBRecoveryMode, FlushOptions};
+
+use super::garbage::Garbage;
+use super::guard::{Guard, sync_folder};
+use super::record::{LogEntry, LogOperation, PointRow};
+use super::{
+    Checks, DATABASE_FOLDER, Family, Opening, Store, WalTracking, aside, codec, key, open_with,
+    within,
+};
+use crate::error::{Error, Result, ResultExt};
+use crate::{CollectionId, Partition};
+
+/// Where a copy grows.
+const COPY_FOLDER: &str = "repaired";
+/// Beside a copy that is complete: it takes the store's place.
+const COPY_COMPLETE: &str = "repaired.complete";
+/// Bytes of a batch of the copy.
+const COPY_BATCH_BYTES: usize = 4 << 20;
+/// Seeks that narrow down where a readable record follows.
+const PROBES_MAX: usize = 400;
+
+/// A range of keys that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Gap {
+    /// Where.
+    pub family: Family,
+    /// The last key that was read before it; a prefix of its keys if there is none.
+    pub after: Vec<u8>,
+    /// The next key that can be read; `None` if none can to the end of the range asked.
+    pub before: Option<Vec<u8>>,
+    /// What the first read said.
+    pub error: String,
+}
+
+impl Store {
+    /// Opens what is there although files are damaged or the end of the log is missing: the guard must not refuse it any more.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if too little is left for RocksDB to open, or by the guard.
+    pub fn open_lenient(dir: &Path) -> Result<Self> {
+        aside::keep_wal(dir)?;
+        let opening = Opening {
+            recovery: DBRecoveryMode::PointInTime,
+            tracking: WalTracking::Off,
+            checks: Checks::Lenient,
+        };
+        let db = open_with(&dir.join(DATABASE_FOLDER), opening)?;
+        let guard = Guard::open(&dir.join("guard"), db.latest_sequence_number())?;
+        Ok(Self {
+            db,
+            dir: dir.to_path_buf(),
+            guard,
+            writing: Mutex::new(()),
+            garbage: Garbage::default(),
+        })
+    }
+
+    /// The last sequence number that such an opening finds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_lenient`].
+    pub fn lenient_sequence(dir: &Path) -> Result<u64> {
+        aside::keep_wal(dir)?;
+        let opening = Opening {
+            recovery: DBRecoveryMode::PointInTime,
+            tracking: WalTracking::Off,
+            checks: Checks::Lenient,
+        };
+        Ok(open_with(&dir.join(DATABASE_FOLDER), opening)?.latest_sequence_number())
+    }
+
+    /// As [`Store::scan`], but goes on behind what cannot be read, and answers where that is.
+    ///
+    /// A gap ends at the first readable key that a search by halves finds: a few readable records between two damaged blocks may be taken for
+    /// part of one gap. They can still be asked for by their keys.
+    pub fn scan_readable(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]),
+    ) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        let mut from = prefix.to_vec();
+        loop {
+            let mut last: Option<Vec<u8>> = None;
+            let mut options = within(prefix);
+            options.fill_cache(false);
+            let mut iterator = self.db.raw_iterator_cf_opt(self.handle(family), options);
+            iterator.seek(&from);
+            while let Some((key, value)) = iterator.item() {
+                visit(key, value);
+                let last = last.get_or_insert_default();
+                last.clear();
+                last.extend_from_slice(key);
+                iterator.next();
+            }
+            let Err(error) = iterator.status() else {
+                return gaps;
+            };
+            let start = match &last {
+                Some(last) => [last, &[0][..]].concat(),
+                None => from.clone(),
+            };
+            let before = self.next_readable(family, prefix, &start);
+            gaps.push(Gap {
+                family,
+                after: last.unwrap_or(from),
+                before: before.clone(),
+                error: error.to_string(),
+            });
+            match before {
+                Some(next) => from = next,
+                None => return gaps,
+            }
+        }
+    }
+
+    /// A readable key behind `start`, as near as a search finds it.
+    fn next_readable(&self, family: Family, prefix: &[u8], start: &[u8]) -> Option<Vec<u8>> {
+        // The first key that can be read from a place on; the inner none is the end.
+        let probe = |place: &[u8]| -> Option<Option<Vec<u8>>> {
+            let mut iterator = self
+                .db
+                .raw_iterator_cf_opt(self.handle(family), within(prefix));
+            iterator.seek(place);
+            let found = iterator.key().map(<[u8]>::to_vec);
+            (found.is_some() || iterator.status().is_ok()).then_some(found)
+        };
+        let mut bad = start.to_vec();
+        // Ever larger steps: behind all that begin like `start`, but for ever more bytes of it.
+        let steps = (prefix.len()..=start.len()).rev();
+        let mut places = steps.filter_map(|kept| key::successor(&start[..kept]));
+        let (mut good, mut found) = places.find_map(|place| match probe(&place) {
+            Some(found) => Some((place, found)),
+            None => {
+                bad.clone_from(&place);
+                None
+            }
+        })?;
+        for _ in 0..PROBES_MAX {
+            let Some(middle) = midpoint(&bad, &good) else {
+                break;
+            };
+            match probe(&middle) {
+                Some(nearer) => {
+                    good = middle;
+                    found = nearer;
+                }
+                None => bad = middle,
+            }
+        }
+        found
+    }
+
+    /// Copies every readable record, and those of these keys that can be read though scans cannot reach them, into a new store that takes the
+    /// place of this one by [`finish_copy`].
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull`; what the disk says. Nothing has changed then.
+    pub fn copy_readable(&self, keys: &[(Family, Vec<u8>)]) -> Result<()> {
+        let needed: u64 = self.disk_bytes().iter().map(|(_, bytes)| bytes).sum();
+        self.ensure_space(needed)
+            .context("copy what can be read of the store")?;
+        let folder = self.dir.join(COPY_FOLDER);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).map_err(|error| Error::io(&error, &folder))?;
+        let copy = Self::open(&folder)?;
+        let mut values_in_gaps = Vec::new();
+        for family in Family::ALL {
+            let mut batch = copy.batch();
+            let mut written = Ok(());
+            let gaps = self.scan_readable(family, &[], |key, value| {
+                batch.put(family, key, value);
+                if batch.inner.size_in_bytes() > COPY_BATCH_BYTES {
+                    let full = std::mem::replace(&mut batch, copy.batch());
+                    if let Err(error) = copy.write(full) {
+                        written = Err(error);
+                    }
+                }
+            });
+            written?;
+            for (_, key) in keys.iter().filter(|(of, _)| *of == family) {
+                if let Ok(Some(value)) = self.get(family, key) {
+                    batch.put(family, key, &value);
+                }
+            }
+            copy.write(batch)?;
+            if matches!(family, Family::Vectors | Family::Media) && !gaps.is_empty() {
+                values_in_gaps.push(family);
+            }
+        }
+        self.copy_values(&copy, &values_in_gaps)?;
+        let families: Vec<_> = Family::ALL.map(|family| copy.handle(family)).into();
+        copy.db
+            .flush_cfs_opt(&families, &FlushOptions::default())
+            .context("flush the copy")?;
+        copy.close()?;
+        drop(copy);
+        let marker = self.dir.join(COPY_COMPLETE);
+        std::fs::write(&marker, []).map_err(|error| Error::io(&error, &marker))?;
+        sync_folder(&self.dir)
+    }
+}
+
+impl Store {
+    /// Copies those values of these families that rows and log entries refer to and that can be read, but did not come with a scan.
+    fn copy_values(&self, copy: &Self, families: &[Family]) -> Result<()> {
+        if families.is_empty() {
+            return Ok(());
+        }
+        let mut written = Ok(());
+        let mut bring = |key: &[u8], collection: u32, row: &PointRow| {
+            let Some(partition) = key.first_chunk().map(|bytes| u16::from_be_bytes(*bytes)) else {
+                return;
+            };
+            for value in row
+                .owned()
+                .filter(|value| families.contains(&value.family()))
+            {
+                let (family, collection) = (value.family(), CollectionId(collection));
+                let key = key::value(Partition(partition), collection, value.index, value.ordinal);
+                if let (Ok(Some(bytes)), Ok(None)) =
+                    (self.get(family, &key), copy.get(family, &key))
+                {
+                    let mut batch = copy.batch();
+                    batch.put(family, &key, &bytes);
+                    if let Err(error) = copy.write(batch) {
+                        written = Err(error);
+                    }
+                }
+            }
+        };
+        copy.scan_readable(Family::Points, &[], |key, value| {
+            let collection = key.get(2..6).and_then(|bytes| bytes.try_into().ok());
+            if let (Some(collection), Ok(row)) = (collection, codec::decode(value, "point row")) {
+                bring(key, u32::from_be_bytes(collection), &row);
+            }
+        });
+        copy.scan_readable(Family::Log, &[], |key, value| {
+            let entry = codec::decode::<LogEntry>(value, "log entry");
+            for operation in entry.into_iter().flat_map(|entry| entry.operations) {
+                if let LogOperation::Upsert {
+                    collection, row, ..
+                }
+                | LogOperation::UpsertIf {
+                    collection, row, ..
+                } = &operation
+                {
+                    bring(key, *collection, row);
+                }
+            }
+        });
+        written
+    }
+}
+
+/// Halfway between two keys; `None` if nothing lies between them that a key of one byte more could not tell apart.
+fn midpoint(low: &[u8], high: &[u8]) -> Option<Vec<u8>> {
+    let length = low.len().max(high.len()) + 1;
+    let digit = |key: &[u8], at: usize| u16::from(key.get(at).copied().unwrap_or(0));
+    // The sum, digit by digit from the end, then halved from the front.
+    let mut sum = vec![0u16; length];
+    let mut carry = 0;
+    for at in (0..length).rev() {
+        let here = digit(low, at) + digit(high, at) + carry;
+        sum[at] = here & 255;
+        carry = here >> 8;
+    }
+    let mut half = Vec::with_capacity(length);
+    for here in sum {
+        let whole = (carry << 8) | here;
+        half.push((whole >> 1) as u8);
+        carry = whole & 1;
+    }
+    (half.as_slice() > low && half.as_slice() < high).then_some(half)
+}
+
+/// Puts a complete copy in the place of the store, which must not be open, and the damaged store aside; answers where it is. To be called
+/// before a data folder is opened for a repair: one that was killed half-way is finished.
+///
+/// The guard goes last: in every state between, a start refuses the folder instead of beginning with an empty one.
+///
+/// # Errors
+///
+/// What the disk says; calling it again goes on.
+pub fn finish_copy(dir: &Path) -> Result<Option<PathBuf>> {
+    let (copy, marker) = (dir.join(COPY_FOLDER), dir.join(COPY_COMPLETE));
+    if !marker.exists() {
+        return Ok(None);
+    }
+    let rename = |from: &Path, to: &Path| match std::fs::rename(from, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(|error| Error::io(&error, from)),
+    };
+    let kept = aside::create_folder(dir)?;
+    if copy.join(DATABASE_FOLDER).exists() {
+        let database = dir.join(DATABASE_FOLDER);
+        rename(&database, &kept.join(DATABASE_FOLDER))?;
+        rename(&copy.join(DATABASE_FOLDER), &database)?;
+        sync_folder(dir)?;
+    }
+    if copy.join("guard").exists() {
+        rename(&dir.join("guard"), &kept.join("guard"))?;
+        rename(&copy.join("guard"), &dir.join("guard"))?;
+    }
+    std::fs::remove_file(&marker).map_err(|error| Error::io(&error, &marker))?;
+    let _ = std::fs::remove_dir_all(&copy);
+    sync_folder(dir)?;
+    Ok(Some(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_midpoint_lies_between() {
+        let check = |low: &[u8], high: &[u8], expected: Option<&[u8]>| {
+            assert_eq!(midpoint(low, high).as_deref(), expected);
+        };
+        check(&[1], &[3], Some(&[2, 0]));
+        check(&[1], &[2], Some(&[1, 128]));
+        check(&[255, 254], &[255, 255], Some(&[255, 254, 128]));
+        check(&[1, 2, 3], &[1, 2, 3, 0], None);
+        check(&[5], &[5], None);
+    }
+}
