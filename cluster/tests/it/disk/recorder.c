@@ -11,6 +11,7 @@
  *   VECINO_RECORD_FAIL_IN      part of a path
  *   VECINO_RECORD_KILL_AT      the process gets SIGKILL when it has told so many records; absent or 0: never
  *   VECINO_RECORD_KILL_IN      only those of a path with this text in it are counted; absent: all
+ *   VECINO_RECORD_KILL_ON      only those of this kind are counted; absent: all
  *   VECINO_RECORD_KILL_FROM    they are counted from when it writes this text elsewhere, as to stdout; absent: from its begin
  *
  * A record is five little-endian u64 (kind, a, b, c, bytes that follow) and those bytes. Kinds:
@@ -56,7 +57,7 @@ static unsigned char watched[FDS], may_fail[FDS], counted[FDS];
 static int journal = -1;
 static char root[PATH_MAX];
 static size_t root_bytes;
-static const char *fail_in = "", *kill_in = "", *kill_from;
+static const char *fail_in = "", *kill_in = "", *kill_on, *kill_from;
 static unsigned long sync_us, fail_sync, fail_syncs, syncs, kill_at, told;
 static uint64_t noise = 88172645463325252ull;
 
@@ -71,6 +72,7 @@ __attribute__((constructor)) static void begin(void) {
     if ((number = getenv("VECINO_RECORD_KILL_AT"))) kill_at = strtoul(number, 0, 10);
     kill_from = getenv("VECINO_RECORD_KILL_FROM");
     if ((number = getenv("VECINO_RECORD_KILL_IN"))) kill_in = number;
+    kill_on = getenv("VECINO_RECORD_KILL_ON");
     if ((number = getenv("VECINO_RECORD_FAIL_IN"))) fail_in = number;
     noise ^= (uint64_t)getpid() << 20;
     int fd = syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -82,7 +84,7 @@ __attribute__((constructor)) static void begin(void) {
 
 /* Whether a record brings the kill nearer. */
 static int counts(int kind, uint64_t a, const void *text, size_t bytes) {
-    if (kill_from) return 0;
+    if (kill_from || (kill_on && kind != *kill_on)) return 0;
     if (strchr("omxurl!", kind)) return memmem(text, bytes, kill_in, strlen(kill_in)) != 0;
     return a < FDS && counted[a];
 }

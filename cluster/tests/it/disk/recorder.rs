@@ -49,6 +49,12 @@ impl Recorder {
         }
     }
 
+    /// Has the command killed by SIGKILL while its n-th sync of a path with `part` in it goes on, counted from when it tells `from`.
+    pub fn kill_in_sync(command: &mut Command, number: u64, part: &str, from: &str) {
+        command.env("VECINO_RECORD_KILL_ON", "S");
+        Self::kill_at(command, number, part, Some(from));
+    }
+
     /// Has the command's n-th sync, counted from 1, of a path with `part` in it fail.
     pub fn fail_sync(command: &mut Command, number: u64, part: &str) {
         command
