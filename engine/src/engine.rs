@@ -1,6 +1,9 @@
 //! The node's engine: opening and recovery, collections, append and apply.
 
+mod usage;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::apply::put_entries;
 use crate::audit::audit_log;
+use crate::budget::{Budget, GiveBack, MemoryShares};
 use crate::builder::Builder;
 use crate::collection::Collection;
 use crate::config::{CollectionConfig, Durability, validate_collection_name};
@@ -17,6 +21,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::log::{Change, Decision, Entry, Log, Operation, Outcome, Share, Wait};
 use crate::planted::{Bug, is_planted};
+use crate::reclaim::Reclaimer;
 use crate::request::RequestTag;
 use crate::segment::Positions;
 use crate::segment::folder::{self, Folder};
@@ -24,6 +29,8 @@ use crate::storage::record::CollectionRecord;
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::syncer::Syncer;
 use crate::{CollectionId, PARTITIONS, Partition};
+
+pub use usage::Admission;
 
 /// First character of the names of collections that are not finished: users cannot give it, and a start removes them.
 const UNFINISHED: char = '\u{1}';
@@ -41,6 +48,21 @@ const COLLECTION_FAMILIES: [Family; 4] = [
 pub struct EngineOptions {
     /// Clock and randomness.
     pub env: Env,
+    /// The memory budget in bytes, at least [`crate::MEMORY_BYTES_MIN`]; [`MemoryShares::of_machine`] if `None`.
+    pub memory_bytes: Option<u64>,
+    /// Called after much memory was freed.
+    pub give_back: GiveBack,
+    /// Threads that seal, merge and build; half of the cores if `None`, at least one. A collection is worked on by one of them at a time.
+    /// RocksDB has as many for compactions, and one for flushes.
+    pub background_threads: Option<NonZeroUsize>,
+}
+
+impl EngineOptions {
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.background_threads
+            .map_or_else(|| (cores() / 2).max(1), NonZeroUsize::get)
+    }
 }
 
 /// One node's truth.
@@ -54,6 +76,9 @@ pub struct Engine {
     /// Held from reading an entry's rows to showing them: entries are applied one batch after the other.
     applying: Mutex<()>,
     builder: Builder,
+    reclaimer: Reclaimer,
+    /// The collections that are being read.
+    loading: Mutex<BTreeMap<String, Arc<Collection>>>,
     /// Where the logs stood when the store was opened: what the collections load.
     opened: Positions,
     /// Set when the rows may lag behind the log: nothing more is written until a restart has replayed it.
@@ -119,7 +144,13 @@ impl Engine {
     ///
     /// `Unavailable` if another process holds the folder, `Corrupted` if it lost acknowledged writes.
     pub fn open_unloaded(dir: &Path, options: EngineOptions) -> Result<Self> {
-        let store = Arc::new(Store::open(dir)?);
+        let threads = options.threads();
+        let shares = match options.memory_bytes {
+            Some(bytes) => MemoryShares::of(bytes)?,
+            None => MemoryShares::of_machine(),
+        };
+        let budget = Budget::new(shares, options.give_back);
+        let store = Arc::new(Store::open_within(dir, budget, threads)?);
         let mut collections = BTreeMap::new();
         store.scan(Family::Meta, key::META_COLLECTION, &[], |key, value| {
             let name = std::str::from_utf8(&key[key::META_COLLECTION.len()..])
@@ -132,13 +163,15 @@ impl Engine {
         let intervals = collections.values().filter_map(Slot::interval).collect();
         let mut engine = Self {
             syncer: Syncer::start(store.clone(), broken.clone()),
+            reclaimer: Reclaimer::start(store.clone()),
+            loading: Mutex::default(),
             store,
             env: options.env,
             log,
             collections: RwLock::new(collections),
             changing: Mutex::new(()),
             applying: Mutex::new(()),
-            builder: Builder::start(),
+            builder: Builder::start(threads),
             opened: [0; PARTITIONS as usize],
             broken,
             intervals: RwLock::new(intervals),
@@ -191,17 +224,13 @@ impl Engine {
             })
             .collect();
         for (name, id, config) in loading {
-            let loaded = Collection::load(
-                id,
-                name.clone(),
-                config,
-                self.store.clone(),
-                self.env.clone(),
-                &self.opened,
-            );
-            let slot = match loaded {
-                Ok(collection) => {
-                    let collection = Arc::new(collection);
+            let (store, env) = (self.store.clone(), self.env.clone());
+            let collection = Arc::new(Collection::new(id, name.clone(), config, store, env));
+            self.loading.lock().insert(name.clone(), collection.clone());
+            let filled = collection.fill(&self.opened);
+            self.loading.lock().remove(&name);
+            let slot = match filled {
+                Ok(()) => {
                     self.builder.wake(&collection);
                     Slot::Ready(collection)
                 }
@@ -452,13 +481,16 @@ impl Engine {
         }
     }
 
-    /// Gives back the disk of a collection that was deleted.
+    /// Gives back the disk of a collection that was deleted: whole files at once, the rest by and by.
     fn reclaim(&self, id: CollectionId) {
-        for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
-            for family in COLLECTION_FAMILIES {
-                self.store.reclaim(family, &prefix);
-            }
+        let prefixes = Partition::all().map(|partition| key::collection_prefix(partition, id));
+        let ranges =
+            prefixes.flat_map(|prefix| COLLECTION_FAMILIES.map(|family| (family, prefix.clone())));
+        let ranges: Vec<(Family, Vec<u8>)> = ranges.collect();
+        for (family, prefix) in &ranges {
+            self.store.reclaim(*family, prefix);
         }
+        self.reclaimer.reclaim(ranges.into_iter());
     }
 
     /// A copy of the whole store in `folder`, which must not exist, by hard links: what was acknowledged before is in it. It is a data

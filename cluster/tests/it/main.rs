@@ -7,6 +7,7 @@ mod disk;
 mod expiry;
 mod full_disk;
 mod listing;
+mod memory;
 mod model;
 mod power_loss;
 mod queries;

@@ -11,12 +11,14 @@ pub struct CollectionInfo {
     pub points: usize,
     /// Vectors by name, those of dead rows included until their segment is merged.
     pub vectors: BTreeMap<String, usize>,
-    /// Live points in sealed segments.
+    /// Live points in sealed segments whose structures are built.
     pub indexed_rows: usize,
     /// Oldest first, the growing one last.
     pub segments: Vec<SegmentInfo>,
-    /// Whether a segment is being built now.
+    /// Whether anything is left to do now: see [`super::Progress::pending`].
     pub building: bool,
+    /// Why background work failed or waits, if it does.
+    pub hindrance: Option<String>,
 }
 
 /// Counts of a segment.
@@ -39,11 +41,8 @@ pub struct SegmentInfo {
 impl Collection {
     /// Counts of points, vectors and segments.
     pub fn info(&self) -> CollectionInfo {
-        let state = self.state();
-        let points = state.ids.len();
-        let building = state.is_building() || state.growing_size().is_full();
-        let view = state.view();
-        drop(state);
+        let progress = self.progress();
+        let view = self.view();
         let mut vectors = BTreeMap::new();
         for part in &view.parts {
             for (name, column) in &part.segment.dense {
@@ -53,13 +52,13 @@ impl Collection {
                 *vectors.entry(name.clone()).or_default() += column.rows();
             }
         }
-        let sealed = view.parts.iter().filter(|part| part.segment.is_sealed());
         CollectionInfo {
-            points,
+            points: progress.rows,
             vectors,
-            indexed_rows: sealed.map(|part| part.live.count()).sum(),
+            indexed_rows: progress.indexed_rows,
             segments: view.parts.iter().map(segment_info).collect(),
-            building,
+            building: progress.pending,
+            hindrance: progress.failure.or(progress.waiting),
         }
     }
 }

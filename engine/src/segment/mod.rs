@@ -8,6 +8,7 @@
 //! - `manifest`: which files are live, and what of the log they cover.
 //! - `folder`: the files of one collection.
 //! - `policy`: when to seal and what to merge, as a pure function.
+//! - `usage`: what a segment holds in memory.
 //!
 //! A segment knows dense offsets; the table of ids beside it says which point a row belongs to. Segments are derived from RocksDB: every file
 //! of them can be deleted, and is then rebuilt.
@@ -20,6 +21,7 @@ pub(crate) mod folder;
 pub(crate) mod manifest;
 mod map;
 pub(crate) mod policy;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::Path;

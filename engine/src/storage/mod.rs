@@ -7,6 +7,7 @@
 //! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
 //! - `view`: the store as it was at one moment.
 //! - `space`: refuses writes before the disk is full.
+//! - `usage`: what it holds in memory and on the disk.
 //!
 //! A vector or medium is written once, under (partition, collection, log index, ordinal), by the batch that appends its log entry;
 //! log entry and point row name it by reference.
@@ -17,17 +18,23 @@ pub mod guard;
 pub mod key;
 pub mod record;
 mod space;
+mod usage;
 pub mod view;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRawIterator, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    DBRawIterator, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteBufferManager, WriteOptions,
 };
 
+#[cfg(test)]
+use crate::budget::GiveBack;
+use crate::budget::{Budget, MemoryShares};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::planted::{Bug, is_planted};
 use guard::{Guard, sync_folder};
@@ -82,10 +89,8 @@ impl Family {
 
 /// RocksDB's folder within the data folder.
 const DATABASE_FOLDER: &str = "rocksdb";
-/// Bytes of RocksDB's block cache. 32 MiB: payload rows of the answers, which are few; vectors are not read through it.
-const BLOCK_CACHE_BYTES: usize = 32 << 20;
 /// Values of this size or more go to blob files: a 128-d vector does, a 3-d one stays in the tree.
-const BLOB_BYTES_MIN: u64 = 512;
+pub const BLOB_BYTES_MIN: u64 = 512;
 /// Bytes of memtables that a clean shutdown leaves to the next start.
 const REPLAYED_BYTES_MAX: u64 = 16 << 20;
 /// Version of the layout below; a store of another version is refused.
@@ -96,17 +101,29 @@ pub struct Store {
     db: DB,
     dir: PathBuf,
     guard: Guard,
+    budget: Arc<Budget>,
     /// Held while a batch is written, so that the sequence number noted as durable is of nothing later.
     writing: Mutex<()>,
 }
 
 impl Store {
-    /// Opens or creates the store in `dir`.
+    /// [`Self::open_within`] the machine's memory.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(test)]
+    pub fn open(dir: &Path) -> Result<Self> {
+        let shares = MemoryShares::of_machine();
+        Self::open_within(dir, Budget::new(shares, GiveBack::default()), 1)
+    }
+
+    /// Opens or creates the store in `dir`. RocksDB compacts with so many threads and flushes with one more.
     ///
     /// # Errors
     ///
     /// `Unavailable` if another process holds it, `Corrupted` if it holds less than was acknowledged or is of another format.
-    pub fn open(dir: &Path) -> Result<Self> {
+    pub fn open_within(dir: &Path, budget: Arc<Budget>, threads: usize) -> Result<Self> {
         std::fs::create_dir_all(dir)
             .map_err(|error| Error::io(&error, dir))
             .context("create data folder")?;
@@ -120,7 +137,7 @@ impl Store {
                 guard_path.display()
             )));
         }
-        let db = open_database(&path)?;
+        let db = open_database(&path, budget.shares(), threads)?;
         let sequence = db.latest_sequence_number();
         let guard = Guard::open(&guard_path, sequence)?;
         if fresh && let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
@@ -130,6 +147,7 @@ impl Store {
             db,
             dir: dir.to_path_buf(),
             guard,
+            budget,
             writing: Mutex::new(()),
         };
         store.check_format(fresh)?;
@@ -181,6 +199,11 @@ impl Store {
     /// The data folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The memory that it and its collections may use.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Checks that `bytes` of other files can be written without using the reserve.
@@ -339,18 +362,11 @@ impl Store {
 
     /// Bytes on disk by family: tables and blobs.
     pub fn disk_bytes(&self) -> Vec<(&'static str, u64)> {
-        let property = |family: Family, name: &str| {
-            self.db
-                .property_int_value_cf(self.handle(family), name)
-                .ok()
-                .flatten()
-                .unwrap_or(0)
-        };
         Family::ALL
             .into_iter()
             .map(|family| {
-                let tables = property(family, "rocksdb.total-sst-files-size");
-                let blobs = property(family, "rocksdb.total-blob-file-size");
+                let tables = self.property(family, "rocksdb.total-sst-files-size");
+                let blobs = self.property(family, "rocksdb.total-blob-file-size");
                 (family.name(), tables + blobs)
             })
             .collect()
@@ -394,11 +410,7 @@ impl Store {
 
     /// Writes memtables to tables if the next start would take long to replay them from the write-ahead log: 250 MiB took 1.3 s.
     fn flush_large_memtables(&self) -> Result<()> {
-        let held = |family| {
-            let name = "rocksdb.cur-size-all-mem-tables";
-            let bytes = self.db.property_int_value_cf(self.handle(family), name);
-            bytes.ok().flatten().unwrap_or(0)
-        };
+        let held = |family| self.property(family, "rocksdb.cur-size-all-mem-tables");
         if Family::ALL.into_iter().map(held).sum::<u64>() < REPLAYED_BYTES_MAX {
             return Ok(());
         }
@@ -500,11 +512,12 @@ impl Batch<'_> {
     }
 }
 
-fn open_database(path: &Path) -> Result<DB> {
+fn open_database(path: &Path, memory: &MemoryShares, threads: usize) -> Result<DB> {
+    let open_with = |recovery, tracking| open_with(path, recovery, tracking, memory, threads);
     use DBRecoveryMode::{PointInTime, TolerateCorruptedTailRecords};
     // A damaged tail (a zeroed page after a power cut) must never block opening, and a hole before the tail must never pass
     // silently: the strict mode first, then up to the last consistent point, which the guard compares with what was acknowledged.
-    let error = match open_with(path, TolerateCorruptedTailRecords, WalTracking::On) {
+    let error = match open_with(TolerateCorruptedTailRecords, WalTracking::On) {
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
         other => return other,
     };
@@ -512,9 +525,9 @@ fn open_database(path: &Path) -> Result<DB> {
     // A power cut soon after a start may take the only file of the log: its name was not durable yet, and nothing in it. RocksDB has no
     // kind for this error.
     if error.message().contains("with no WAL files") {
-        return open_with(path, PointInTime, WalTracking::Off);
+        return open_with(PointInTime, WalTracking::Off);
     }
-    open_with(path, PointInTime, WalTracking::On)
+    open_with(PointInTime, WalTracking::On)
 }
 
 /// Whether each file of the write-ahead log is compared with what its successor says of it. Without that, RocksDB opens without a word when
@@ -525,12 +538,25 @@ enum WalTracking {
     Off,
 }
 
-fn open_with(path: &Path, recovery: DBRecoveryMode, tracking: WalTracking) -> Result<DB> {
-    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-    let descriptors = Family::ALL
-        .into_iter()
-        .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
-    let options = database_options(recovery, tracking)?;
+fn open_with(
+    path: &Path,
+    recovery: DBRecoveryMode,
+    tracking: WalTracking,
+    memory: &MemoryShares,
+    threads: usize,
+) -> Result<DB> {
+    // Rows of the answers, and of scans that a filter needs; vectors are not read through it.
+    let cache = Cache::new_lru_cache(memory.block_cache as usize);
+    let descriptors = Family::ALL.into_iter().map(|family| {
+        let options = family_options(family, &cache, memory)?;
+        Ok(ColumnFamilyDescriptor::new(family.name(), options))
+    });
+    let descriptors = descriptors.collect::<Result<Vec<_>>>()?;
+    let mut options = database_options(recovery, tracking)?;
+    // Writers are not stalled by it: they wait for sealing, if for anything.
+    let memtables = WriteBufferManager::new_write_buffer_manager(memory.memtables as usize, false);
+    options.set_write_buffer_manager(&memtables);
+    options.set_max_background_jobs(i32::try_from(threads + 1).unwrap_or(i32::MAX));
     DB::open_cf_descriptors(&options, path, descriptors).map_err(|error| {
         if is_locked(&error) {
             Error::new(
@@ -568,7 +594,6 @@ fn database_options(recovery: DBRecoveryMode, tracking: WalTracking) -> Result<O
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_wal_recovery_mode(recovery);
-    options.set_max_background_jobs(2);
     options.set_max_total_wal_size(256 << 20);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(4 << 20);
@@ -579,7 +604,7 @@ fn database_options(recovery: DBRecoveryMode, tracking: WalTracking) -> Result<O
     Ok(options)
 }
 
-fn family_options(family: Family, cache: &Cache) -> Options {
+fn family_options(family: Family, cache: &Cache, memory: &MemoryShares) -> Result<Options> {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
@@ -587,14 +612,18 @@ fn family_options(family: Family, cache: &Cache) -> Options {
     if family == Family::Points {
         table.set_bloom_filter(10.0, false);
     }
-    let mut options = Options::default();
+    // Blocks of files that are gone leave the cache at once. The crate has no setter for it.
+    let mut options = Options::default()
+        .get_options_from_string("uncache_aggressiveness=1000")
+        .context("set options of a column family")?;
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
     let write_buffer_bytes = match family {
         Family::Vectors | Family::Media | Family::Log | Family::Points => 32 << 20,
         Family::Changes | Family::PayloadIndex | Family::State | Family::Meta => 4 << 20,
     };
-    options.set_write_buffer_size(write_buffer_bytes);
+    // Two of the large ones are filled while two are written.
+    options.set_write_buffer_size(write_buffer_bytes.min(memory.memtables as usize / 4));
     // Rows stay in the tree: a point is read from the cache in 3.5 us, from a blob in 4.6 us.
     if matches!(family, Family::Vectors | Family::Media | Family::Log) {
         options.set_enable_blob_files(true);
@@ -611,7 +640,7 @@ fn family_options(family: Family, cache: &Cache) -> Options {
             _ => DBCompressionType::None,
         });
     }
-    options
+    Ok(options)
 }
 
 #[cfg(test)]

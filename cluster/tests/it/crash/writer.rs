@@ -32,7 +32,10 @@ const OWN_DIM: usize = 160;
 pub fn run(folder: &Path, serial: u64) {
     let env = Env::system().with_seal_rows(SEAL_ROWS);
     let options = NodeOptions {
-        engine: EngineOptions { env },
+        engine: EngineOptions {
+            env,
+            ..EngineOptions::default()
+        },
     };
     let node = Node::open(folder, options).unwrap();
     node.wait_until_ready();
