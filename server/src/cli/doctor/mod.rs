@@ -4,6 +4,7 @@ mod data;
 mod embedders;
 mod machine;
 mod service;
+mod usage;
 
 use std::path::PathBuf;
 

@@ -10,7 +10,7 @@ use super::echo::{ECHOED_SPARSE, ECHOED_VECTORS, merge};
 #[derive(Clone, Debug, Serialize)]
 pub struct InfoOut {
     status: &'static str,
-    optimizer_status: &'static str,
+    optimizer_status: Value,
     points_count: usize,
     indexed_vectors_count: usize,
     segments_count: usize,
@@ -24,7 +24,10 @@ impl InfoOut {
     pub fn new(config: &CollectionConfig, info: &CollectionInfo) -> Self {
         Self {
             status: if info.building { "yellow" } else { "green" },
-            optimizer_status: "ok",
+            optimizer_status: match &info.hindrance {
+                None => "ok".into(),
+                Some(why) => json!({ "error": why }),
+            },
             points_count: info.points,
             indexed_vectors_count: info.indexed_rows,
             segments_count: info.segments.len(),
@@ -139,7 +142,7 @@ fn own_config(config: &CollectionConfig, info: &CollectionInfo) -> Value {
         .map(|segment| {
             json!({
                 "state": segment.state, "rows": segment.rows, "live": segment.live,
-                "structures": segment.structures, "bytes": segment.bytes,
+                "structures": segment.structures, "bytes": segment.bytes, "mapped_bytes": segment.mapped_bytes,
             })
         })
         .collect();
