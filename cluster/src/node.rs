@@ -7,8 +7,9 @@ use std::thread::JoinHandle;
 
 use engine::filter::Filter;
 use engine::{
-    Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error, ErrorKind, Operation,
-    Outcome, Partition, Point, PointId, Precondition, RequestTag, Result, Share, StorageStats,
+    Background, Collection, CollectionConfig, CollectionId, Engine, EngineOptions, Error,
+    ErrorKind, Operation, Outcome, Partition, Point, PointId, Precondition, RequestTag, Result,
+    Share, StorageStats, Usage,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -152,8 +153,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` that names the item ("item 17 of 100 (id 5)"), with nothing written; `StorageFull`; `NotFound` if the collection was
-    /// deleted meanwhile.
+    /// `InvalidInput` that names the item ("item 17 of 100 (id 5)"), with nothing written; `StorageFull` of the disk or of the memory budget;
+    /// `Unavailable` if rows come faster than they are sealed within that; `NotFound` if the collection was deleted meanwhile.
     pub fn upsert(&self, collection: &str, points: Vec<Point>) -> Result<Receipt> {
         self.upsert_if(collection, points.into_iter().map(|point| (point, None)))
     }
@@ -207,6 +208,9 @@ impl Node {
                 Error::new(error.kind(), message)
             })?;
         }
+        // Held until the points are written.
+        let room = points.iter().map(|(point, _)| point);
+        let _room = self.engine.admit(&collection, room)?;
         let id = collection.id();
         let some_end = points
             .iter()
@@ -373,6 +377,20 @@ impl Node {
     /// Bytes on disk and in memory.
     pub fn storage_stats(&self) -> StorageStats {
         self.engine.storage_stats()
+    }
+
+    /// What memory and disk are used for, by part.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::usage`].
+    pub fn usage(&self) -> Result<Usage> {
+        self.engine.usage()
+    }
+
+    /// Work in the background of the node.
+    pub fn background(&self) -> Background {
+        self.engine.background()
     }
 
     /// Reads everything and answers what is wrong; empty if nothing is.

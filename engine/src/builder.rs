@@ -1,4 +1,4 @@
-//! One background thread that seals and merges segments, so that writes and searches never wait for it.
+//! Background threads that seal and merge segments, so that writes and searches never wait for it. Each has its own collections.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,28 +9,35 @@ use std::time::{Duration, Instant};
 use crate::CollectionId;
 use crate::collection::Collection;
 
-/// The thread and the way to wake it.
+/// The threads and the ways to wake them.
 pub(crate) struct Builder {
-    sender: Option<Sender<Weak<Collection>>>,
-    thread: Option<JoinHandle<()>>,
+    senders: Vec<Sender<Weak<Collection>>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Builder {
-    pub fn start() -> Self {
-        let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new()
-            .name("segment-builder".into())
-            .spawn(move || run(&receiver))
-            .expect("the operating system starts a thread");
-        Self {
-            sender: Some(sender),
-            thread: Some(thread),
-        }
+    pub fn start(threads: usize) -> Self {
+        let start = |_| {
+            let (sender, receiver) = channel();
+            let thread = std::thread::Builder::new()
+                .name("segment-builder".into())
+                .spawn(move || run(&receiver))
+                .expect("the operating system starts a thread");
+            (sender, thread)
+        };
+        let (senders, threads) = (0..threads.max(1)).map(start).unzip();
+        Self { senders, threads }
     }
 
-    /// Tells it that the collection's rows have changed.
+    /// How many there are.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Tells them that the collection's rows have changed.
     pub fn wake(&self, collection: &Arc<Collection>) {
-        if let Some(sender) = &self.sender {
+        let at = collection.id().0 as usize % self.senders.len().max(1);
+        if let Some(sender) = self.senders.get(at) {
             // The thread ends only when this sender is dropped.
             let _ = sender.send(Arc::downgrade(collection));
         }
@@ -39,8 +46,8 @@ impl Builder {
 
 impl Drop for Builder {
     fn drop(&mut self) {
-        self.sender = None;
-        if let Some(thread) = self.thread.take() {
+        self.senders.clear();
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
@@ -99,7 +106,7 @@ fn note(
 fn step(collection: &Arc<Collection>) -> Option<Duration> {
     loop {
         match collection.build_step() {
-            Ok(true) => {}
+            Ok(true) => collection.store.budget().give_back_if_much(),
             Ok(false) => match collection.store.collect_garbage() {
                 Ok(true) => {}
                 Ok(false) => return collection.next_check(),

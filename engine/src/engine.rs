@@ -1,14 +1,17 @@
 //! The node's engine: opening and recovery, and what is asked of the whole of it.
 //!
 //! - `collections`: creating, changing, publishing and deleting them.
+//! - `usage`: what it holds in memory and on the disk.
 //! - `writes`: the log and the rows that follow from it.
 
 mod collections;
+mod usage;
 mod writes;
 
 pub(crate) use collections::{read_settings, record_and_copy};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,24 +20,42 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use crate::audit::audit_log;
+use crate::budget::{Budget, GiveBack, MemoryShares};
 use crate::builder::Builder;
 use crate::collection::Collection;
 use crate::config::CollectionConfig;
 use crate::env::Env;
 use crate::error::Result;
 use crate::log::Log;
+use crate::reclaim::Reclaimer;
 use crate::segment::Positions;
 use crate::segment::folder;
 use crate::storage::{Family, Store, Visit, key};
 use crate::syncer::Syncer;
 use crate::{CollectionId, PARTITIONS, Partition};
 use collections::{Slot, UNFINISHED, read_collection};
+pub use usage::Admission;
 
 /// How to open an engine.
 #[derive(Clone, Debug, Default)]
 pub struct EngineOptions {
     /// Clock and randomness.
     pub env: Env,
+    /// The memory budget in bytes, at least [`crate::MEMORY_BYTES_MIN`]; [`MemoryShares::of_machine`] if `None`.
+    pub memory_bytes: Option<u64>,
+    /// Called after much memory was freed.
+    pub give_back: GiveBack,
+    /// Threads that seal, merge and build; half of the cores if `None`, at least one. A collection is worked on by one of them at a time.
+    /// RocksDB has as many for compactions, and one for flushes.
+    pub background_threads: Option<NonZeroUsize>,
+}
+
+impl EngineOptions {
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.background_threads
+            .map_or_else(|| (cores() / 2).max(1), NonZeroUsize::get)
+    }
 }
 
 /// One node's truth.
@@ -48,6 +69,9 @@ pub struct Engine {
     /// Held from reading an entry's rows to showing them: entries are applied one batch after the other.
     applying: Mutex<()>,
     builder: Builder,
+    reclaimer: Reclaimer,
+    /// The collections that are being read.
+    loading: Mutex<BTreeMap<String, Arc<Collection>>>,
     /// Where the logs stood when the store was opened: what the collections load.
     opened: Positions,
     /// Set when the rows may lag behind the log: nothing more is written until a restart has replayed it.
@@ -91,7 +115,13 @@ impl Engine {
     }
 
     fn open_store(dir: &Path, options: EngineOptions) -> Result<Self> {
-        let store = Arc::new(Store::open(dir)?);
+        let threads = options.threads();
+        let shares = match options.memory_bytes {
+            Some(bytes) => MemoryShares::of(bytes)?,
+            None => MemoryShares::of_machine(),
+        };
+        let budget = Budget::new(shares, options.give_back);
+        let store = Arc::new(Store::open_within(dir, budget, threads)?);
         let mut collections = BTreeMap::new();
         store.scan(Family::Meta, key::META_COLLECTION, &[], |key, value| {
             let name = String::from_utf8_lossy(&key[key::META_COLLECTION.len()..]);
@@ -104,13 +134,15 @@ impl Engine {
         let intervals = collections.values().filter_map(Slot::interval).collect();
         let mut engine = Self {
             syncer: Syncer::start(store.clone(), broken.clone()),
+            reclaimer: Reclaimer::start(store.clone()),
+            loading: Mutex::default(),
             store,
             env: options.env,
             log,
             collections: RwLock::new(collections),
             changing: Mutex::new(()),
             applying: Mutex::new(()),
-            builder: Builder::start(),
+            builder: Builder::start(threads),
             opened: [0; PARTITIONS as usize],
             broken,
             intervals: RwLock::new(intervals),
@@ -162,17 +194,13 @@ impl Engine {
             })
             .collect();
         for (name, id, config) in loading {
-            let loaded = Collection::load(
-                id,
-                name.clone(),
-                config,
-                self.store.clone(),
-                self.env.clone(),
-                &self.opened,
-            );
-            let slot = match loaded {
-                Ok(collection) => {
-                    let collection = Arc::new(collection);
+            let (store, env) = (self.store.clone(), self.env.clone());
+            let collection = Arc::new(Collection::new(id, name.clone(), config, store, env));
+            self.loading.lock().insert(name.clone(), collection.clone());
+            let filled = collection.fill(&self.opened);
+            self.loading.lock().remove(&name);
+            let slot = match filled {
+                Ok(()) => {
                     self.builder.wake(&collection);
                     Slot::Ready(collection)
                 }

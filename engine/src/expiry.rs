@@ -67,6 +67,16 @@ impl Expiry {
         self.hidden.iter().map(|(id, partition)| (id, *partition))
     }
 
+    /// Bytes on the heap, about.
+    pub fn heap_bytes(&self) -> u64 {
+        let ending = size_of::<(PointId, u64)>() as u64;
+        let hidden = size_of::<(PointId, Partition)>() as u64;
+        // The tree's nodes are two thirds full.
+        self.by_id.capacity() as u64 * ending
+            + self.by_time.len() as u64 * ending * 3 / 2
+            + self.hidden.capacity() as u64 * hidden
+    }
+
     /// When there is something to drop: milliseconds since 1970, 0 if there is something already.
     pub fn next_ms(&self) -> Option<u64> {
         if !self.hidden.is_empty() {

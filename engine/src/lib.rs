@@ -38,6 +38,7 @@
 mod apply;
 mod archive;
 mod audit;
+mod budget;
 mod builder;
 mod collection;
 mod condition;
@@ -54,20 +55,23 @@ mod log;
 mod planted;
 mod point;
 pub mod query;
+mod reclaim;
 mod repair;
 mod request;
 mod segment;
 mod storage;
 mod syncer;
+mod usage;
 
 pub use archive::{ArchiveReader, ArchiveSummary};
-pub use collection::{Collection, CollectionInfo, SegmentInfo};
+pub use budget::{BudgetUsage, GiveBack, MEMORY_BYTES_MIN, MemoryShares};
+pub use collection::{Collection, CollectionInfo, Progress, SegmentInfo, Work, WorkKind};
 pub use condition::{LOGGED_FILTER_BYTES_MAX, LoggedFilter, Precondition};
 pub use config::{
     CollectionConfig, DIM_MAX, DURABILITY_INTERVAL_MS_MAX, Durability, EmbedderConfig, MediaConfig,
     SparseVectorConfig, VectorConfig, validate_collection_name,
 };
-pub use engine::{Engine, EngineOptions, StorageStats};
+pub use engine::{Admission, Engine, EngineOptions, StorageStats};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use index::{IndexKind, Metric};
@@ -77,6 +81,7 @@ pub use repair::{Loss, OnLoss, RepairOutcome, RepairReport, repair};
 pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 
 pub use storage::guard::sync_folder;
+pub use usage::{Background, CollectionUsage, FamilyUsage, Parts, ProcessMemory, Usage};
 
 /// Number of partitions of a store, fixed for its life.
 ///

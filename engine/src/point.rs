@@ -248,12 +248,17 @@ impl Point {
     /// About how many bytes the point takes in a batch: vectors and media as they are stored, the payload as JSON without its escapes.
     /// Time O(values of the payload).
     pub(crate) fn bytes(&self) -> usize {
+        let media = self.media.iter().map(|media| media.bytes.len());
+        self.vector_bytes() + media.sum::<usize>() + object_bytes(&self.payload)
+    }
+
+    /// Bytes of its vectors as they are stored.
+    pub(crate) fn vector_bytes(&self) -> usize {
         let vectors = self.vectors.values().map(|vector| match vector {
             Vector::Dense(values) => size_of_val(values.as_slice()),
             Vector::Sparse(sparse) => 2 * size_of_val(sparse.values()),
         });
-        let media = self.media.iter().map(|media| media.bytes.len());
-        vectors.chain(media).sum::<usize>() + object_bytes(&self.payload)
+        vectors.sum()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::auth::Auth;
 use crate::config::ServeOptions;
 use crate::error::{ApiError, ApiResult};
 use crate::inference::Inference;
+use crate::room::Room;
 use crate::telemetry::Metrics;
 use crate::thumbnails::Thumbnails;
 
@@ -15,6 +16,8 @@ use crate::thumbnails::Thumbnails;
 pub(crate) struct AppState {
     pub options: ServeOptions,
     pub auth: Auth,
+    /// For request bodies.
+    pub room: Room,
     /// Absent while the storage opens.
     pub node: OnceLock<Arc<Node>>,
     pub inference: Inference,

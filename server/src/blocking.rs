@@ -15,7 +15,13 @@ where
     F: FnOnce() -> ApiResult<T> + Send + 'static,
 {
     let span = tracing::Span::current();
-    match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
+    // It goes on for a client that goes away, and so does what it holds.
+    let taken = crate::room::taken();
+    let work = move || {
+        let _taken = taken;
+        span.in_scope(work)
+    };
+    match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => {
             tracing::error!(%error, "a request broke");

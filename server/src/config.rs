@@ -1,6 +1,7 @@
 //! What `vecino serve` can be told.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +20,12 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// Key that every request but the health checks must carry. Without one, a server that listens beyond loopback makes one.
     pub api_key: Option<String>,
-    /// What a request may ask for.
+    /// What a request may ask for. Bodies are smaller if the memory budget has no room for them.
     pub limits: Limits,
+    /// The memory budget in bytes; by default half of what the machine or the control group has.
+    pub memory_bytes: Option<u64>,
+    /// Threads that seal, merge and build in the background; by default half of the cores, at least one.
+    pub background_threads: Option<NonZeroUsize>,
 }
 
 impl ServeOptions {
@@ -31,6 +36,8 @@ impl ServeOptions {
             listen: LISTEN_DEFAULT,
             api_key: None,
             limits: Limits::default(),
+            memory_bytes: None,
+            background_threads: None,
         }
     }
 }

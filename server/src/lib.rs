@@ -28,6 +28,7 @@ mod hybrid;
 mod inference;
 mod ingest;
 mod memory;
+mod room;
 mod telemetry;
 mod thumbnails;
 mod ui;
@@ -40,6 +41,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use cluster::engine::{EngineOptions, GiveBack, MemoryShares};
 use cluster::{Node, NodeOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -51,6 +53,7 @@ pub use telemetry::init_logging;
 
 use app::{App, AppState};
 use inference::Inference;
+use room::Room;
 use telemetry::Metrics;
 use thumbnails::Thumbnails;
 
@@ -165,8 +168,8 @@ fn announce(running: &Running, data_dir: &str) {
 ///
 /// # Errors
 ///
-/// If the address cannot be taken. A storage that cannot be opened ends the server: see [`Running::shutdown`].
-pub async fn spawn(options: ServeOptions) -> anyhow::Result<Running> {
+/// If the address cannot be taken, or the memory budget is too small. A storage that cannot be opened ends the server: see [`Running::shutdown`].
+pub async fn spawn(mut options: ServeOptions) -> anyhow::Result<Running> {
     let listen = options.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         let place = match error.kind() {
@@ -179,10 +182,18 @@ pub async fn spawn(options: ServeOptions) -> anyhow::Result<Running> {
     })?;
     let addr = listener.local_addr().context("read the address")?;
     let auth = Auth::new(options.api_key.clone(), addr);
+    let shares = match options.memory_bytes {
+        Some(bytes) => MemoryShares::of(bytes)?,
+        None => MemoryShares::of_machine(),
+    };
+    let room = Room::new(shares.bodies);
+    let body_bytes = &mut options.limits.body_bytes;
+    *body_bytes = room.body_bytes_max().min(*body_bytes);
     let api_key = auth.key().map(str::to_owned);
     let api_key_generated = auth.generated();
     let app: App = Arc::new(AppState {
         auth,
+        room,
         node: OnceLock::new(),
         inference: Inference::new(embed::Registry::builtin()),
         metrics: Metrics::default(),
@@ -251,7 +262,13 @@ async fn open_data(app: App) -> anyhow::Result<Arc<Node>> {
     let opening = tokio::task::spawn_blocking(move || {
         let dir = &app.options.data_dir;
         tracing::info!(data = %dir.display(), "opening the data");
-        let node = Node::open(dir, NodeOptions::default())
+        let engine = EngineOptions {
+            memory_bytes: app.options.memory_bytes,
+            give_back: GiveBack::by(memory::give_back),
+            background_threads: app.options.background_threads,
+            ..EngineOptions::default()
+        };
+        let node = Node::open(dir, NodeOptions { engine })
             .with_context(|| format!("open the data in {}", dir.display()))?;
         let node = Arc::new(node);
         // It is set here only.

@@ -1,7 +1,6 @@
 //! How the process keeps memory that it has freed.
 //!
-//! This is the one place of `unsafe` outside the kernels: the C library's allocator takes this setting by a call only, or by an
-//! environment variable that must stand before the process starts.
+//! The C library's allocator takes these two wishes by a call only, so this is one of the places of `unsafe`.
 
 /// Bounds what the C library's allocator keeps for itself: one arena per core, instead of eight.
 ///
@@ -17,6 +16,21 @@ pub fn bound_arenas() {
         // (it takes the allocator's lock). A refused setting is reported by its result and changes nothing.
         if unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas) } == 0 {
             tracing::debug!(arenas, "the allocator refused its limit of arenas");
+        }
+    }
+}
+
+/// Asks the C library's allocator to hand what is free to the operating system. Takes milliseconds, in which others who allocate may wait.
+///
+/// Without it, what a deleted collection or a merge has freed stays with the process: of 100 MB loaded and deleted, more than half.
+/// Does nothing with another C library.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: `malloc_trim` takes an integer by value and may be called at any time by POSIX threads of glibc (it takes the locks of the
+        // arenas); it touches only pages that are free.
+        unsafe {
+            libc::malloc_trim(0);
         }
     }
 }

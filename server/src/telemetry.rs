@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use cluster::Node;
+use cluster::engine::ProcessMemory;
 use parking_lot::Mutex;
 
 /// Upper bounds of the latency buckets, in seconds: from a cached answer to a bulk load.
@@ -57,7 +58,13 @@ impl Metrics {
     /// All metrics in Prometheus text format. Reads the state of every collection: milliseconds.
     ///
     /// - `waiting`: inputs that wait to be embedded, of queries and of bulk.
-    pub fn render(&self, waiting: (usize, usize), node: Option<&Node>) -> String {
+    /// - `bodies_bytes`: memory that request bodies take.
+    pub fn render(
+        &self,
+        waiting: (usize, usize),
+        bodies_bytes: u64,
+        node: Option<&Node>,
+    ) -> String {
         let mut out = String::new();
         self.render_requests(&mut out);
         let (queries, bulk) = waiting;
@@ -70,16 +77,23 @@ impl Metrics {
                 ("class=\"bulk\"", bulk as f64),
             ],
         );
-        if let Some(bytes) = resident_bytes() {
+        if let Some(process) = ProcessMemory::now() {
             gauge(
                 &mut out,
                 "vecino_process_resident_bytes",
                 "Memory that the process holds.",
-                &[("", bytes as f64)],
+                &[("", process.resident as f64)],
+            );
+            gauge(
+                &mut out,
+                "vecino_process_anonymous_bytes",
+                "Of it, heap and stacks.",
+                &[("", process.anonymous as f64)],
             );
         }
         if let Some(node) = node {
             render_node(&mut out, node);
+            render_usage(&mut out, bodies_bytes, node);
         }
         out
     }
@@ -177,6 +191,84 @@ fn render_node(out: &mut String, node: &Node) {
     );
 }
 
+/// Bytes by part, the budget, and background work.
+fn render_usage(out: &mut String, bodies_bytes: u64, node: &Node) {
+    let mut usage = match node.usage() {
+        Ok(usage) => usage,
+        Err(error) => {
+            tracing::warn!(%error, "usage is not told");
+            return;
+        }
+    };
+    usage.memory_bytes.add("bodies", bodies_bytes);
+    let lists = [
+        ("vecino_memory_bytes", "Heap by part.", &usage.memory_bytes),
+        (
+            "vecino_memory_mapped_bytes",
+            "Mapped files by part, resident or not.",
+            &usage.mapped_bytes,
+        ),
+        (
+            "vecino_disk_bytes",
+            "Files of the data folder by part.",
+            &usage.disk_bytes,
+        ),
+    ];
+    for (name, help, parts) in lists {
+        let parts = parts.iter().map(|(part, bytes)| ("part", part, bytes));
+        gauge_by(out, name, help, parts);
+    }
+    let budget = usage.budget;
+    let shares = [
+        ("block_cache", budget.shares.block_cache),
+        ("bodies", budget.shares.bodies),
+        ("collections", budget.shares.collections),
+        ("growing", budget.shares.growing),
+        ("memtables", budget.shares.memtables),
+        ("program", budget.shares.program),
+    ];
+    let shares = shares.map(|(share, bytes)| ("share", share, bytes));
+    let help = "The memory budget by share.";
+    gauge_by(out, "vecino_memory_budget_bytes", help, shares.into_iter());
+    let held = [
+        ("builds", budget.builds),
+        ("collections", budget.collections),
+        ("growing", budget.growing),
+    ];
+    let held = held.map(|(purpose, bytes)| ("purpose", purpose, bytes));
+    let help = "What is held of the memory budget.";
+    gauge_by(out, "vecino_memory_held_bytes", help, held.into_iter());
+    let pending = node.collections().into_iter().filter(|name| {
+        let collection = node.collection(name);
+        collection.is_ok_and(|collection| collection.progress().pending)
+    });
+    gauge(
+        out,
+        "vecino_background_pending_collections",
+        "Collections with segments to seal, merge or build.",
+        &[("", pending.count() as f64)],
+    );
+    gauge(
+        out,
+        "vecino_background_reclaim_steps",
+        "Steps left to give back the disk of deleted collections.",
+        &[("", usage.background.reclaim_steps as f64)],
+    );
+}
+
+/// A gauge with one label.
+fn gauge_by<'a>(
+    out: &mut String,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = (&'a str, &'a str, u64)>,
+) {
+    header(out, name, "gauge", help);
+    for (label, value, bytes) in values {
+        line(out, &format!("{name}{{{label}=\"{value}\"}}"), bytes as f64);
+    }
+}
+
 fn header(out: &mut String, name: &str, kind: &str, help: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -194,13 +286,6 @@ fn gauge(out: &mut String, name: &str, help: &str, values: &[(&str, f64)]) {
             labels => line(out, &format!("{name}{{{labels}}}"), *value),
         }
     }
-}
-
-/// From `/proc`; none where there is no such thing.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
 
 /// Starts logging to standard error: `VECINO_LOG` says how much (default `info`), `VECINO_LOG_FORMAT=json` how. A second call

@@ -24,7 +24,10 @@ impl Clock {
     fn open(&self, dir: &Path) -> Node {
         let clock = self.clone();
         let env = Env::new(move || clock.0.load(Ordering::Relaxed), 1);
-        let engine = EngineOptions { env };
+        let engine = EngineOptions {
+            env,
+            ..EngineOptions::default()
+        };
         let node = Node::open(dir, NodeOptions { engine }).unwrap();
         node.wait_until_ready();
         node

@@ -26,6 +26,7 @@ const LEFT_OUT: [&str; 3] = ["LOG", "LOCK", "OPTIONS-"];
 fn options() -> EngineOptions {
     EngineOptions {
         env: Env::new(|| NOW_MS, 1).with_seal_rows(30),
+        ..EngineOptions::default()
     }
 }
 

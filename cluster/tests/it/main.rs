@@ -8,6 +8,7 @@ mod expiry;
 mod full_disk;
 mod golden;
 mod listing;
+mod memory;
 mod model;
 mod power_loss;
 mod queries;

@@ -17,7 +17,10 @@ use crate::{dense, point};
 fn open(dir: &Path, clock: &Arc<AtomicU64>) -> Node {
     let clock = clock.clone();
     let env = Env::new(move || clock.load(Ordering::Relaxed), 1);
-    let engine = EngineOptions { env };
+    let engine = EngineOptions {
+        env,
+        ..EngineOptions::default()
+    };
     let node = Node::open(dir, NodeOptions { engine }).unwrap();
     node.wait_until_ready();
     if node.collections().is_empty() {

@@ -11,16 +11,18 @@ pub struct CollectionInfo {
     pub points: usize,
     /// Vectors by name, those of dead rows included until their segment is merged.
     pub vectors: BTreeMap<String, usize>,
-    /// Live points in sealed segments.
+    /// Live points in sealed segments whose structures are built.
     pub indexed_rows: usize,
     /// Oldest first, the growing one last.
     pub segments: Vec<SegmentInfo>,
-    /// Whether a segment is being built now.
+    /// Whether anything is left to do now: see [`super::Progress::pending`].
     pub building: bool,
     /// Bytes of the store's files that segments link, each once: rows of other collections stand in them too.
     pub link_bytes: usize,
     /// What is wrong with it since the start, if anything is: some of its bytes are damaged, or background work failed.
     pub trouble: Option<String>,
+    /// Why background work failed or waits, if it does.
+    pub hindrance: Option<String>,
 }
 
 /// Counts of a segment.
@@ -47,11 +49,8 @@ pub struct SegmentInfo {
 impl Collection {
     /// Counts of points, vectors and segments.
     pub fn info(&self) -> CollectionInfo {
-        let state = self.state();
-        let points = state.ids.len();
-        let building = state.is_building() || state.growing_size().is_full();
-        let view = state.view();
-        drop(state);
+        let progress = self.progress();
+        let view = self.view();
         let mut vectors = BTreeMap::new();
         for part in &view.parts {
             for (name, column) in &part.segment.dense {
@@ -63,15 +62,15 @@ impl Collection {
         }
         let links = view.parts.iter().flat_map(|part| part.segment.links());
         let links: BTreeMap<u64, usize> = links.collect();
-        let sealed = view.parts.iter().filter(|part| part.segment.is_sealed());
         CollectionInfo {
-            points,
+            points: progress.rows,
             vectors,
-            indexed_rows: sealed.map(|part| part.live.count()).sum(),
+            indexed_rows: progress.indexed_rows,
             segments: view.parts.iter().map(segment_info).collect(),
-            building,
+            building: progress.pending,
             link_bytes: links.into_values().sum(),
             trouble: self.trouble.get().cloned(),
+            hindrance: progress.failure.or(progress.waiting),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::table::{IdHash, Location, Table};
-use super::{Collection, Part, check_vectors};
+use super::{Collection, Part, WorkKind, check_vectors};
 use crate::apply::decode_row;
 use crate::config::CollectionConfig;
 use crate::env::Env;
@@ -20,14 +20,11 @@ use crate::{CollectionId, Partition};
 pub(super) const LOAD_ROWS: usize = 512;
 
 impl Collection {
-    /// A collection with the rows that the store has; `applied` are the positions of its logs.
-    ///
-    /// Segment files are mapped, and only what changed after them is read from the store. If they cannot be used, the reason is logged and
-    /// every row is read from the store.
+    /// A collection with the rows that the store has, as [`Self::fill`] reads them.
     ///
     /// # Errors
     ///
-    /// `Corrupted` if a row or vector cannot be read, or a vector is not as the settings say.
+    /// As there.
     pub(crate) fn load(
         id: CollectionId,
         name: String,
@@ -37,20 +34,33 @@ impl Collection {
         applied: &Positions,
     ) -> Result<Self> {
         let collection = Self::new(id, name, config, store, env);
-        let opened = collection.open_segments(applied).unwrap_or_else(|error| {
-            tracing::warn!(%error, collection = collection.name(), "the segment files cannot be used; they are rebuilt from the store");
+        collection.fill(applied)?;
+        Ok(collection)
+    }
+
+    /// Takes in the rows that the store has; `applied` are the positions of its logs.
+    ///
+    /// Segment files are mapped, and only what changed after them is read from the store. If they cannot be used, the reason is logged and
+    /// every row is read from the store.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if a row or vector cannot be read, or a vector is not as the settings say.
+    pub(crate) fn fill(&self, applied: &Positions) -> Result<()> {
+        let opened = self.open_segments(applied).unwrap_or_else(|error| {
+            tracing::warn!(%error, collection = self.name(), "the segment files cannot be used; they are rebuilt from the store");
             false
         });
         if !opened {
-            collection.read_all_rows()?;
+            self.read_all_rows()?;
         }
-        collection.load_expiries()?;
-        let mut state = collection.state.write();
+        self.load_expiries()?;
+        let mut state = self.state.write();
         for partition in Partition::all() {
             state.note_applied(partition, applied[usize::from(partition.0)]);
         }
-        drop(state);
-        Ok(collection)
+        self.claims.update(&state);
+        Ok(())
     }
 
     /// Opens what the manifest names and applies what changed since; false if there is no manifest.
@@ -153,6 +163,8 @@ impl Collection {
         let mut state = self.state.write();
         *state = state.with_parts(&self.config(), Vec::new(), Table::default(), nothing, next);
         drop(state);
+        let _work = self.work.begin(WorkKind::Rebuild, self.rows_about(), None);
+        let mut read = 0;
         let mut rows: Vec<(PointId, PointRow)> = Vec::with_capacity(LOAD_ROWS);
         for partition in Partition::all() {
             let prefix = key::collection_prefix(partition, self.id);
@@ -162,13 +174,29 @@ impl Collection {
                     let row = decode_row(&id, value)?;
                     rows.push((id, row));
                     if rows.len() == LOAD_ROWS {
+                        read += LOAD_ROWS;
                         self.load_rows(partition, &mut rows)?;
+                        self.make_room_while_loading();
+                        self.work.moved(read);
                     }
                     Ok(Visit::Next)
                 })?;
             self.load_rows(partition, &mut rows)?;
         }
         Ok(())
+    }
+
+    /// Seals what was read if it is more than the memory budget has for rows in no file.
+    fn make_room_while_loading(&self) {
+        let share = self.store.budget().shares().growing;
+        if self.growing_bytes() < share {
+            return;
+        }
+        self.ask_to_seal();
+        // The manifest covers nothing of the log yet: a start that finds it reads every change again.
+        if let Err(error) = self.build_step() {
+            tracing::warn!(%error, collection = self.name(), "rows that were read stay on the heap");
+        }
     }
 
     fn load_rows(&self, partition: Partition, rows: &mut Vec<(PointId, PointRow)>) -> Result<()> {

@@ -7,6 +7,8 @@
 //! - `seal`: segments to files, in the background.
 //! - `check`: memory, files and RocksDB compared.
 //! - `info`: counts.
+//! - `usage`: bytes in memory and on the disk.
+//! - `work`: what is done in the background, and how far it is.
 
 mod check;
 mod ends;
@@ -15,6 +17,8 @@ mod load;
 mod seal;
 mod state;
 mod table;
+mod usage;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +32,8 @@ pub use info::{CollectionInfo, SegmentInfo};
 use parking_lot::{Mutex, RwLock};
 pub(crate) use state::{Part, State, View};
 pub(crate) use table::Location;
+pub(crate) use usage::superseded_vectors;
+pub use work::{Progress, Work, WorkKind};
 
 use crate::config::CollectionConfig;
 use crate::env::Env;
@@ -36,6 +42,7 @@ use crate::log::Change;
 use crate::point::{Media, MediaKind, Point, PointId, Vector};
 use crate::segment::Positions;
 use crate::segment::folder::Folder;
+use crate::segment::policy::SEAL_BYTES;
 use crate::storage::record::{MediaRef, PointRow, decode_vector};
 use crate::storage::{Family, Store, key};
 use crate::{CollectionId, PARTITIONS, Partition};
@@ -49,6 +56,9 @@ pub struct Collection {
     config: ArcSwap<CollectionConfig>,
     folder: Folder,
     state: RwLock<State>,
+    /// What the rows hold of the memory budget.
+    claims: usage::Claims,
+    work: work::WorkState,
     /// Held by whoever seals and merges.
     sealing: Mutex<()>,
     /// Tests that look at the files keep the background thread from them.
@@ -82,8 +92,14 @@ impl Collection {
             id,
             name,
             folder: Folder::new(store.dir(), id),
+            state: RwLock::new(State::new(
+                &config,
+                env.seal_rows(),
+                SEAL_BYTES.min(store.budget().shares().seal_bytes()),
+            )),
+            claims: usage::Claims::none(store.budget()),
+            work: work::WorkState::default(),
             store,
-            state: RwLock::new(State::new(&config, env.seal_rows())),
             config: ArcSwap::from_pointee(config),
             env,
             sealing: Mutex::new(()),
@@ -342,6 +358,7 @@ impl Collection {
             state.note_applied(partition, index);
         }
         state.finish_write(&self.config.load());
+        self.claims.update(&state);
     }
 }
 

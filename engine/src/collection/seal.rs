@@ -1,15 +1,14 @@
 //! Segments to files, in the background: sealing, merging, and the manifest.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::RwLockWriteGuard;
 
-use super::Collection;
+use super::{Collection, WorkKind};
+use crate::budget::Purpose;
 use crate::error::{ErrorKind, Result};
 use crate::point::PointId;
 use crate::segment::folder::LargeColumns;
-use crate::segment::policy;
 use crate::segment::{Segment, Source};
 
 impl Collection {
@@ -21,10 +20,16 @@ impl Collection {
             return Ok(false);
         }
         let _sealing = self.sealing.lock();
-        match self.seal() {
+        let done = self.seal();
+        self.claims.update(&self.state.read());
+        match done {
             // Deleted meanwhile, with its files.
             Err(_) if self.folder.is_removed() => Ok(false),
-            done => done,
+            done => {
+                let failure = done.as_ref().err().map(ToString::to_string);
+                self.work.set_failure(failure);
+                done
+            }
         }
     }
 
@@ -32,15 +37,11 @@ impl Collection {
         if self.folder.is_removed() {
             return Ok(false);
         }
-        let lacking = self.state.read().lacking_structures();
-        if let Some(segment) = lacking.first() {
-            segment.build_structures();
+        self.work.set_waiting(None);
+        if self.build_lacking() {
             return Ok(true);
         }
-        let config = self.config();
-        let orphans = self.folder.orphans();
-        let begun = self.state.write().begin_building(&config, &orphans);
-        let Some((uid, sources)) = begun else {
+        let Some((uid, sources)) = self.begin() else {
             let due = self.state.read().must_save();
             if due {
                 self.save()?;
@@ -52,6 +53,54 @@ impl Collection {
         merged?;
         self.save()?;
         Ok(true)
+    }
+
+    /// Builds one structure that a start left out, if there is one for which there is memory.
+    fn build_lacking(&self) -> bool {
+        let lacking = self.state.read().lacking_structures();
+        lacking.iter().any(|segment| {
+            let _work = self.work.begin(WorkKind::Build, segment.len(), None);
+            self.build_structures(segment)
+        })
+    }
+
+    /// Builds what a segment lacks; false if there is no memory for it: scans answer until there is.
+    fn build_structures(&self, segment: &Segment) -> bool {
+        let budget = self.store.budget();
+        let bytes = segment.structures_bytes();
+        if bytes > budget.left_for_builds() {
+            self.wait_for_memory("an index", segment.len(), bytes);
+            return false;
+        }
+        let _claim = budget.claim(Purpose::Builds, bytes);
+        segment.build_structures();
+        true
+    }
+
+    fn wait_for_memory(&self, what: &str, rows: usize, bytes: u64) {
+        let left = self.store.budget().left_for_builds();
+        self.work.set_waiting(Some(format!(
+            "{what} of {rows} rows takes {} MiB, and {} MiB are left of the memory budget; delete points or collections, or start with a larger \
+             --memory",
+            bytes.div_ceil(1 << 20),
+            left >> 20
+        )));
+    }
+
+    /// What is to be made a segment now: what the policy says, as far as there is memory for it.
+    fn begin(&self) -> Option<(u64, Vec<Source>)> {
+        let left = self.store.budget().left_for_builds();
+        let orphans = self.folder.orphans();
+        let mut state = self.state.write();
+        let plan = state.plan(&orphans)?;
+        let planned = plan.merge.len();
+        let (rows, bytes) = state.cost(&plan);
+        let plan = state.fitting(plan, left, &orphans);
+        let chosen = plan.as_ref().map_or(0, |plan| plan.merge.len());
+        if chosen < planned {
+            self.wait_for_memory("a merge", rows, bytes);
+        }
+        Some(state.begin_building(&self.config(), &plan?))
     }
 
     /// Removes the files, and makes no more: somebody else has the folder from now on.
@@ -70,11 +119,6 @@ impl Collection {
         }
     }
 
-    /// When to look again without a further write.
-    pub(crate) fn next_check(&self) -> Option<Duration> {
-        policy::next_check(self.state.read().growing_size())
-    }
-
     fn merge(&self, uid: u64, sources: &[Source]) -> Result<()> {
         let bytes: usize = sources
             .iter()
@@ -85,6 +129,16 @@ impl Collection {
             self.state.write().forget_dead();
             return Ok(());
         }
+        let held = sources.iter().map(|source| source.segment.merge_bytes());
+        let _claim = self.store.budget().claim(Purpose::Builds, held.sum());
+        let rows = sources.iter().map(|source| source.live.count()).sum();
+        let kind = match sources {
+            [source] if !source.segment.is_sealed() => WorkKind::Seal,
+            _ => WorkKind::Merge,
+        };
+        let _work = self
+            .work
+            .begin(kind, rows, Some((uid, live_bytes(sources))));
         let large = LargeColumns {
             bytes_min: self.env.linked_bytes_min(),
             flush: &|| self.store.flush_vectors(),
@@ -99,6 +153,7 @@ impl Collection {
             }
             written => written?,
         };
+        self.build_structures(&segment);
         self.state.write().add_merged(segment);
         let mut first = 0;
         loop {
@@ -107,7 +162,10 @@ impl Collection {
             // Handed on to whoever waits, so that writes and searches come in between.
             RwLockWriteGuard::unlock_fair(state);
             match next {
-                Some(next) => first = next,
+                Some(next) => {
+                    self.work.moved(next);
+                    first = next;
+                }
                 None => return Ok(()),
             }
         }
@@ -126,7 +184,11 @@ impl Collection {
 
     fn rescue_segment(&self, segment: &Arc<Segment>) -> Result<()> {
         let located: Vec<(PointId, index::Offset)> = segment.ids().cloned().zip(0..).collect();
+        let _work = self.work.begin(WorkKind::Rebuild, located.len(), None);
+        let mut done = 0;
         for rows in located.chunks(super::load::LOAD_ROWS) {
+            self.work.moved(done);
+            done += rows.len();
             for (id, offset) in rows {
                 let partition = segment.partition(*offset);
                 let row = crate::apply::read_row(&self.store, partition, self.id, id)?;
@@ -156,4 +218,14 @@ impl Collection {
         self.state.write().note_saved(changes);
         Ok(())
     }
+}
+
+/// About how long the file of the sources' live rows will be.
+fn live_bytes(sources: &[Source]) -> u64 {
+    let of_source = |source: &Source| {
+        let segment = &source.segment;
+        let bytes = segment.heap_bytes() + segment.mapped_bytes();
+        bytes as u64 * source.live.count() as u64 / segment.len().max(1) as u64
+    };
+    sources.iter().map(of_source).sum()
 }

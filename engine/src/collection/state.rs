@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use index::{BitSet, Offset};
 
-use super::table::{Location, Table};
+use super::table::{self, Location, Table};
 use crate::config::CollectionConfig;
 use crate::expiry::Expiry;
 use crate::planted::{Bug, is_planted};
 use crate::point::{PointId, Vector};
 use crate::segment::manifest::{LiveSegment, Manifest};
-use crate::segment::policy::{self, GrowingSize, Size};
+use crate::segment::policy::{self, GrowingSize, Plan, Size};
 use crate::segment::{Positions, Segment, Source};
 use crate::storage::record::PointRow;
 use crate::{PARTITIONS, Partition};
@@ -20,12 +20,19 @@ use crate::{PARTITIONS, Partition};
 /// Rows that move to a merged segment under one lock: about a millisecond.
 const MOVED_ROWS: usize = 8192;
 
+/// Places below which the table of ids is never made smaller.
+const TABLE_SHRINK_MIN: usize = 1 << 16;
+
 /// The table of ids and the segments.
 pub(crate) struct State {
     pub ids: Table,
     pub expiry: Expiry,
     /// Rows at which the growing segment is closed.
     seal_rows: usize,
+    /// Bytes of vectors at which it is.
+    seal_bytes: usize,
+    /// Whether it is to be closed soon, small as it is.
+    seal_asked: bool,
     /// Segments that take no more rows, oldest first.
     frozen: Vec<Part>,
     growing: Part,
@@ -93,12 +100,14 @@ impl View {
 
 impl State {
     /// No rows.
-    pub fn new(config: &CollectionConfig, seal_rows: usize) -> Self {
+    pub fn new(config: &CollectionConfig, seal_rows: usize, seal_bytes: usize) -> Self {
         let zeros = [0; PARTITIONS as usize];
         Self {
             ids: Table::default(),
             expiry: Expiry::default(),
             seal_rows,
+            seal_bytes,
+            seal_asked: false,
             frozen: Vec::new(),
             growing: Part::growing(1, config, zeros),
             applied: zeros,
@@ -123,6 +132,8 @@ impl State {
             ids,
             expiry: Expiry::default(),
             seal_rows: self.seal_rows,
+            seal_bytes: self.seal_bytes,
+            seal_asked: false,
             frozen,
             growing: Part::growing(next_uid, config, covered),
             applied: covered,
@@ -237,9 +248,19 @@ impl State {
             rows: segment.len(),
             rows_max: self.seal_rows,
             bytes: segment.heap_bytes(),
-            idle: self.last_write.elapsed(),
+            bytes_max: self.seal_bytes,
+            idle: if self.seal_asked {
+                policy::SEAL_AGE.max(self.last_write.elapsed())
+            } else {
+                self.last_write.elapsed()
+            },
             unsaved: self.unsaved,
         }
+    }
+
+    /// Has the growing segment closed at the next step.
+    pub fn ask_to_seal(&mut self) {
+        self.seal_asked = self.growing.segment.len() > 0;
     }
 
     /// As if the last write were long ago.
@@ -264,24 +285,44 @@ impl State {
         self.building = false;
     }
 
-    /// What is due by the policy: the number of the new segment, and what to make it of. `orphans` are links to files that the store has no
-    /// more.
-    pub fn begin_building(
-        &mut self,
-        config: &CollectionConfig,
-        orphans: &BTreeSet<u64>,
-    ) -> Option<(u64, Vec<Source>)> {
-        let sizes: Vec<Size> = self
-            .frozen
-            .iter()
-            .map(|part| Size {
-                live: part.live.count(),
-                total: part.segment.len(),
-                sealed: part.segment.is_sealed(),
-                orphaned: part.segment.uses_any(orphans),
-            })
-            .collect();
-        let plan = policy::plan(&sizes, self.growing_size())?;
+    /// `orphans` are links to files that the store has no more.
+    fn sizes(&self, orphans: &BTreeSet<u64>) -> Vec<Size> {
+        let size = |part: &Part| Size {
+            live: part.live.count(),
+            total: part.segment.len(),
+            sealed: part.segment.is_sealed(),
+            orphaned: part.segment.uses_any(orphans),
+        };
+        self.frozen.iter().map(size).collect()
+    }
+
+    /// What is due by the policy, whatever memory it takes. `orphans` are links to files that the store has no more.
+    pub fn plan(&self, orphans: &BTreeSet<u64>) -> Option<Plan> {
+        policy::plan(&self.sizes(orphans), self.growing_size())
+    }
+
+    /// Whether segments that take no more rows are in no file yet.
+    pub fn has_unsealed(&self) -> bool {
+        self.frozen.iter().any(|part| !part.segment.is_sealed())
+    }
+
+    /// How many rows a plan is about, and what it costs.
+    pub fn cost(&self, plan: &Plan) -> (usize, u64) {
+        let merged = plan.merge.iter().map(|&at| &self.frozen[at]);
+        merged.fold((0, 0), |(rows, bytes), part| {
+            (rows + part.live.count(), bytes + part.segment.merge_bytes())
+        })
+    }
+
+    /// What of the plan fits what is left of the memory budget.
+    pub fn fitting(&self, plan: Plan, left: u64, orphans: &BTreeSet<u64>) -> Option<Plan> {
+        let costs = self.frozen.iter().map(|part| part.segment.merge_bytes());
+        let costs: Vec<u64> = costs.collect();
+        policy::fit(plan, &self.sizes(orphans), &costs, left)
+    }
+
+    /// Begins what is planned: the number of the new segment, and what to make it of.
+    pub fn begin_building(&mut self, config: &CollectionConfig, plan: &Plan) -> (u64, Vec<Source>) {
         let chosen = plan.merge.iter().map(|&at| self.frozen[at].source());
         let mut sources: Vec<Source> = chosen.collect();
         if plan.seal {
@@ -289,7 +330,7 @@ impl State {
             sources.extend(self.frozen.last().map(Part::source));
         }
         self.building = true;
-        Some((self.take_uid(), sources))
+        (self.take_uid(), sources)
     }
 
     fn take_uid(&mut self) -> u64 {
@@ -300,6 +341,7 @@ impl State {
 
     /// Closes the growing segment and begins a new one.
     fn freeze(&mut self, config: &CollectionConfig) {
+        self.seal_asked = false;
         let next = Part::growing(self.take_uid(), config, self.applied);
         let full = std::mem::replace(&mut self.growing, next);
         self.frozen.push(full);
@@ -358,9 +400,13 @@ impl State {
         None
     }
 
-    /// Drops segments without live rows.
+    /// Drops segments without live rows, and room in the table that deletes have left: when three quarters of it are free, so that it is moved
+    /// seldom.
     pub fn forget_dead(&mut self) {
         self.frozen.retain(|part| part.live.count() > 0);
+        if self.ids.capacity() > TABLE_SHRINK_MIN.max(4 * self.ids.len()) {
+            self.ids.shrink_to(2 * self.ids.len());
+        }
     }
 
     fn part_at(&self, uid: u64) -> usize {
@@ -401,6 +447,35 @@ impl State {
     /// Whether changes wait for a manifest that no sealing will bring.
     pub fn must_save(&self) -> bool {
         policy::save_due(self.growing_size())
+    }
+
+    /// Bytes on the heap: of rows that are in no file yet, and of what stays there when they are. Time O(segments).
+    pub fn held_bytes(&self) -> (u64, u64) {
+        let all = self.frozen.iter().chain([&self.growing]);
+        let (sealed, growing): (Vec<&Part>, Vec<&Part>) =
+            all.partition(|part| part.segment.is_sealed());
+        let sum = |parts: &[&Part]| -> u64 {
+            let bytes = parts.iter().map(|part| part.segment.heap_bytes() as u64);
+            bytes.sum()
+        };
+        (sum(&growing), sum(&sealed) + self.table_bytes())
+    }
+
+    /// Bytes of the table of ids, of the sets of live rows, and of when points end.
+    pub fn table_bytes(&self) -> u64 {
+        let parts = self.frozen.iter().chain([&self.growing]);
+        let live: u64 = parts.map(|part| part.live.len() as u64 / 8).sum();
+        table::heap_bytes(&self.ids) + live + self.expiry.heap_bytes()
+    }
+
+    /// By how many bytes the table grows with so many more points, the old one included, which is there until the new one is filled.
+    pub fn table_growth(&self, points: usize) -> u64 {
+        if self.ids.len() + points <= self.ids.capacity() {
+            return 0;
+        }
+        let (ids, points) = (self.ids.len() as u64, points as u64);
+        // It doubles until they fit.
+        2 * table::heap_bytes(&self.ids).max((ids + points) * table::ENTRY_BYTES)
     }
 
     /// Sealed segments whose structures are not built.

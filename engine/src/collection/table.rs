@@ -18,6 +18,20 @@ pub(crate) struct Location {
     pub offset: Offset,
 }
 
+/// A point's place in the table, with the byte of its hash.
+pub(super) const ENTRY_BYTES: u64 = size_of::<(PointId, Location)>() as u64 + 1;
+
+/// Bytes that the table has set aside, without the letters of ids, which segments count.
+pub(super) fn heap_bytes(table: &Table) -> u64 {
+    // Seven of eight places are used at most, of a power of two.
+    let places = (table.capacity() as u64 * 8 / 7).next_power_of_two();
+    if table.capacity() == 0 {
+        0
+    } else {
+        places * ENTRY_BYTES
+    }
+}
+
 /// Hashes ids with a seed of the process, so that nobody can choose ids that collide.
 #[derive(Clone)]
 pub(crate) struct IdHash {
@@ -86,6 +100,20 @@ impl Hasher for IdHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_has_room_for_what_it_holds() {
+        let mut table = Table::default();
+        assert_eq!(heap_bytes(&table), 0);
+        for n in 0..10_000 {
+            table.insert(PointId::Num(n), Location { uid: 1, offset: 1 });
+            let least = table.len() as u64 * ENTRY_BYTES;
+            assert!(
+                (least..=least.max(8 * ENTRY_BYTES) * 4).contains(&heap_bytes(&table)),
+                "{n}"
+            );
+        }
+    }
 
     /// The standard table takes the group from the low bits and the tag from the high seven.
     #[test]

@@ -10,6 +10,7 @@ use index::{IndexKind, Metric};
 use proptest::prelude::*;
 
 use super::Collection;
+use crate::budget::Purpose;
 use crate::config::{SparseVectorConfig, VectorConfig};
 use crate::log::{Operation, Share};
 use crate::point::{Payload, Point, PointId, SparseVector, Vector};
@@ -27,7 +28,14 @@ const LARGE_DIM: usize = 130;
 /// An engine whose segments leave large rows in the store's files.
 fn open(dir: &Path) -> Engine {
     let env = Env::system().with_linked_bytes_min(1);
-    Engine::open(dir, EngineOptions { env }).unwrap()
+    Engine::open(
+        dir,
+        EngineOptions {
+            env,
+            ..EngineOptions::default()
+        },
+    )
+    .unwrap()
 }
 
 /// A collection whose files change by [`Collection::seal_now`] only, until the engine is opened again.
@@ -514,6 +522,77 @@ proptest! {
     }
 }
 
+/// What does not fit the memory budget waits, searches are answered by scan, and the progress says so.
+#[test]
+fn structures_and_merges_wait_for_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let before = without_words(answers(&engine.collection(NAME).unwrap()));
+    let again = load_again(&engine);
+    let budget = again.store.budget().clone();
+    let all = budget.shares().collections;
+    let held = budget.claim(Purpose::Collections, all);
+    while again.build_step().unwrap() {}
+    let progress = again.progress();
+    let waiting = progress.waiting.as_deref().unwrap_or_default();
+    assert!(waiting.contains("--memory"), "{progress:?}");
+    assert!(
+        progress.pending && progress.indexed_rows == 0,
+        "{progress:?}"
+    );
+    assert!(again.next_check().is_some(), "it is tried again");
+    assert_eq!(without_words(answers(&again)), before);
+    drop(held);
+    again.seal_now();
+    let progress = again.progress();
+    assert!(
+        !progress.pending && progress.waiting.is_none(),
+        "{progress:?}"
+    );
+    assert_eq!(progress.indexed_rows, progress.rows);
+    assert_eq!(without_words(answers(&again)), before);
+}
+
+/// Parts add up to what is held, and everything is given back when the collection goes.
+#[test]
+fn usage_is_of_all_that_is_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    let collection = engine.collection(NAME).unwrap();
+    let usage = collection.usage().unwrap();
+    let files: u64 = files(&engine)
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "segment"))
+        .map(|path| path.metadata().unwrap().len())
+        .sum();
+    assert!(files > 0);
+    assert_eq!(usage.mapped_bytes.sum(), files);
+    let segments = usage.disk_bytes.get("segments") + usage.disk_bytes.get("segments_dead");
+    assert_eq!(segments, files);
+    for part in ["kdtree", "ids", "table"] {
+        assert!(usage.memory_bytes.get(part) > 0, "{part}: {usage:?}");
+    }
+    let held = engine.usage().unwrap().budget;
+    assert!(
+        held.collections > usage.memory_bytes.get("table"),
+        "{held:?} {usage:?}"
+    );
+    // A vector that is replaced waits for the purge.
+    let superseded = usage.disk_bytes.get("superseded");
+    write(&engine, [(40, Some(7.0))]);
+    let growing = collection.usage().unwrap();
+    assert!(
+        growing.disk_bytes.get("superseded") > superseded,
+        "{growing:?}"
+    );
+    assert!(growing.memory_bytes.get("vectors") > 0, "{growing:?}");
+    assert!(engine.usage().unwrap().budget.growing > 0);
+    drop(collection);
+    engine.drop_collection(NAME).unwrap();
+    let held = engine.usage().unwrap().budget;
+    assert_eq!(held.growing + held.collections + held.builds, 0, "{held:?}");
+}
+
 /// Files that this version wrote; later versions must open them.
 #[test]
 fn the_golden_folder_opens_and_is_written_the_same_again() {
@@ -537,7 +616,9 @@ fn the_golden_folder_opens_and_is_written_the_same_again() {
         std::fs::write(&path, golden).unwrap();
     }
     let again = load_again(&engine);
-    assert_eq!(again.info().indexed_rows, 9);
+    let segments = again.info().segments;
+    let sealed = segments.iter().filter(|segment| segment.state == "sealed");
+    assert_eq!(sealed.map(|segment| segment.live).sum::<usize>(), 9);
     assert_eq!(again.check_all(), Vec::<String>::new());
 }
 

@@ -289,13 +289,16 @@ impl Engine {
         }
     }
 
-    /// Gives back the disk of a collection that was deleted.
+    /// Gives back the disk of a collection that was deleted: whole files at once, the rest by and by.
     fn reclaim(&self, id: CollectionId) {
-        for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
-            for family in COLLECTION_FAMILIES {
-                self.store.reclaim(family, &prefix);
-            }
+        let prefixes = Partition::all().map(|partition| key::collection_prefix(partition, id));
+        let ranges =
+            prefixes.flat_map(|prefix| COLLECTION_FAMILIES.map(|family| (family, prefix.clone())));
+        let ranges: Vec<(Family, Vec<u8>)> = ranges.collect();
+        for (family, prefix) in &ranges {
+            self.store.reclaim(*family, prefix);
         }
+        self.reclaimer.reclaim(ranges.into_iter());
     }
 }
 

@@ -352,7 +352,14 @@ fn an_expiry_takes_effect_by_the_time_of_its_entry() {
     let clock = Arc::new(std::sync::atomic::AtomicU64::new(100));
     let now = clock.clone();
     let env = Env::new(move || now.load(Ordering::Relaxed), 1);
-    let engine = Engine::open(dir.path(), EngineOptions { env: env.clone() }).unwrap();
+    let engine = Engine::open(
+        dir.path(),
+        EngineOptions {
+            env: env.clone(),
+            ..EngineOptions::default()
+        },
+    )
+    .unwrap();
     let id = create(&engine, "c");
     let ending = |point, at| {
         let mut operation = upsert(id, point, 0.0);
@@ -377,7 +384,14 @@ fn an_expiry_takes_effect_by_the_time_of_its_entry() {
         .unwrap();
     clock.store(1000, Ordering::Relaxed);
     drop((entries, again, engine));
-    let engine = Engine::open(dir.path(), EngineOptions { env }).unwrap();
+    let engine = Engine::open(
+        dir.path(),
+        EngineOptions {
+            env,
+            ..EngineOptions::default()
+        },
+    )
+    .unwrap();
     let row = |point| {
         let row = crate::apply::read_row(&engine.store, PARTITION, id, &PointId::Num(point));
         row.unwrap().map(|row| row.version)

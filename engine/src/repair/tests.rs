@@ -484,7 +484,7 @@ fn damaged_blocks_of_rows_cost_their_points_only() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path());
     let store = Store::open(dir.path()).unwrap();
-    store.compact();
+    store.compact_all();
     drop(store);
     let mut rounds = 0;
     for path in database_files(dir.path(), "sst") {

@@ -352,10 +352,6 @@ impl DenseColumn {
         }
     }
 
-    pub fn dim(&self) -> usize {
-        self.dim
-    }
-
     pub fn rows(&self) -> usize {
         self.map.len
     }
@@ -365,6 +361,26 @@ impl DenseColumn {
         match &self.data {
             DenseData::Growing(_) => IndexKind::Flat.name(),
             DenseData::Sealed(sealed) => sealed.built_kind().unwrap_or(sealed.kind).name(),
+        }
+    }
+
+    /// The structure that was or will be built.
+    pub fn kind(&self) -> IndexKind {
+        match &self.data {
+            DenseData::Growing(_) => IndexKind::Flat,
+            DenseData::Sealed(sealed) => sealed.kind,
+        }
+    }
+
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Bytes of the structure, if there is one.
+    pub fn structure_bytes(&self) -> usize {
+        match &self.data {
+            DenseData::Growing(_) => 0,
+            DenseData::Sealed(sealed) => sealed.index.get().map_or(0, |index| index.memory()),
         }
     }
 
@@ -661,6 +677,27 @@ impl SparseColumn {
             reason: "inverted lists; visited counts their lengths".to_owned(),
             stats,
         }
+    }
+
+    /// As [`Self::heap_bytes`], with what the lists have set aside. Time O(tokens).
+    pub fn exact_heap_bytes(&self) -> usize {
+        let SparseData::Growing(growing) = &self.data else {
+            return self.heap_bytes();
+        };
+        let row = size_of::<SparseVector>();
+        let rows = growing.chunks.iter().map(|chunk| chunk.rows.len() * row);
+        let lists = growing.chunks.iter().map(|chunk| chunk.index.memory());
+        let values = growing.tokens * size_of::<(u32, f32)>();
+        values + rows.chain(lists).sum::<usize>() + self.map.heap_bytes()
+    }
+
+    /// Bytes of all indices and values.
+    pub fn values_bytes(&self) -> usize {
+        let tokens = match &self.data {
+            SparseData::Growing(growing) => growing.tokens,
+            SparseData::Sealed(sealed) => sealed.indices.len(),
+        };
+        tokens * size_of::<(u32, f32)>()
     }
 
     /// Bytes that are not mapped.

@@ -62,6 +62,13 @@ pub(crate) struct Section {
     xxh3: u64,
 }
 
+impl Section {
+    /// How long it is, without the padding after it.
+    pub fn bytes(self) -> u64 {
+        self.bytes
+    }
+}
+
 /// What the file holds.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub(crate) struct Contents {

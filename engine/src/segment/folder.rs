@@ -64,7 +64,7 @@ impl Folder {
         self.links.orphans()
     }
 
-    /// Writes the segment of the sources' live rows durably and opens it with its structures. It lives when a manifest names it.
+    /// Writes the segment of the sources' live rows durably and opens it, without structures. It lives when a manifest names it.
     ///
     /// # Errors
     ///
@@ -94,8 +94,16 @@ impl Folder {
             let _ = std::fs::remove_file(&path);
         })?;
         self.finish_removal();
-        segment.build_structures();
         Ok((segment, origins))
+    }
+
+    /// How much of a segment is in its file already: all of it, or what was written so far.
+    pub fn written_bytes(&self, number: u64) -> u64 {
+        let temporary = self.dir.join(format!("{number}.tmp"));
+        [temporary, self.path(number)]
+            .iter()
+            .find_map(|path| Some(std::fs::metadata(path).ok()?.len()))
+            .unwrap_or(0)
     }
 
     /// Opens a segment that the manifest names.

@@ -9,6 +9,7 @@
 //! - `manifest`: which files are live, and what of the log they cover.
 //! - `folder`: the files of one collection.
 //! - `policy`: when to seal and what to merge, as a pure function.
+//! - `usage`: what a segment holds in memory.
 //!
 //! A segment knows dense offsets; the table of ids beside it says which point a row belongs to. Segments are derived from RocksDB: every file
 //! of them can be deleted, and is then rebuilt.
@@ -24,6 +25,7 @@ mod map;
 mod placed;
 mod places;
 pub(crate) mod policy;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -43,6 +43,8 @@ pub(crate) struct GrowingSize {
     pub rows_max: usize,
     /// Bytes of vectors.
     pub bytes: usize,
+    /// How many of them are enough.
+    pub bytes_max: usize,
     /// Since the last write.
     pub idle: Duration,
     /// Changes since the manifest was written.
@@ -52,7 +54,7 @@ pub(crate) struct GrowingSize {
 impl GrowingSize {
     /// Whether it is sealed without waiting for a rest.
     pub fn is_full(self) -> bool {
-        self.rows >= self.rows_max || self.bytes >= SEAL_BYTES
+        self.rows >= self.rows_max || self.bytes >= self.bytes_max
     }
 }
 
@@ -93,6 +95,22 @@ pub(crate) fn plan(segments: &[Size], growing: GrowingSize) -> Option<Plan> {
     Some(Plan { seal, merge })
 }
 
+/// Leaves out the most expensive merges until the rest fits what is left of the memory budget; `None` if nothing is left to do.
+///
+/// `costs` are bytes by position. Segments that are in no file yet stay, whatever they cost: their rows leave the heap by it.
+pub(crate) fn fit(mut plan: Plan, segments: &[Size], costs: &[u64], left: u64) -> Option<Plan> {
+    let mut sum: u64 = plan.merge.iter().map(|&at| costs[at]).sum();
+    while sum > left {
+        let sealed = plan.merge.iter().filter(|&&at| segments[at].sealed);
+        let Some(&most) = sealed.max_by_key(|&&at| costs[at]) else {
+            break;
+        };
+        sum -= costs[most];
+        plan.merge.retain(|&at| at != most);
+    }
+    (plan.seal || !plan.merge.is_empty()).then_some(plan)
+}
+
 /// How long to wait until [`plan`] may have something to do without a further write.
 pub(crate) fn next_check(growing: GrowingSize) -> Option<Duration> {
     (growing.rows > 0 || growing.unsaved > 0).then(|| SEAL_AGE.saturating_sub(growing.idle))
@@ -126,9 +144,36 @@ mod tests {
             rows,
             rows_max: SEAL_ROWS,
             bytes: rows * 100,
+            bytes_max: SEAL_BYTES,
             idle: Duration::from_millis(idle_ms),
             unsaved: rows,
         }
+    }
+
+    #[test]
+    fn merges_that_do_not_fit_are_left_out() {
+        let check = |seal, merge: &[usize], left, expected: Option<&[usize]>| {
+            let segments = [
+                sealed(100),
+                sealed(100),
+                Size {
+                    sealed: false,
+                    ..sealed(100)
+                },
+            ];
+            let merge = merge.to_vec();
+            let plan = fit(Plan { seal, merge }, &segments, &[50, 30, 40], left);
+            assert_eq!(plan.map(|plan| plan.merge).as_deref(), expected, "{left}");
+        };
+        check(true, &[0, 1, 2], 120, Some(&[0, 1, 2]));
+        check(true, &[0, 1, 2], 119, Some(&[1, 2]));
+        // What is in no file stays.
+        check(false, &[0, 1, 2], 69, Some(&[2]));
+        check(false, &[0, 1, 2], 0, Some(&[2]));
+        // The growing segment is sealed, with nothing.
+        check(true, &[0, 1], 29, Some(&[]));
+        check(false, &[0, 1], 79, Some(&[1]));
+        check(false, &[0, 1], 29, None);
     }
 
     #[test]

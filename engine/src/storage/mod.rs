@@ -11,6 +11,7 @@
 //! - `view`: the store as it was at one moment.
 //! - `salvage`: what can be read of a store with damaged files.
 //! - `space`: refuses writes before the disk is full.
+//! - `usage`: what it holds in memory and on the disk.
 //!
 //! A vector or medium is written once, under (partition, collection, log index, ordinal), by the batch that appends its log entry;
 //! log entry and point row name it by reference.
@@ -25,17 +26,21 @@ pub mod key;
 pub mod record;
 pub mod salvage;
 mod space;
+mod usage;
 pub mod view;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRawIterator, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    DBRawIterator, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteBufferManager, WriteOptions,
 };
 
+use crate::budget::{Budget, GiveBack, MemoryShares};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::planted::{Bug, is_planted};
 use garbage::Garbage;
@@ -91,8 +96,6 @@ impl Family {
 
 /// RocksDB's folder within the data folder.
 pub(crate) const DATABASE_FOLDER: &str = "rocksdb";
-/// Bytes of RocksDB's block cache. 32 MiB: payload rows of the answers, which are few; vectors are not read through it.
-const BLOCK_CACHE_BYTES: usize = 32 << 20;
 /// Values of this size or more go to blob files: a 128-d vector does, a 3-d one stays in the tree.
 pub const BLOB_BYTES_MIN: u64 = 512;
 /// Bytes of memtables that a clean shutdown leaves to the next start.
@@ -105,18 +108,29 @@ pub struct Store {
     db: DB,
     dir: PathBuf,
     guard: Guard,
+    budget: Arc<Budget>,
     /// Held while a batch is written, so that the sequence number noted as durable is of nothing later.
     writing: Mutex<()>,
     garbage: Garbage,
 }
 
 impl Store {
-    /// Opens or creates the store in `dir`.
+    /// [`Self::open_within`] the machine's memory.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let shares = MemoryShares::of_machine();
+        Self::open_within(dir, Budget::new(shares, GiveBack::default()), 1)
+    }
+
+    /// Opens or creates the store in `dir`. RocksDB compacts with so many threads and flushes with one more.
     ///
     /// # Errors
     ///
     /// `Unavailable` if another process holds it, `Corrupted` if it holds less than was acknowledged or is of another format.
-    pub fn open(dir: &Path) -> Result<Self> {
+    pub fn open_within(dir: &Path, budget: Arc<Budget>, threads: usize) -> Result<Self> {
         std::fs::create_dir_all(dir)
             .map_err(|error| Error::io(&error, dir))
             .context("create data folder")?;
@@ -130,7 +144,7 @@ impl Store {
                 guard_path.display()
             )));
         }
-        let (db, kept) = open_database(dir, &path)?;
+        let (db, kept) = open_database(dir, &path, budget.shares(), threads)?;
         let sequence = db.latest_sequence_number();
         let guard = Guard::open(&guard_path, sequence).map_err(|error| match &kept {
             Some(kept) => error.noted(&kept_fact(kept)),
@@ -143,6 +157,7 @@ impl Store {
             db,
             dir: dir.to_path_buf(),
             guard,
+            budget,
             writing: Mutex::new(()),
             garbage: Garbage::default(),
         };
@@ -195,6 +210,11 @@ impl Store {
     /// The data folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The memory that it and its collections may use.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Checks that `bytes` of other files can be written without using the reserve.
@@ -296,7 +316,7 @@ impl Store {
 
     /// Brings everything into tables.
     #[cfg(test)]
-    pub fn compact(&self) {
+    pub fn compact_all(&self) {
         for family in Family::ALL {
             let handle = self.handle(family);
             self.db.flush_cf(handle).unwrap();
@@ -376,18 +396,11 @@ impl Store {
 
     /// Bytes on disk by family: tables and blobs.
     pub fn disk_bytes(&self) -> Vec<(&'static str, u64)> {
-        let property = |family: Family, name: &str| {
-            self.db
-                .property_int_value_cf(self.handle(family), name)
-                .ok()
-                .flatten()
-                .unwrap_or(0)
-        };
         Family::ALL
             .into_iter()
             .map(|family| {
-                let tables = property(family, "rocksdb.total-sst-files-size");
-                let blobs = property(family, "rocksdb.total-blob-file-size");
+                let tables = self.property(family, "rocksdb.total-sst-files-size");
+                let blobs = self.property(family, "rocksdb.total-blob-file-size");
                 (family.name(), tables + blobs)
             })
             .collect()
@@ -446,11 +459,7 @@ impl Store {
 
     /// Writes memtables to tables if the next start would take long to replay them from the write-ahead log: 250 MiB took 1.3 s.
     fn flush_large_memtables(&self) -> Result<()> {
-        let held = |family| {
-            let name = "rocksdb.cur-size-all-mem-tables";
-            let bytes = self.db.property_int_value_cf(self.handle(family), name);
-            bytes.ok().flatten().unwrap_or(0)
-        };
+        let held = |family| self.property(family, "rocksdb.cur-size-all-mem-tables");
         if Family::ALL.into_iter().map(held).sum::<u64>() < REPLAYED_BYTES_MAX {
             return Ok(());
         }
@@ -563,7 +572,13 @@ fn kept_fact(kept: &Path) -> String {
 }
 
 /// The database, and where its write-ahead log is kept as it was if it is damaged.
-fn open_database(data: &Path, path: &Path) -> Result<(DB, Option<PathBuf>)> {
+fn open_database(
+    data: &Path,
+    path: &Path,
+    memory: &MemoryShares,
+    threads: usize,
+) -> Result<(DB, Option<PathBuf>)> {
+    let open_with = |opening| open_with(path, opening, memory, threads);
     use DBRecoveryMode::{PointInTime, TolerateCorruptedTailRecords};
     // A damaged tail (a zeroed page after a power cut) must never block opening, and a hole before the tail must never pass
     // silently: the strict mode first, then up to the last consistent point, which the guard compares with what was acknowledged.
@@ -572,7 +587,7 @@ fn open_database(data: &Path, path: &Path) -> Result<(DB, Option<PathBuf>)> {
         tracking: WalTracking::On,
         checks: Checks::Strict,
     };
-    let error = match open_with(path, strict) {
+    let error = match open_with(strict) {
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
         other => return Ok((other?, None)),
     };
@@ -595,7 +610,7 @@ fn open_database(data: &Path, path: &Path) -> Result<(DB, Option<PathBuf>)> {
         },
         false => consistent,
     };
-    let opened = open_with(path, opening).map_err(|error| match &kept {
+    let opened = open_with(opening).map_err(|error| match &kept {
         Some(kept) => error.noted(&kept_fact(kept)),
         None => error,
     });
@@ -626,12 +641,19 @@ enum WalTracking {
     Off,
 }
 
-fn open_with(path: &Path, opening: Opening) -> Result<DB> {
-    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-    let descriptors = Family::ALL
-        .into_iter()
-        .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache)));
-    let options = database_options(opening)?;
+fn open_with(path: &Path, opening: Opening, memory: &MemoryShares, threads: usize) -> Result<DB> {
+    // Rows of the answers, and of scans that a filter needs; vectors are not read through it.
+    let cache = Cache::new_lru_cache(memory.block_cache as usize);
+    let descriptors = Family::ALL.into_iter().map(|family| {
+        let options = family_options(family, &cache, memory)?;
+        Ok(ColumnFamilyDescriptor::new(family.name(), options))
+    });
+    let descriptors = descriptors.collect::<Result<Vec<_>>>()?;
+    let mut options = database_options(opening)?;
+    // Writers are not stalled by it: they wait for sealing, if for anything.
+    let memtables = WriteBufferManager::new_write_buffer_manager(memory.memtables as usize, false);
+    options.set_write_buffer_manager(&memtables);
+    options.set_max_background_jobs(i32::try_from(threads + 1).unwrap_or(i32::MAX));
     DB::open_cf_descriptors(&options, path, descriptors).map_err(|error| {
         if is_locked(&error) {
             Error::new(
@@ -670,7 +692,6 @@ fn database_options(opening: Opening) -> Result<Options> {
     options.create_missing_column_families(true);
     options.set_wal_recovery_mode(opening.recovery);
     options.set_paranoid_checks(opening.checks == Checks::Strict);
-    options.set_max_background_jobs(2);
     options.set_max_total_wal_size(256 << 20);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(4 << 20);
@@ -681,7 +702,7 @@ fn database_options(opening: Opening) -> Result<Options> {
     Ok(options)
 }
 
-fn family_options(family: Family, cache: &Cache) -> Options {
+fn family_options(family: Family, cache: &Cache, memory: &MemoryShares) -> Result<Options> {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
@@ -689,14 +710,18 @@ fn family_options(family: Family, cache: &Cache) -> Options {
     if family == Family::Points {
         table.set_bloom_filter(10.0, false);
     }
-    let mut options = Options::default();
+    // Blocks of files that are gone leave the cache at once. The crate has no setter for it.
+    let mut options = Options::default()
+        .get_options_from_string("uncache_aggressiveness=1000")
+        .context("set options of a column family")?;
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
     let write_buffer_bytes = match family {
         Family::Vectors | Family::Media | Family::Log | Family::Points => 32 << 20,
         Family::Changes | Family::PayloadIndex | Family::State | Family::Meta => 4 << 20,
     };
-    options.set_write_buffer_size(write_buffer_bytes);
+    // Two of the large ones are filled while two are written.
+    options.set_write_buffer_size(write_buffer_bytes.min(memory.memtables as usize / 4));
     // Rows stay in the tree: a point is read from the cache in 3.5 us, from a blob in 4.6 us.
     if matches!(family, Family::Vectors | Family::Media | Family::Log) {
         options.set_enable_blob_files(true);
@@ -717,7 +742,7 @@ fn family_options(family: Family, cache: &Cache) -> Options {
             _ => DBCompressionType::None,
         });
     }
-    options
+    Ok(options)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{
     Checks, DATABASE_FOLDER, Family, Opening, Store, WalTracking, aside, codec, key, open_with,
     within,
 };
+use crate::budget::{Budget, GiveBack, MemoryShares};
 use crate::error::{Error, Result, ResultExt};
 use crate::{CollectionId, Partition};
 
@@ -50,12 +51,14 @@ impl Store {
             tracking: WalTracking::Off,
             checks: Checks::Lenient,
         };
-        let db = open_with(&dir.join(DATABASE_FOLDER), opening)?;
+        let budget = Budget::new(MemoryShares::of_machine(), GiveBack::default());
+        let db = open_with(&dir.join(DATABASE_FOLDER), opening, budget.shares(), 1)?;
         let guard = Guard::open(&dir.join("guard"), db.latest_sequence_number())?;
         Ok(Self {
             db,
             dir: dir.to_path_buf(),
             guard,
+            budget,
             writing: Mutex::new(()),
             garbage: Garbage::default(),
         })
@@ -73,7 +76,9 @@ impl Store {
             tracking: WalTracking::Off,
             checks: Checks::Lenient,
         };
-        Ok(open_with(&dir.join(DATABASE_FOLDER), opening)?.latest_sequence_number())
+        let shares = MemoryShares::of_machine();
+        let db = open_with(&dir.join(DATABASE_FOLDER), opening, &shares, 1)?;
+        Ok(db.latest_sequence_number())
     }
 
     /// As [`Store::scan`], but goes on behind what cannot be read, and answers where that is.

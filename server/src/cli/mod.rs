@@ -12,6 +12,7 @@ mod output;
 mod sample;
 mod search;
 mod serve;
+mod size;
 
 use std::process::ExitCode;
 

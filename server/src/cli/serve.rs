@@ -1,11 +1,14 @@
 //! `vecino serve`: runs the server until it is told to stop.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use cluster::engine::MemoryShares;
 
 use super::failure::{Failure, Result};
+use super::size::parse_bytes;
 
 /// Folder of the data if nothing is said.
 pub const DATA_DEFAULT: &str = "./vecino-data";
@@ -32,6 +35,20 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     api_key: Option<String>,
+    /// Memory budget: bytes, or as 512M or 2G, at least 128M. With less, caches are smaller and builds wait; writes that do not
+    /// fit are refused, reads go on. Mapped files come on top, which the system takes back when it needs the memory. By default
+    /// half of what the machine, or the control group, has.
+    #[arg(long, value_name = "SIZE", env = "VECINO_MEMORY", value_parser = memory_bytes)]
+    memory: Option<u64>,
+    /// Threads that seal, merge and build in the background. By default half of the cores, at least one.
+    #[arg(long, value_name = "N", env = "VECINO_BACKGROUND_THREADS")]
+    background_threads: Option<NonZeroUsize>,
+}
+
+fn memory_bytes(text: &str) -> std::result::Result<u64, String> {
+    let bytes = parse_bytes(text)?;
+    MemoryShares::of(bytes).map_err(|error| error.message().to_owned())?;
+    Ok(bytes)
 }
 
 /// Runs the command; returns after an orderly shutdown.
@@ -45,6 +62,8 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     options.listen = args.listen;
     // An empty variable in the environment is no key.
     options.api_key = args.api_key.clone().filter(|key| !key.is_empty());
+    options.memory_bytes = args.memory;
+    options.background_threads = args.background_threads;
     let runtime = runtime()?;
     runtime
         .block_on(server::serve(options))

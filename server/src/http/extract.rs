@@ -21,7 +21,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// The same of a field path: where it begins, and where in it the fault is.
 const PATH_CHARS_MAX: usize = 30;
 
-/// A whole request body of at most `body_bytes`, read within `body_time_max`, decompressed, with the headers that tell what it is.
+/// A whole request body of at most `body_bytes`, read within `body_time_max`, decompressed, with the headers that tell what it is. It is read
+/// when there is room for it.
 #[derive(Debug)]
 pub struct RawBody {
     /// The headers of the request.
@@ -47,10 +48,16 @@ impl FromRequest<App> for RawBody {
             }
             return Err(too_large(limit));
         }
+        // One that does not say how large it is may be as large as any.
+        let expected = announced.map_or(limit, |bytes| bytes as usize);
+        app.room.take(expected).await?;
         let time_max = app.options.limits.body_time_max;
         let bytes = tokio::time::timeout(time_max, read(body, limit))
             .await
             .map_err(|_| too_slow(time_max))??;
+        if announced.is_none() {
+            app.room.shrink(bytes.len());
+        }
         Ok(Self {
             headers: parts.headers,
             bytes,

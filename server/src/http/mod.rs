@@ -43,6 +43,7 @@ pub(crate) fn router(app: App) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), admission::check))
         .layer(CatchPanicLayer::custom(|_| broke()))
         .layer(from_fn_with_state(Arc::clone(&app), observe::observe))
+        .layer(from_fn(crate::room::scope))
         .layer(from_fn(envelope::clock))
         .with_state(app)
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod errors;
 mod harness;
 mod load;
+mod memory;
 mod sample;
 mod search;
 mod serve;

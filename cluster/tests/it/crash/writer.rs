@@ -39,7 +39,10 @@ pub fn run(folder: &Path, serial: u64, is_lazy_only: bool) {
         .with_seal_rows(if is_lazy_only { usize::MAX } else { SEAL_ROWS })
         .with_linked_bytes_min(LINKED_BYTES_MIN);
     let options = NodeOptions {
-        engine: EngineOptions { env },
+        engine: EngineOptions {
+            env,
+            ..EngineOptions::default()
+        },
     };
     let node = Node::open(folder, options).unwrap();
     node.wait_until_ready();

@@ -303,7 +303,10 @@ fn a_point_ends_though_the_record_of_its_end_is_damaged() {
     let clock = Arc::new(std::sync::atomic::AtomicU64::new(100));
     let now = clock.clone();
     let env = Env::new(move || now.load(Ordering::Relaxed), 1);
-    let options = EngineOptions { env };
+    let options = EngineOptions {
+        env,
+        ..EngineOptions::default()
+    };
     let engine = Engine::open(dir.path(), options.clone()).unwrap();
     let id = create(&engine, "c");
     let mut ending = upsert(id, 1, 1.0);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use cluster::{Node, NodeOptions};
 use serde_json::json;
 
-use super::{Finding, Status};
+use super::{Finding, Status, usage};
 use crate::cli::output::{bytes_text, counted};
 use crate::cli::serve::is_locked;
 
@@ -108,10 +108,16 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
         counted(names.len() as u64, "collection"),
         counted(points as u64, "point")
     );
-    vec![
+    let mut findings = vec![
         Finding::new(Status::Ok, "data", detail)
             .data(json!({ "collections": names, "points": points })),
-    ]
+    ];
+    match node.usage().map(serde_json::to_value) {
+        Ok(Ok(of_node)) => findings.extend(usage::findings(&of_node)),
+        Ok(Err(error)) => findings.push(Finding::new(Status::Warn, "usage", error.to_string())),
+        Err(error) => findings.push(Finding::new(Status::Warn, "usage", error.to_string())),
+    }
+    findings
 }
 
 fn how_to_mend(folder: &Path) -> String {

@@ -5,6 +5,7 @@ mod embedders;
 mod machine;
 mod repair;
 mod service;
+mod usage;
 
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Finding, Status};
+use super::{Finding, Status, usage};
 use crate::cli::client::{Client, collection_path, get};
 use crate::cli::output::counted;
 
@@ -73,6 +73,10 @@ pub(super) fn all(client: &Client) -> Vec<Finding> {
     );
     let mut findings = vec![ok.data(json!({ "url": base, "us": us, "collections": names }))];
     findings.extend(names.into_iter().map(|name| collection(client, name)));
+    // A server of another version may not have it.
+    if let Ok(of_node) = client.get("/usage") {
+        findings.extend(usage::findings(&of_node));
+    }
     findings
 }
 

@@ -56,7 +56,9 @@ async fn metrics(State(app): State<App>) -> ApiResult<Response> {
     let text = blocking(move || {
         Ok({
             let node = app.node().ok();
-            app.metrics.render(app.inference.waiting(), node.as_deref())
+            let bodies_bytes = app.room.taken_bytes();
+            app.metrics
+                .render(app.inference.waiting(), bodies_bytes, node.as_deref())
         })
     })
     .await?;

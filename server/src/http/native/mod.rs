@@ -7,6 +7,8 @@
 //! | `GET\|POST /collections/{c}/search` | `text=`, `like=` (a point), or a picture as the body |
 //! | `GET /collections/{c}/points/{id}/media` | the source bytes; `?kind=text\|image` |
 //! | `GET /collections/{c}/points/{id}/thumbnail` | a small JPEG; `?size=` |
+//! | `GET /collections/{c}/usage` | bytes in memory and on the disk by part, and how far background work is |
+//! | `GET /usage` | the same of the node, with the memory budget and the process |
 //!
 //! An upload answers per item: `{"ok", "failed", "items": [{"index", "id", "status", "error"?}]}`; one bad item does not fail
 //! the others, and 422 is answered only if none could be stored. An item without an id gets one from its content (UUIDv5 of
@@ -22,6 +24,7 @@ mod items;
 mod media;
 mod search;
 mod upload;
+mod usage;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -31,6 +34,8 @@ use crate::app::App;
 /// All routes of our own but the page.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
+        .route("/usage", get(usage::node))
+        .route("/collections/{collection}/usage", get(usage::collection))
         .route("/collections/{collection}/documents", post(documents::post))
         .route("/collections/{collection}/images", post(images::post))
         .route(

@@ -28,9 +28,9 @@ impl InfoOut {
                 (None, true) => "yellow",
                 (None, false) => "green",
             },
-            optimizer_status: match &info.trouble {
-                Some(trouble) => json!({ "error": trouble }),
-                None => json!("ok"),
+            optimizer_status: match info.trouble.as_ref().or(info.hindrance.as_ref()) {
+                None => "ok".into(),
+                Some(why) => json!({ "error": why }),
             },
             points_count: info.points,
             indexed_vectors_count: info.indexed_rows,
@@ -146,7 +146,7 @@ fn own_config(config: &CollectionConfig, info: &CollectionInfo) -> Value {
         .map(|segment| {
             json!({
                 "state": segment.state, "rows": segment.rows, "live": segment.live,
-                "structures": segment.structures, "bytes": segment.bytes,
+                "structures": segment.structures, "bytes": segment.bytes, "mapped_bytes": segment.mapped_bytes,
             })
         })
         .collect();

@@ -1,0 +1,91 @@
+//! What a segment holds in memory, by part, and about what a merge of it takes meanwhile.
+
+use index::IndexKind;
+
+use super::Segment;
+use super::file::Section;
+use crate::point::PointId;
+use crate::usage::Parts;
+
+/// Bytes that a merge holds for every row: where it comes from, its version and partition, the end of its id in the file, and its id when the
+/// file is opened.
+const MERGED_ROW_BYTES: u64 = 16 + 8 + 2 + 8 + size_of::<PointId>() as u64;
+
+impl Segment {
+    /// Adds what is on the heap to `parts`. Time O(rows) if ids are strings.
+    pub fn add_memory(&self, parts: &mut Parts) {
+        for column in self.dense.values() {
+            let structure = column.structure_bytes() as u64;
+            if structure > 0 {
+                parts.add(column.structure(), structure);
+            }
+            parts.add("vectors", column.heap_bytes() as u64 - structure);
+        }
+        for column in self.sparse.values() {
+            parts.add("sparse", column.exact_heap_bytes() as u64);
+        }
+        let numbers = self.versions.heap_bytes() + self.partitions.heap_bytes();
+        parts.add("ids", (self.ids.bytes() + numbers) as u64);
+        let strings = self.ids.iter().map(|id| match id {
+            // Shared with the table of ids; with the counts before it.
+            PointId::Str(text) => text.len() as u64 + 16,
+            PointId::Num(_) | PointId::Uuid(_) => 0,
+        });
+        parts.add("ids", strings.sum());
+    }
+
+    /// Adds the bytes of the mapped file to `parts`.
+    pub fn add_mapped(&self, parts: &mut Parts) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        let contents = &*file.contents;
+        let of = |sections: &[Section]| sections.iter().map(|section| section.bytes()).sum::<u64>();
+        let optional = |section: Option<Section>| section.map_or(0, Section::bytes);
+        let dense = contents.dense.iter();
+        let dense: u64 = dense
+            .map(|column| {
+                let places = optional(column.places) + optional(column.ordinals);
+                column.rows.bytes() + optional(column.offsets) + places
+            })
+            .sum();
+        let sparse = contents.sparse.iter().map(|column| {
+            let rows = of(&[column.row_ends, column.indices, column.values]);
+            let lists = of(&[column.tokens, column.starts, column.bounds, column.postings]);
+            rows + lists + optional(column.offsets)
+        });
+        let sparse: u64 = sparse.sum();
+        let ids = of(&[
+            contents.id_ends,
+            contents.ids,
+            contents.versions,
+            contents.partitions,
+        ]);
+        parts.add("vectors", dense);
+        parts.add("sparse", sparse);
+        parts.add("ids", ids);
+        let known = dense + sparse + ids;
+        parts.add("other", (self.mapped_bytes() as u64).saturating_sub(known));
+    }
+
+    /// About how many bytes of heap a merge of its rows takes, until it is done.
+    pub fn merge_bytes(&self) -> u64 {
+        let sparse: usize = self
+            .sparse
+            .values()
+            .map(|column| column.values_bytes())
+            .sum();
+        // Rows, lists that grow by doubling, and the lists once more in order.
+        self.len() as u64 * MERGED_ROW_BYTES + 4 * sparse as u64 + self.structures_bytes()
+    }
+
+    /// About how many bytes the structures of its dense vectors take, when they are built.
+    pub fn structures_bytes(&self) -> u64 {
+        let structures = self.dense.values().map(|column| match column.kind() {
+            IndexKind::Flat => 0,
+            // A tree is made of a copy of its rows, which it orders.
+            _ => 2 * column.rows() as u64 * (column.dim() as u64 * 4 + 8),
+        });
+        structures.sum()
+    }
+}
