@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -23,7 +24,14 @@ pub(crate) struct Links {
     database: PathBuf,
     /// Those that some segment holds: each is mapped once.
     maps: Mutex<HashMap<u64, Weak<Map>>>,
+    orphans: Mutex<Option<(Moments, BTreeSet<u64>)>>,
 }
+
+/// When names changed last in the folder of the links and in that of their sources.
+type Moments = [Option<SystemTime>; 2];
+
+/// A folder that changes twice within a tick of the clock tells it once.
+const TICK: Duration = Duration::from_millis(50);
 
 impl Links {
     /// Links in `dir` to files in `database`.
@@ -32,6 +40,7 @@ impl Links {
             dir: dir.to_path_buf(),
             database,
             maps: Mutex::default(),
+            orphans: Mutex::default(),
         }
     }
 
@@ -77,8 +86,25 @@ impl Links {
         numbers(&self.database)
     }
 
-    /// Links to files that RocksDB has no more: their live values stand in newer ones too, and these take disk for nothing.
+    /// Links to files that RocksDB has no more: their live values stand in newer ones too, and these take disk for nothing. Cheap while no file
+    /// comes or goes.
     pub fn orphans(&self) -> BTreeSet<u64> {
+        let changed = |dir: &PathBuf| dir.metadata().and_then(|data| data.modified()).ok();
+        let moments = [&self.dir, &self.database].map(changed);
+        let mut known = self.orphans.lock();
+        if let Some((at, orphans)) = &*known
+            && *at == moments
+        {
+            return orphans.clone();
+        }
+        let orphans = self.find_orphans();
+        let is_past = |moment: &SystemTime| moment.elapsed().is_ok_and(|since| since > TICK);
+        let is_settled = moments.iter().flatten().all(is_past);
+        *known = is_settled.then(|| (moments, orphans.clone()));
+        orphans
+    }
+
+    fn find_orphans(&self) -> BTreeSet<u64> {
         let links = numbers(&self.dir);
         if links.is_empty() {
             return links;
