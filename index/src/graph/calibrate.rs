@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::{Offset, SearchError};
 
 /// Rows that serve as queries when a graph is built. The standard error at recall 0.95 is about 0.005 then.
-const SAMPLE: usize = 320;
+const SAMPLE: usize = 288;
 /// Queries of one task.
 const TASK: usize = 32;
 /// The exact neighbours that are looked for: more than the largest k, so that ties of the last are seen.
@@ -66,7 +66,7 @@ impl Graph {
     /// Learns from a query that was asked: finds its exact neighbours and a long walk's course. After 50 of them, efforts
     /// and estimates follow the queries that are asked (the last 256), not the graph's own rows.
     ///
-    /// Time of a scan of all codes and a walk of 800 candidates: for the background, on a sample of the queries.
+    /// Time of a scan of all codes and a walk of 600 candidates: for the background, on a sample of the queries.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Graph {
                             ef: EF_MAX,
                             gamma: 0.7,
                         },
-                        keep: coding.encoding().rerank(most),
+                        keep: coding.encoding().rerank(most) * 4,
                         scratch,
                         absent: sample.row,
                         trace: Some(&mut trace),

@@ -85,8 +85,14 @@ impl OrderJob for FilteredWalk<'_, '_> {
             *compared += fresh.len() as u64;
             for group in fresh.chunks(4) {
                 // What is missing of four is the last one again.
-                let four: [u32; 4] = std::array::from_fn(|i| group[i.min(group.len() - 1)]);
-                let distances = order.four(simd, four.map(|edge| graph.codes.row(edge)));
+                let last = group.len() - 1;
+                let four = [
+                    group[0],
+                    group[1.min(last)],
+                    group[2.min(last)],
+                    group[last],
+                ];
+                let distances = order.four(simd, graph.codes.four(&four));
                 for (&edge, distance) in group.iter().zip(distances) {
                     if distance <= too_far {
                         candidates.push(key(edge, distance));

@@ -138,12 +138,9 @@ fn clusters(
         .collect();
     let codes = material.codes();
     let mut packed = Packed::default();
-    packed.fill(
-        codes.row_bytes,
-        leaders
-            .iter()
-            .map(|&leader| (codes.row(leader), material.sums(leader))),
-    );
+    packed.fill(codes.row_bytes, leaders.len(), |i| {
+        (codes.row(leaders[i]), material.sums(leaders[i]))
+    });
     let nearest: Vec<u32> = offsets
         .par_chunks(512)
         .flat_map_iter(|offsets| {
@@ -192,7 +189,7 @@ impl Job for Assign<'_> {
             tiles.compare(simd, material, four, packed);
             for i in 0..four.len() {
                 nearest_of(simd, tiles.line(i, packed), None, fanout, &mut nearest);
-                let found = nearest.iter().map(|&(_, leader)| leader);
+                let found = nearest.iter().map(|&near| near as u32);
                 assigned.extend(found.chain(std::iter::repeat(u32::MAX)).take(fanout));
             }
         }
