@@ -22,7 +22,7 @@ const TRUTH: usize = KS[KS.len() - 1] + 28;
 /// Below so many rows searches scan anyway.
 const ROWS_MIN: usize = 256;
 /// Queries that were asked, from which on they replace the sample; and the most that are kept.
-const OBSERVED_MIN: usize = 50;
+const OBSERVED_MIN: u64 = 50;
 const OBSERVED_MAX: usize = 256;
 
 /// A query of calibration.
@@ -95,9 +95,9 @@ impl Graph {
             while learned.traces.len() > OBSERVED_MAX {
                 learned.traces.pop_front();
             }
-            // Every tenth one: fitting takes longer than a walk.
-            let count = learned.traces.len();
-            if count < OBSERVED_MIN || (count < OBSERVED_MAX && count % 10 != 0) {
+            learned.asked += 1;
+            // Every tenth time: fitting takes longer than a walk.
+            if learned.asked < OBSERVED_MIN || !learned.asked.is_multiple_of(10) {
                 return Ok(());
             }
             learned.traces.iter().cloned().collect()

@@ -13,7 +13,6 @@
 //!
 //! Little-endian.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rayon::prelude::*;
@@ -159,7 +158,7 @@ impl Graph {
             learned: RwLock::new(Learned {
                 built,
                 observed,
-                traces: VecDeque::new(),
+                ..Learned::default()
             }),
             costs: Costs::default(),
             scratches: Default::default(),

@@ -81,14 +81,6 @@ impl Scratch {
             compared: 0,
         }
     }
-
-    /// For a graph that may have grown since: rows from the old length on were never seen.
-    pub(crate) fn fits(&self, n: usize) -> bool {
-        match &self.visited {
-            Visited::Marks { marks, .. } => marks.len() >= n,
-            Visited::Table { .. } => true,
-        }
-    }
 }
 
 /// A walk as a job: fills `scratch.pool` with at least `keep` candidates if it meets so many.

@@ -93,7 +93,7 @@ fn deal(mut offsets: Vec<Offset>, leaf_max: usize, random: &mut Random) -> Vec<V
 fn join_small(clusters: Vec<Vec<Offset>>) -> Vec<Vec<Offset>> {
     let mut joined = Vec::with_capacity(clusters.len());
     let mut small: Vec<Offset> = Vec::new();
-    let mut close = |small: &mut Vec<Offset>, joined: &mut Vec<Vec<Offset>>| {
+    let close = |small: &mut Vec<Offset>, joined: &mut Vec<Vec<Offset>>| {
         small.sort_unstable();
         small.dedup();
         joined.push(std::mem::take(small));
