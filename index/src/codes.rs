@@ -276,7 +276,7 @@ pub(crate) fn scan_codes(
 }
 
 /// How many times as many candidates as usual are compared in full, at most, where codes hardly tell them apart.
-pub(crate) const CLOSE_TIMES: usize = 4;
+pub(crate) const CLOSE_TIMES: usize = 8;
 
 /// How many candidates to compare in full: `rerank`, and those after them that are hardly farther than the `k`-th.
 ///

@@ -143,6 +143,7 @@ impl Graph {
                             keep,
                             set,
                             budget,
+                            share: may_answer as f32 / self.len() as f32,
                             scratch,
                         });
                         (ended, Route::FilteredWalk)
