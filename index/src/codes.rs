@@ -164,11 +164,12 @@ impl Codes {
         assert_eq!(rows.len(), self.len, "other rows");
         let count = self.coding.encoding().rerank(k).min(self.len);
         let mut pool = Pool::default();
-        pool.reset(count);
+        pool.reset(count.saturating_mul(CLOSE_TIMES));
         if count > 0 {
             self.scan(&self.coding.prepare(query), among, &mut pool);
         }
-        let candidates = pool.iter().map(|(offset, _)| offset);
+        let count = close(&pool, k, count);
+        let candidates = pool.iter().map(|(offset, _)| offset).take(count);
         rerank(self.coding.metric(), query, k, None, candidates, rows).into_sorted()
     }
 
@@ -241,6 +242,17 @@ impl<'a> CodesView<'a> {
     pub(crate) fn row(self, offset: Offset) -> &'a [u8] {
         &self.bytes[offset as usize * self.row_bytes..][..self.row_bytes]
     }
+
+    /// Four rows. Written out: the standard library's adapters are not compiled for the caller's instruction set.
+    #[inline(always)]
+    pub(crate) fn four(self, offsets: &[Offset; 4]) -> [&'a [u8]; 4] {
+        [
+            self.row(offsets[0]),
+            self.row(offsets[1]),
+            self.row(offsets[2]),
+            self.row(offsets[3]),
+        ]
+    }
 }
 
 /// The `count` nearest codes, by the order of the codes.
@@ -261,6 +273,19 @@ pub(crate) fn scan_codes(
     pool.iter()
         .map(|(offset, distance)| Neighbor::new(offset, distance))
         .collect()
+}
+
+/// How many times as many candidates as usual are compared in full, at most, where codes hardly tell them apart.
+pub(crate) const CLOSE_TIMES: usize = 8;
+
+/// How many candidates to compare in full: `rerank`, and those after them that are hardly farther than the `k`-th.
+///
+/// Where the nearest are all at nearly the same distance, on a shell far from the query, codes order them badly.
+pub(crate) fn close(pool: &Pool, k: usize, rerank: usize) -> usize {
+    const CLOSE: f32 = 1.03;
+    let limit = pool.distance(k.saturating_sub(1)) * CLOSE;
+    let more = pool.iter().skip(rerank).take_while(|&(_, d)| d <= limit);
+    rerank + more.take(rerank.saturating_mul(CLOSE_TIMES - 1)).count()
 }
 
 /// Rows whose distances are computed before they are looked at.
@@ -367,7 +392,7 @@ impl<'b, I: Iterator<Item = &'b [Offset]>> OrderJob for ScanSome<'_, I> {
                 for &offset in offsets.iter().skip(i * 4 + AHEAD).take(4) {
                     prefetch(codes.row(offset));
                 }
-                let distances = order.four(simd, four.map(|offset| codes.row(offset)));
+                let distances = order.four(simd, codes.four(four));
                 for (&offset, distance) in four.iter().zip(distances) {
                     pool.offer(offset, distance);
                 }

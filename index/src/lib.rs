@@ -1,4 +1,4 @@
-//! Algorithms on vectors: distances, the exact scan, the k-d tree and sparse inverted lists.
+//! Algorithms on vectors: distances, codes, the scan, the k-d tree, the graph and sparse inverted lists.
 //!
 //! Slices of numbers go in, [`Offset`]s and distances come out. This crate knows nothing of point ids, payloads, files,
 //! time or threads of the caller: a segment of the engine owns the rows and maps offsets to points.
@@ -6,13 +6,16 @@
 //! - **Smaller is closer**, for every [`Metric`]; a "score" exists in API answers only.
 //! - **Order is total**: nearest first, equal distances by offset, so the same rows always give the same answer. A
 //!   distance is never NaN and never infinite: it saturates at [`f32::MAX`].
-//! - **Every structure here is exact**: it answers what a scan of all rows would, with the same bits in `distance`.
-//!   Approximate structures implement the same [`VectorIndex`] and honour [`SearchParams::exact`].
+//! - **Every [`VectorIndex`] is exact**: it answers what a scan of all rows would, with the same bits in `distance`.
+//!   [`Graph`] and [`Codes`] are approximate: which rows answer is estimated, distances are exact all the same. A graph
+//!   tells the recall to expect.
 //!
 //! | structure | serves | cost of a query |
 //! |---|---|---|
 //! | [`Flat`], [`scan`] | any metric and `dim` | O(n * dim), near memory bandwidth |
 //! | [`KdTree`] | `dim` of 1 to 8 with L2, L1 or L-infinity | about O(log n + k) for data of low dimension |
+//! | [`Codes`] | L2, cosine, dot | O(n * dim) bytes instead of numbers, at memory bandwidth |
+//! | [`Graph`] | L2, cosine, dot; many dimensions | some hundred comparisons of codes for recall 0.95 |
 //! | [`SparseIndex`] | dot product of sparse rows | the lists of the query's tokens, cut short by upper bounds |
 //!
 //! ```

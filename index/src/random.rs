@@ -30,6 +30,7 @@ impl Random {
     }
 
     /// A number from -1 up to 1.
+    #[cfg(test)]
     pub(crate) fn signed_unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }

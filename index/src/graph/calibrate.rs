@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::{Offset, SearchError};
 
 /// Rows that serve as queries when a graph is built. The standard error at recall 0.95 is about 0.005 then.
-const SAMPLE: usize = 320;
+const SAMPLE: usize = 288;
 /// Queries of one task.
 const TASK: usize = 32;
 /// The exact neighbours that are looked for: more than the largest k, so that ties of the last are seen.
@@ -22,7 +22,7 @@ const TRUTH: usize = KS[KS.len() - 1] + 28;
 /// Below so many rows searches scan anyway.
 const ROWS_MIN: usize = 256;
 /// Queries that were asked, from which on they replace the sample; and the most that are kept.
-const OBSERVED_MIN: usize = 50;
+const OBSERVED_MIN: u64 = 50;
 const OBSERVED_MAX: usize = 256;
 
 /// A query of calibration.
@@ -66,7 +66,7 @@ impl Graph {
     /// Learns from a query that was asked: finds its exact neighbours and a long walk's course. After 50 of them, efforts
     /// and estimates follow the queries that are asked (the last 256), not the graph's own rows.
     ///
-    /// Time of a scan of all codes and a walk of 800 candidates: for the background, on a sample of the queries.
+    /// Time of a scan of all codes and a walk of 600 candidates: for the background, on a sample of the queries.
     ///
     /// # Errors
     ///
@@ -95,9 +95,9 @@ impl Graph {
             while learned.traces.len() > OBSERVED_MAX {
                 learned.traces.pop_front();
             }
-            // Every tenth one: fitting takes longer than a walk.
-            let count = learned.traces.len();
-            if count < OBSERVED_MIN || (count < OBSERVED_MAX && count % 10 != 0) {
+            learned.asked += 1;
+            // Every tenth time: fitting takes longer than a walk.
+            if learned.asked < OBSERVED_MIN || !learned.asked.is_multiple_of(10) {
                 return Ok(());
             }
             learned.traces.iter().cloned().collect()
@@ -143,7 +143,7 @@ impl Graph {
                             ef: EF_MAX,
                             gamma: 0.7,
                         },
-                        keep: coding.encoding().rerank(most),
+                        keep: coding.encoding().rerank(most) * 4,
                         scratch,
                         absent: sample.row,
                         trace: Some(&mut trace),

@@ -35,8 +35,12 @@ const GAMMAS: [f32; 20] = [
     0.7,
     f32::INFINITY,
 ];
+/// Times as many candidates are compared in full as is usual for the codes.
+const RERANKS: [usize; 3] = [1, 2, 4];
+/// What it costs to compare a candidate in full, in codes compared.
+const RERANK_COST: f64 = 2.0;
 /// The longest walk of calibration: what lies beyond is not measured.
-pub(super) const EF_MAX: usize = 800;
+pub(super) const EF_MAX: usize = 600;
 
 /// What a walk's end is expected to bring.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -49,6 +53,8 @@ pub struct Point {
     pub ef: u32,
     /// How much farther than the k-th best, as a share, a candidate may be for the walk to go on.
     pub gamma: f32,
+    /// Candidates compared in full.
+    pub rerank: u32,
     /// Codes compared, on average.
     pub compared: f32,
 }
@@ -106,7 +112,9 @@ impl Calibration {
             .or(curve.last())?;
         let most = KS[KS.len() - 1];
         if k > most {
-            point.ef = (point.ef as usize * k / most).min(u32::MAX as usize) as u32;
+            let scaled = |count: u32| (count as usize).saturating_mul(k) / most;
+            point.ef = scaled(point.ef).min(u32::MAX as usize) as u32;
+            point.rerank = scaled(point.rerank).min(u32::MAX as usize) as u32;
         }
         Some(point)
     }
@@ -132,16 +140,37 @@ impl Calibration {
 
 fn curve(traces: &[Trace], k_idx: usize, encoding: Encoding) -> Vec<Point> {
     let k = KS[k_idx];
-    let efs: Vec<usize> = EFS
-        .iter()
-        .map(|times| ((k as f64 * times) as usize).min(EF_MAX))
-        .collect();
+    let mut points: Vec<Point> = Vec::new();
+    for times in RERANKS {
+        points.extend(grid(traces, k_idx, encoding.rerank(k) * times));
+    }
+    let effort = |point: &Point| f64::from(point.compared) + RERANK_COST * f64::from(point.rerank);
+    points.sort_by(|a, b| {
+        let by_effort = effort(a).total_cmp(&effort(b));
+        by_effort.then(b.recall.total_cmp(&a.recall))
+    });
+    let mut kept: Vec<Point> = Vec::new();
+    for point in points {
+        let last = kept.last().map_or(-1.0, |last| last.recall);
+        if f64::from(point.recall - last) >= APART
+            || (point.recall > last && point.recall >= 0.9995)
+        {
+            kept.push(point);
+        }
+    }
+    kept
+}
+
+/// Every pair of `ef` and `gamma` with so many compared in full.
+fn grid(traces: &[Trace], k_idx: usize, rerank: usize) -> Vec<Point> {
+    let k = KS[k_idx];
+    let efs = EFS.map(|times| ((k as f64 * times) as usize).min(EF_MAX));
     let cells = efs.len() * GAMMAS.len();
     let (mut sums, mut squares, mut compared) =
         (vec![0.0; cells], vec![0.0; cells], vec![0.0; cells]);
     let mut count = 0.0;
     for trace in traces {
-        let (met, wanted) = trace.met(k, encoding.rerank(k));
+        let (met, wanted) = trace.met(k, rerank);
         if wanted == 0 {
             continue;
         }
@@ -163,31 +192,17 @@ fn curve(traces: &[Trace], k_idx: usize, encoding: Encoding) -> Vec<Point> {
     if count == 0.0 {
         return Vec::new();
     }
-    let mut points: Vec<Point> = (0..cells)
-        .map(|cell| {
-            let mean = sums[cell] / count;
-            let variance = (squares[cell] / count - mean * mean).max(0.0);
-            Point {
-                recall: mean as f32,
-                error: (variance / count).sqrt() as f32,
-                ef: efs[cell / GAMMAS.len()] as u32,
-                gamma: GAMMAS[cell % GAMMAS.len()],
-                compared: (compared[cell] / count) as f32,
-            }
-        })
-        .collect();
-    points.sort_by(|a, b| {
-        let by_effort = a.compared.total_cmp(&b.compared);
-        by_effort.then(b.recall.total_cmp(&a.recall))
-    });
-    let mut kept: Vec<Point> = Vec::new();
-    for point in points {
-        let last = kept.last().map_or(-1.0, |last| last.recall);
-        if f64::from(point.recall - last) >= APART
-            || (point.recall > last && point.recall >= 0.9995)
-        {
-            kept.push(point);
+    let point = |cell: usize| {
+        let mean: f64 = sums[cell] / count;
+        let variance = (squares[cell] / count - mean * mean).max(0.0);
+        Point {
+            recall: mean as f32,
+            error: (variance / count).sqrt() as f32,
+            ef: efs[cell / GAMMAS.len()] as u32,
+            gamma: GAMMAS[cell % GAMMAS.len()],
+            rerank: rerank as u32,
+            compared: (compared[cell] / count) as f32,
         }
-    }
-    kept
+    };
+    (0..cells).map(point).collect()
 }

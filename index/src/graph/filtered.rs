@@ -8,8 +8,14 @@ use crate::BitSet;
 use crate::distance::codes::{Simd, prefetch};
 use crate::quantizer::{Order, OrderJob};
 
+/// After so many rows it can be told whether matches are rarer where the query is than elsewhere.
+const TOLD_FROM: u64 = 300;
+/// They are rarer if the walk saw less than this share of what it would see of a random filter.
+const RARE: f32 = 0.5;
+
 /// Walks over all rows and keeps those of the set: ends by the same rules as [`Walk`](super::walk::Walk), which look at
-/// the matches alone. So the fewer rows match, the farther it goes, by itself; `budget` bounds that.
+/// the matches alone. So the fewer rows match, the farther it goes, by itself; `budget`
+/// bounds that, and a walk that meets much fewer matches than their share of all rows is given up early: they lie elsewhere.
 ///
 /// This is the "inline" filter of DiskANN. Its output tells whether the walk came to its end within the budget; if not,
 /// what it found is not to be used. Fills `scratch.pool` with matches.
@@ -20,6 +26,8 @@ pub(crate) struct FilteredWalk<'a, 't> {
     pub(crate) set: &'a BitSet,
     /// The most codes to compare.
     pub(crate) budget: u64,
+    /// The share of all rows that match.
+    pub(crate) share: f32,
     pub(crate) scratch: &'t mut Scratch,
 }
 
@@ -34,6 +42,7 @@ impl OrderJob for FilteredWalk<'_, '_> {
             keep,
             set,
             budget,
+            share,
             scratch,
         } = self;
         let Scratch {
@@ -60,6 +69,7 @@ impl OrderJob for FilteredWalk<'_, '_> {
         }
         *compared += 1;
         let mut fresh = [0u32; DEGREE_MAX];
+        let mut matching = 0u64;
         while let Some(Reverse(nearest)) = candidates.pop() {
             let (offset, distance) = (nearest as u32, f32::from_bits((nearest >> 32) as u32));
             let far_by_rank = matches.distance(stop.ef - 1);
@@ -67,7 +77,9 @@ impl OrderJob for FilteredWalk<'_, '_> {
             if distance > too_far {
                 break;
             }
-            if *compared > budget {
+            let rare =
+                *compared >= TOLD_FROM && (matching as f32) < RARE * share * *compared as f32;
+            if rare || *compared > budget {
                 return false;
             }
             let mut count = 0;
@@ -85,12 +97,20 @@ impl OrderJob for FilteredWalk<'_, '_> {
             *compared += fresh.len() as u64;
             for group in fresh.chunks(4) {
                 // What is missing of four is the last one again.
-                let four: [u32; 4] = std::array::from_fn(|i| group[i.min(group.len() - 1)]);
-                let distances = order.four(simd, four.map(|edge| graph.codes.row(edge)));
+                let last = group.len() - 1;
+                let four = [
+                    group[0],
+                    group[1.min(last)],
+                    group[2.min(last)],
+                    group[last],
+                ];
+                let distances = order.four(simd, graph.codes.four(&four));
                 for (&edge, distance) in group.iter().zip(distances) {
+                    let is_match = set.contains(edge);
+                    matching += u64::from(is_match);
                     if distance <= too_far {
                         candidates.push(key(edge, distance));
-                        if set.contains(edge) {
+                        if is_match {
                             matches.offer(edge, distance);
                         }
                     }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::build::{
-    BuildParams, Candidate, Material, Pruner, Reservoirs, candidates, connect, link, write,
-};
+use super::build::{BuildParams, Candidate, Material, Pruner, candidates, connect, link, write};
 use super::walk::{GraphView, NO_EDGE, Scratch, Stop, Walk};
 use super::{Graph, in_pool};
 use crate::aligned::Aligned;
@@ -250,20 +248,15 @@ fn among_each_other(
     new: &[Offset],
 ) -> Vec<Vec<Candidate>> {
     let reservoirs = candidates(material, params, new.to_vec());
-    let mut among = Vec::with_capacity(new.len());
-    let mut waiting = new.iter().copied().peekable();
-    for shard in 0..material.len().div_ceil(Reservoirs::shard_rows()) {
-        reservoirs.visit_shard(shard, |row, keys| {
-            if waiting.next_if_eq(&row).is_some() {
-                among.push(
-                    keys.iter()
-                        .map(|&key| ((key >> 32) as u32, key as u32))
-                        .collect(),
-                );
-            }
-        });
-    }
-    among
+    new.iter()
+        .map(|&row| {
+            let mut keys = Vec::new();
+            reservoirs.copy(row, &mut keys);
+            keys.iter()
+                .map(|&key| ((key >> 32) as u32, key as u32))
+                .collect()
+        })
+        .collect()
 }
 
 struct Choose<'a> {

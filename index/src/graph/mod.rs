@@ -27,6 +27,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -85,7 +86,9 @@ struct Learned {
     /// On queries that were really asked.
     observed: Option<Calibration>,
     /// The last of these, from which the next calibration is made.
-    traces: std::collections::VecDeque<trace::Trace>,
+    traces: VecDeque<trace::Trace>,
+    /// How many there were.
+    asked: u64,
 }
 
 impl Graph {

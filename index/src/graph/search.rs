@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use super::filtered::FilteredWalk;
 use super::walk::{Stop, Walk};
 use super::{Graph, Learned};
-use crate::codes::rerank;
+use crate::codes::{CLOSE_TIMES, close, rerank};
 use crate::quantizer::Prepared;
 use crate::{Among, BitSet, Neighbor, Offset, SearchError, Stats};
 
@@ -82,6 +82,8 @@ pub struct Answer {
 
 /// What a scan of codes brings: the guard of the coding saw to it.
 const SCAN_RECALL: f32 = 0.99;
+/// How many times as long as planned a filtered walk may take before it is given up.
+const PATIENCE: f32 = 2.0;
 /// From so many neighbours on, relative to the rows, a walk would see most rows anyway.
 const SCAN_FROM: usize = 20;
 
@@ -108,7 +110,12 @@ impl Graph {
         let prepared = self.codes.coding().prepare(query);
         let (stop, expected) = self.stop(k, search.effort);
         let planned = self.plan(k, &stop, expected, may_answer, search.filter);
-        let keep = self.codes.coding().encoding().rerank(k).min(self.len());
+        let rerank_count = expected.rerank.max(k).min(self.len());
+        // With a filter, distances may be of another scale than those that were measured.
+        let keep = match (&planned, search.filter) {
+            (Plan::Walk { .. }, None) => rerank_count,
+            _ => rerank_count.saturating_mul(CLOSE_TIMES).min(self.len()),
+        };
         Ok(self.with_scratch(|scratch| {
             let budget = match planned {
                 Plan::Scan => None,
@@ -136,6 +143,7 @@ impl Graph {
                             keep,
                             set,
                             budget,
+                            share: may_answer as f32 / self.len() as f32,
                             scratch,
                         });
                         (ended, Route::FilteredWalk)
@@ -149,12 +157,19 @@ impl Graph {
             }
             if !ended {
                 let among = search.filter.map_or(Among::All, Among::Set);
-                scratch.pool.reset(keep);
+                scratch
+                    .pool
+                    .reset(rerank_count.saturating_mul(CLOSE_TIMES).min(self.len()));
                 self.codes.scan(&prepared, among, &mut scratch.pool);
                 stats.visited += may_answer as u64;
             }
             stats.distance_calls = stats.visited;
-            let candidates = scratch.pool.iter().map(|(offset, _)| offset).take(keep);
+            let count = if route == Route::Walk {
+                rerank_count
+            } else {
+                close(&scratch.pool, k, rerank_count)
+            };
+            let candidates = scratch.pool.iter().map(|(offset, _)| offset).take(count);
             let top = rerank(
                 self.metric(),
                 query,
@@ -216,6 +231,7 @@ impl Graph {
     fn stop(&self, k: usize, effort: Effort) -> (Stop, Expected) {
         let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
         let calibration = Self::calibration(&learned);
+        let rerank = self.codes.coding().encoding().rerank(k);
         match effort {
             Effort::Stop { ef, gamma } => {
                 let gamma = if gamma >= 0.0 { gamma } else { 0.0 };
@@ -224,6 +240,7 @@ impl Graph {
                 let expected = Expected {
                     recall: calibration.estimate(k, ef, gamma),
                     compared: ef as f32 * self.degree as f32 / 2.0,
+                    rerank,
                 };
                 (stop, expected)
             }
@@ -245,6 +262,7 @@ impl Graph {
                 let expected = Expected {
                     recall: point.map(|point| point.recall),
                     compared: point.map_or(ef as f32 * 16.0, |point| point.compared),
+                    rerank: point.map_or(rerank, |point| point.rerank as usize),
                 };
                 (stop, expected)
             }
@@ -274,9 +292,10 @@ impl Graph {
         if walk >= scan || stop.ef >= may_answer {
             return Plan::Scan;
         }
-        // If the matches lie far from the query, giving up costs as much again at most.
+        // If matches are rarer near the query than elsewhere, the walk takes longer than planned, and ends too early when
+        // it ends by itself: its end was measured among all rows. It is given up then, at a fraction of the scan's cost.
         Plan::Walk {
-            budget: (scan / self.costs.walk) as u64,
+            budget: (PATIENCE * expected.compared / share).min(scan / self.costs.walk) as u64,
         }
     }
 
@@ -352,6 +371,7 @@ impl Graph {
 struct Expected {
     recall: Option<f32>,
     compared: f32,
+    rerank: usize,
 }
 
 enum Plan {

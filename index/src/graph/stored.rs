@@ -7,13 +7,12 @@
 //! coding: bytes u32, then these
 //! calibrations: count u8 (1 or 2), then of each:
 //!     queries u32
-//!     3 curves: points u32, then of each: recall, error f32 | ef u32 | gamma, compared f32
+//!     3 curves: points u32, then of each: recall, error f32 | ef u32 | gamma f32 | rerank u32 | compared f32
 //!     usual distances: count u32, then these, f32
 //! ```
 //!
 //! Little-endian.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rayon::prelude::*;
@@ -159,7 +158,7 @@ impl Graph {
             learned: RwLock::new(Learned {
                 built,
                 observed,
-                traces: VecDeque::new(),
+                ..Learned::default()
             }),
             costs: Costs::default(),
             scratches: Default::default(),
@@ -192,6 +191,7 @@ fn write_calibration(calibration: &Calibration, out: &mut Vec<u8>) {
             out.extend(point.error.to_le_bytes());
             out.extend(point.ef.to_le_bytes());
             out.extend(point.gamma.to_le_bytes());
+            out.extend(point.rerank.to_le_bytes());
             out.extend(point.compared.to_le_bytes());
         }
     }
@@ -218,6 +218,7 @@ fn read_calibration(header: &mut Reader<'_>) -> Result<Calibration, GraphError> 
                 error: header.float(wrong)?,
                 ef: header.number()?,
                 gamma: f32::from_le_bytes(header.take()?),
+                rerank: header.number()?,
                 compared: header.float(wrong)?,
             };
             // Infinity is a gamma, NaN is none.
@@ -225,6 +226,7 @@ fn read_calibration(header: &mut Reader<'_>) -> Result<Calibration, GraphError> 
                 && point.error >= 0.0
                 && point.ef >= 1
                 && point.gamma >= 0.0
+                && point.rerank >= 1
                 && point.compared >= 0.0;
             if !fits {
                 return Err(GraphError::Number(wrong));

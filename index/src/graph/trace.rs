@@ -19,6 +19,8 @@ pub(crate) struct Trace {
     /// At which place of the order of the codes each ended; `u32::MAX` if at none.
     places: Vec<u32>,
     steps: Vec<Step>,
+    /// A bit for each of the exact neighbours, by the low bits of its offset: most rows that are seen are none.
+    marks: [u64; 32],
 }
 
 /// The state before a row's neighbours are looked at; each number is the largest up to here.
@@ -34,7 +36,12 @@ struct Step {
 
 impl Trace {
     pub(crate) fn new(truth: Vec<Neighbor>) -> Self {
+        let mut marks = [0; 32];
+        for near in &truth {
+            marks[near.offset as usize / 64 % 32] |= 1 << (near.offset % 64);
+        }
         Self {
+            marks,
             met: vec![u32::MAX; truth.len()],
             places: vec![u32::MAX; truth.len()],
             truth,
@@ -67,6 +74,9 @@ impl Trace {
     #[inline(never)]
     pub(crate) fn seen(&mut self, offsets: &[Offset]) {
         for offset in offsets {
+            if self.marks[*offset as usize / 64 % 32] >> (offset % 64) & 1 == 0 {
+                continue;
+            }
             if let Some(at) = self.truth.iter().position(|near| near.offset == *offset) {
                 self.met[at] = self.steps.len() as u32;
             }

@@ -4,7 +4,7 @@ use super::trace::Trace;
 use super::visited::Visited;
 use crate::Offset;
 use crate::codes::CodesView;
-use crate::distance::codes::{Simd, prefetch, prefetch_edges};
+use crate::distance::codes::{Simd, prefetch};
 use crate::pool::Pool;
 use crate::quantizer::{Order, OrderJob};
 
@@ -81,14 +81,6 @@ impl Scratch {
             compared: 0,
         }
     }
-
-    /// For a graph that may have grown since: rows from the old length on were never seen.
-    pub(crate) fn fits(&self, n: usize) -> bool {
-        match &self.visited {
-            Visited::Marks { marks, .. } => marks.len() >= n,
-            Visited::Table { .. } => true,
-        }
-    }
 }
 
 /// A walk as a job: fills `scratch.pool` with at least `keep` candidates if it meets so many.
@@ -160,12 +152,12 @@ impl OrderJob for Walk<'_, '_> {
             }
             let fresh = &fresh[..count.min(DEGREE_MAX)];
             for next in pool.upcoming(2) {
-                prefetch_edges(graph.slots(next));
+                prefetch(graph.slots(next));
             }
             *compared += fresh.len() as u64;
             let (fours, rest) = fresh.as_chunks::<4>();
             for four in fours {
-                let distances = order.four(simd, four.map(|edge| graph.codes.row(edge)));
+                let distances = order.four(simd, graph.codes.four(four));
                 for i in 0..4 {
                     if distances[i] <= too_far {
                         pool.offer(four[i], distances[i]);
@@ -182,7 +174,7 @@ impl OrderJob for Walk<'_, '_> {
                 trace.seen(fresh);
             }
             if let Some(next) = pool.upcoming(1).next() {
-                prefetch_edges(graph.slots(next));
+                prefetch(graph.slots(next));
             }
         }
         if let Some(trace) = &mut trace {

@@ -91,10 +91,17 @@ impl Affine {
     fn signed(&self, query: &[f32]) -> (Vec<i8>, i32) {
         let largest = query.iter().fold(0f32, |largest, x| largest.max(x.abs()));
         let step = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-        let signed: Vec<i8> = query
-            .iter()
-            .map(|x| (x / step).round_ties_even().clamp(-127.0, 127.0) as i8)
-            .collect();
+        let mut signed = vec![0i8; query.len()];
+        vectorized(
+            #[inline(always)]
+            || {
+                for (code, &x) in signed.iter_mut().zip(query) {
+                    // Rounds by cutting off: shifted to numbers that are not negative.
+                    let shifted = ((x / step).clamp(-127.0, 127.0) + 128.5) as u8;
+                    *code = shifted.wrapping_sub(128) as i8;
+                }
+            },
+        );
         let sum: i64 = signed.iter().map(|&q| i64::from(q)).sum();
         let squares: f64 = query.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
         let norms = f64::from(self.norm_max).powi(2) + squares;

@@ -298,6 +298,10 @@ fn dot_f32(query: &[f32], row: &[u8]) -> f32 {
     avx2::dot_bytes(&query[..len], row)
 }
 
+#[expect(
+    clippy::needless_range_loop,
+    reason = "adapters are not compiled for the instruction set"
+)]
 /// Two rows with a block: 8 sums in registers. A block's line of 64 bytes becomes four registers of 16-bit numbers, each
 /// of four packed rows; a row's four bytes are multiplied with all of them.
 #[inline]

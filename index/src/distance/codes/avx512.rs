@@ -323,6 +323,10 @@ fn tile(rows: [&[u8]; TILE_ROWS], norms: [u32; TILE_ROWS], packed: &Packed, out:
     }
 }
 
+#[expect(
+    clippy::needless_range_loop,
+    reason = "adapters are not compiled for the instruction set"
+)]
 /// 4 rows with `N` blocks: `4 * N` sums stay in registers, each load serves 4 or `N` products.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,popcnt")]

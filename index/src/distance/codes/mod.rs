@@ -121,33 +121,37 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs rows of equal length, a multiple of 4, with the sums of their codes and of their squares. The buffers of `self` are used again.
+    /// Packs `len` rows of equal length, a multiple of 4, with the sums of their codes and of their squares. The buffers of `self` are used again.
     pub(crate) fn fill<'a>(
         &mut self,
         row_bytes: usize,
-        rows: impl ExactSizeIterator<Item = (&'a [u8], RowSums)>,
+        len: usize,
+        row: impl Fn(usize) -> (&'a [u8], RowSums),
     ) {
+        /// Rows asked for ahead.
+        const AHEAD: usize = 6;
         assert!(
             row_bytes.is_multiple_of(4),
             "rows of {row_bytes} bytes are not packed"
         );
-        self.len = rows.len();
+        self.len = len;
         self.row_bytes = row_bytes;
+        // Rows past the last are 0: their products are too, whatever stood there before.
         self.bytes.clear();
         self.bytes
             .resize(self.len.div_ceil(LANES) * LANES * row_bytes, 0);
         self.terms.clear();
-        for (row_idx, (row, sums)) in rows.enumerate() {
-            let block = &mut self.bytes[row_idx / LANES * LANES * row_bytes..][..LANES * row_bytes];
+        for row_idx in 0..len {
+            if row_idx + AHEAD < len {
+                prefetch(row(row_idx + AHEAD).0);
+            }
+            let (codes, sums) = row(row_idx);
+            let first = row_idx / LANES * LANES * row_bytes;
+            let block = &mut self.bytes[first..first + LANES * row_bytes];
             let lane = row_idx % LANES;
-            let (fours, _) = row.as_chunks::<4>();
-            for (line, four) in block
-                .as_chunks_mut::<{ LANES * 4 }>()
-                .0
-                .iter_mut()
-                .zip(fours)
-            {
-                line[lane * 4..lane * 4 + 4].copy_from_slice(four);
+            let lines = block.as_chunks_mut::<4>().0.chunks_exact_mut(LANES);
+            for (line, four) in lines.zip(codes.as_chunks::<4>().0) {
+                line[lane] = *four;
             }
             self.terms
                 .push(sums.squares.wrapping_sub(sums.codes.wrapping_mul(256)));
@@ -284,28 +288,16 @@ pub fn instruction_set() -> &'static str {
     InstructionSet::fastest().name()
 }
 
-/// Asks for bytes that will be read soon.
+/// Asks for values that will be read soon.
 #[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8]) {
+pub(crate) fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
+    for line in 0..size_of_val(values).div_ceil(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let line = values.as_ptr().cast::<i8>().wrapping_add(line * 64);
         // SAFETY: SSE is part of x86-64, and a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
-}
-
-/// Asks for numbers that will be read soon.
-#[inline(always)]
-pub(crate) fn prefetch_edges(edges: &[u32]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in edges.chunks(16) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: as in `prefetch`.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = edges;
+    let _ = values;
 }

@@ -219,12 +219,10 @@ fn tiles_are_squared_distances() {
                 _ => Bytes::new(i + 900, len),
             });
             let mut packed = Packed::default();
-            packed.fill(
-                len,
-                packed_rows
-                    .iter()
-                    .map(|row| (row.get(), RowSums::of(row.get()))),
-            );
+            packed.fill(len, count, |i| {
+                let row = packed_rows[i].get();
+                (row, RowSums::of(row))
+            });
             let flipped = rows.each_ref().map(|row| {
                 row.get()
                     .iter()

@@ -51,21 +51,23 @@ impl Tiles {
     }
 }
 
-/// The `count` smallest distances and their positions, smallest first, equal ones by position; `skip` is passed by.
+/// The `count` smallest distances and their positions, `distance << 32 | position`, smallest first; `skip` is passed by.
 #[inline(always)]
 pub(super) fn nearest_of<S: Simd>(
     simd: S,
     distances: &[u32],
     skip: Option<usize>,
     count: usize,
-    nearest: &mut Vec<(u32, u32)>,
+    nearest: &mut Vec<u64>,
 ) {
     nearest.clear();
+    nearest.resize(count, u64::MAX);
     let mut limit = u32::MAX;
     let (blocks, rest) = distances.as_chunks::<LANES>();
     let mut last = [u32::MAX; LANES];
     last[..rest.len()].copy_from_slice(rest);
-    for (block_idx, block) in blocks.iter().chain(std::iter::once(&last)).enumerate() {
+    for block_idx in 0..=blocks.len() {
+        let block = blocks.get(block_idx).unwrap_or(&last);
         let mut mask = simd.below(block, limit);
         while mask != 0 {
             let lane = mask.trailing_zeros() as usize;
@@ -74,15 +76,18 @@ pub(super) fn nearest_of<S: Simd>(
             if distance >= limit || Some(at) == skip {
                 continue;
             }
-            let place = nearest.partition_point(|&(other, _)| other <= distance);
-            if nearest.len() == count {
-                nearest.pop();
+            // Sinks in: compared with each place, without a branch.
+            let mut key = u64::from(distance) << 32 | at as u64;
+            for place in nearest.iter_mut() {
+                let nearer = key.min(*place);
+                key = key.max(*place);
+                *place = nearer;
             }
-            nearest.insert(place, (distance, at as u32));
-            if nearest.len() == count {
-                limit = nearest[count - 1].0;
-            }
+            limit = (nearest[count - 1] >> 32) as u32;
         }
+    }
+    while nearest.last() == Some(&u64::MAX) {
+        nearest.pop();
     }
 }
 
@@ -104,7 +109,7 @@ pub(super) fn compare(
                 sketches,
                 buffers,
             });
-            reservoirs.offer(&mut buffers.proposals);
+            reservoirs.offer(buffers.in_order(leaf.len()));
         });
 }
 
@@ -113,8 +118,34 @@ pub(super) fn compare(
 struct Buffers {
     packed: Packed,
     tiles: Tiles,
-    nearest: Vec<(u32, u32)>,
-    proposals: Vec<Proposal>,
+    nearest: Vec<u64>,
+    /// With the place in the leaf of the row that each is for.
+    proposals: Vec<(u32, Proposal)>,
+    starts: Vec<u32>,
+    ordered: Vec<Proposal>,
+}
+
+impl Buffers {
+    /// The proposals by the row that they are for, which ascend as the places do: sorted by counting.
+    fn in_order(&mut self, leaf_len: usize) -> &[Proposal] {
+        self.starts.clear();
+        self.starts.resize(leaf_len + 1, 0);
+        for (place, _) in &self.proposals {
+            self.starts[*place as usize + 1] += 1;
+        }
+        for place in 0..leaf_len {
+            self.starts[place + 1] += self.starts[place];
+        }
+        self.ordered.clear();
+        self.ordered
+            .resize(self.proposals.len(), Proposal::default());
+        for (place, proposal) in &self.proposals {
+            let start = &mut self.starts[*place as usize];
+            self.ordered[*start as usize] = *proposal;
+            *start += 1;
+        }
+        &self.ordered
+    }
 }
 
 struct CompareLeaf<'a> {
@@ -142,13 +173,12 @@ impl Job for CompareLeaf<'_> {
             tiles,
             nearest,
             proposals,
+            ..
         } = buffers;
         let codes = material.codes();
-        packed.fill(
-            codes.row_bytes,
-            leaf.iter()
-                .map(|&offset| (codes.row(offset), material.sums(offset))),
-        );
+        packed.fill(codes.row_bytes, leaf.len(), |i| {
+            (codes.row(leaf[i]), material.sums(leaf[i]))
+        });
         proposals.clear();
         for (four_idx, four) in leaf.chunks(TILE_ROWS).enumerate() {
             tiles.compare(simd, material, four, packed);
@@ -156,21 +186,24 @@ impl Job for CompareLeaf<'_> {
                 let at = four_idx * TILE_ROWS + i;
                 nearest_of(simd, tiles.line(i, packed), Some(at), count, nearest);
                 let sketch = &sketches[row as usize];
-                for &(distance, other) in nearest.iter() {
-                    let other = leaf[other as usize];
+                for &near in nearest.iter() {
+                    let (distance, place) = ((near >> 32) as u32, near as u32);
+                    let other = leaf[place as usize];
                     let away = &sketches[other as usize];
-                    proposals.push(Proposal {
+                    let proposal = Proposal {
                         row,
                         other,
                         distance,
                         direction: simd.greater(away, sketch) as u16,
-                    });
-                    proposals.push(Proposal {
+                    };
+                    proposals.push((at as u32, proposal));
+                    let proposal = Proposal {
                         row: other,
                         other: row,
                         distance,
                         direction: simd.greater(sketch, away) as u16,
-                    });
+                    };
+                    proposals.push((place, proposal));
                 }
             }
         }

@@ -23,7 +23,7 @@ pub(super) use connect::connect;
 pub(super) use edges::link;
 pub(super) use material::Material;
 pub(super) use prune::{Candidate, Pruner, write};
-pub(super) use reservoir::Reservoirs;
+use reservoir::Reservoirs;
 
 use crate::Offset;
 use crate::aligned::Aligned;

@@ -93,7 +93,7 @@ fn deal(mut offsets: Vec<Offset>, leaf_max: usize, random: &mut Random) -> Vec<V
 fn join_small(clusters: Vec<Vec<Offset>>) -> Vec<Vec<Offset>> {
     let mut joined = Vec::with_capacity(clusters.len());
     let mut small: Vec<Offset> = Vec::new();
-    let mut close = |small: &mut Vec<Offset>, joined: &mut Vec<Vec<Offset>>| {
+    let close = |small: &mut Vec<Offset>, joined: &mut Vec<Vec<Offset>>| {
         small.sort_unstable();
         small.dedup();
         joined.push(std::mem::take(small));
@@ -138,12 +138,9 @@ fn clusters(
         .collect();
     let codes = material.codes();
     let mut packed = Packed::default();
-    packed.fill(
-        codes.row_bytes,
-        leaders
-            .iter()
-            .map(|&leader| (codes.row(leader), material.sums(leader))),
-    );
+    packed.fill(codes.row_bytes, leaders.len(), |i| {
+        (codes.row(leaders[i]), material.sums(leaders[i]))
+    });
     let nearest: Vec<u32> = offsets
         .par_chunks(512)
         .flat_map_iter(|offsets| {
@@ -192,7 +189,7 @@ impl Job for Assign<'_> {
             tiles.compare(simd, material, four, packed);
             for i in 0..four.len() {
                 nearest_of(simd, tiles.line(i, packed), None, fanout, &mut nearest);
-                let found = nearest.iter().map(|&(_, leader)| leader);
+                let found = nearest.iter().map(|&near| near as u32);
                 assigned.extend(found.chain(std::iter::repeat(u32::MAX)).take(fanout));
             }
         }

@@ -77,11 +77,8 @@ impl<'a> Pruner<'a> {
         let nearer = |between: u32| self.alpha_squared * (between as f32) < distance as f32;
         let (fours, rest) = chosen.as_chunks::<4>();
         for four in fours {
-            let between = simd.l2_u8_four(code, four.map(|chosen| self.codes.row(chosen)));
-            if between
-                .into_iter()
-                .fold(false, |any, between| any | nearer(between))
-            {
+            let between = simd.l2_u8_four(code, self.codes.four(four));
+            if nearer(between[0].min(between[1]).min(between[2]).min(between[3])) {
                 return true;
             }
         }
@@ -106,7 +103,9 @@ impl<'a> Pruner<'a> {
             prefetch(self.codes.row(offset));
         }
         let code = self.codes.row(row);
-        candidates.extend(offsets.map(|offset| (simd.l2_u8(code, self.codes.row(offset)), offset)));
+        for offset in offsets {
+            candidates.push((simd.l2_u8(code, self.codes.row(offset)), offset));
+        }
     }
 }
 
@@ -159,18 +158,17 @@ impl Job for PruneShard<'_> {
             edges,
         } = self;
         let (mut candidates, mut chosen) = (Vec::new(), Vec::new());
-        let mut places = edges.chunks_exact_mut(pruner.degree);
-        reservoirs.visit_shard(
-            shard_idx,
-            #[inline(always)]
-            |row, keys| {
-                candidates.clear();
-                candidates.extend(keys.iter().map(|&key| ((key >> 32) as u32, key as u32)));
-                pruner.prune(simd, row, &mut candidates, &mut chosen);
-                if let Some(places) = places.next() {
-                    write(places, &chosen);
-                }
-            },
-        );
+        // Copied out: what runs under the lock is not compiled for the instruction set.
+        let mut keys = Vec::new();
+        for (place, places) in edges.chunks_exact_mut(pruner.degree).enumerate() {
+            let row = (shard_idx * Reservoirs::shard_rows() + place) as Offset;
+            reservoirs.copy(row, &mut keys);
+            candidates.clear();
+            for &key in &keys {
+                candidates.push(((key >> 32) as u32, key as u32));
+            }
+            pruner.prune(simd, row, &mut candidates, &mut chosen);
+            write(places, &chosen);
+        }
     }
 }

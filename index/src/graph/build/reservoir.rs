@@ -3,9 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::Offset;
+use crate::distance::codes::prefetch;
 
 /// `other` may become a neighbour of `row`.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Proposal {
     pub(super) row: Offset,
     pub(super) other: Offset,
@@ -60,36 +61,34 @@ impl Reservoirs {
         }
     }
 
-    /// Takes proposals; leaves them in another order.
-    pub(super) fn offer(&self, proposals: &mut [Proposal]) {
+    /// Takes proposals; those for rows of the same shard best come together.
+    pub(super) fn offer(&self, proposals: &[Proposal]) {
+        /// Proposals whose rows are asked for ahead.
+        const AHEAD: usize = 16;
         let shard_of = |proposal: &Proposal| proposal.row as usize / SHARD_ROWS;
-        proposals.sort_unstable_by_key(shard_of);
         for group in proposals.chunk_by(|a, b| shard_of(a) == shard_of(b)) {
             let mut shard = self.shards[shard_of(&group[0])]
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            for proposal in group {
+            for (i, proposal) in group.iter().enumerate() {
+                if let Some(next) = group.get(i + AHEAD) {
+                    shard.prefetch(self.capacity, next);
+                }
                 shard.offer(self.capacity, proposal);
             }
         }
     }
 
-    /// Calls `visit` with the candidates of the rows `first..first + count` of one shard, in no order: `distance << 32 | offset`.
-    pub(in crate::graph) fn visit_shard(
-        &self,
-        shard_idx: usize,
-        mut visit: impl FnMut(Offset, &[u64]),
-    ) {
+    /// Copies the candidates of a row, in no order: `distance << 32 | offset`.
+    pub(in crate::graph) fn copy(&self, row: Offset, keys: &mut Vec<u64>) {
+        let (shard_idx, place) = (row as usize / SHARD_ROWS, row as usize % SHARD_ROWS);
         let shard = self.shards[shard_idx]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for (i, state) in shard.states.iter().enumerate() {
-            let from = i * self.capacity;
-            visit(
-                (shard_idx * SHARD_ROWS + i) as Offset,
-                &shard.candidates[from..from + state.len as usize],
-            );
-        }
+        let from = place * self.capacity;
+        let len = shard.states[place].len as usize;
+        keys.clear();
+        keys.extend_from_slice(&shard.candidates[from..from + len]);
     }
 
     /// Rows of a shard, but for the last.
@@ -99,6 +98,15 @@ impl Reservoirs {
 }
 
 impl Shard {
+    fn prefetch(&self, capacity: usize, proposal: &Proposal) {
+        let row = proposal.row as usize % SHARD_ROWS;
+        let state = &self.states[row..=row];
+        prefetch(state);
+        let len = state[0].len as usize;
+        prefetch(&self.directions[row * capacity..][..len]);
+        prefetch(&self.candidates[row * capacity..][..len]);
+    }
+
     fn offer(&mut self, capacity: usize, proposal: &Proposal) {
         let row = proposal.row as usize % SHARD_ROWS;
         let key = u64::from(proposal.distance) << 32 | u64::from(proposal.other);
@@ -171,20 +179,18 @@ mod tests {
                     }
                 })
                 .collect();
-            let remaining = |proposals: &mut [Proposal]| {
+            let remaining = |proposals: &[Proposal]| {
                 let reservoirs = Reservoirs::new(1500, capacity);
-                for part in proposals.chunks_mut(97) {
+                for part in proposals.chunks(97) {
                     reservoirs.offer(part);
                 }
-                let mut all = Vec::new();
-                for shard in 0..2 {
-                    reservoirs.visit_shard(shard, |row, candidates| {
-                        let mut candidates = candidates.to_vec();
-                        candidates.sort_unstable();
-                        all.push((row, candidates));
-                    });
-                }
-                all
+                let candidates = |row| {
+                    let mut keys = Vec::new();
+                    reservoirs.copy(row, &mut keys);
+                    keys.sort_unstable();
+                    (row, keys)
+                };
+                (0..1500).map(candidates).collect::<Vec<_>>()
             };
             // By hand: the nearest per direction, of these the nearest.
             let mut expected = vec![std::collections::BTreeMap::new(); 1500];
@@ -203,7 +209,7 @@ mod tests {
                 })
                 .collect();
             for _ in 0..3 {
-                assert_eq!(remaining(&mut proposals), expected);
+                assert_eq!(remaining(&proposals), expected);
                 random.shuffle(&mut proposals);
             }
         }
