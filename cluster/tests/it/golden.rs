@@ -67,7 +67,7 @@ fn mixed(number: u64) -> Point {
             ("words".into(), Vector::Sparse(words)),
         ]),
         payload: object(
-            json!({"n": number, "even": number % 2 == 0, "text": format!("número {number}"), "nested": {"a": [number, null]}}),
+            json!({"n": number, "even": number.is_multiple_of(2), "text": format!("número {number}"), "nested": {"a": [number, null]}}),
         ),
         media: vec![Media {
             kind,

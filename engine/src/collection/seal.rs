@@ -20,6 +20,13 @@ impl Collection {
             return Ok(false);
         }
         let _sealing = self.sealing.lock();
+        #[cfg(test)]
+        assert!(
+            !self
+                .panics_when_built
+                .load(std::sync::atomic::Ordering::SeqCst),
+            "a bug of this test"
+        );
         match self.seal() {
             // Deleted meanwhile, with its files.
             Err(_) if self.folder.is_removed() => Ok(false),
