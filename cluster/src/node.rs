@@ -19,6 +19,9 @@ use crate::placement::{home_of, partition_of};
 use crate::proposer::Proposer;
 use crate::sweeper::{Sweeper, sweep};
 
+/// How often a delete by filter looks for points that were changed while it went on: one that changes all the time may stay.
+const FILTER_ROUNDS_MAX: usize = 16;
+
 /// How to open a node.
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
@@ -267,7 +270,8 @@ impl Node {
         self.write(&collection, deletes(collection.id(), ids), Some(request))
     }
 
-    /// Removes the points that pass the filter, durably.
+    /// Removes the points that pass the filter, durably: a point that is changed between being found and the turn of its delete is looked at
+    /// again, and stays if it passes no more.
     ///
     /// # Errors
     ///
@@ -278,11 +282,42 @@ impl Node {
             engine::query::Selection::None,
             engine::query::VectorSelection::None,
         );
-        let page = collection.scroll(Some(filter), None, usize::MAX, &none.0, &none.1)?;
-        self.delete_present(
-            &collection,
-            page.points.into_iter().map(|record| record.id).collect(),
-        )
+        let mut points = 0;
+        for _ in 0..FILTER_ROUNDS_MAX {
+            let page = collection.scroll(Some(filter), None, usize::MAX, &none.0, &none.1)?;
+            let found = page.points.into_iter();
+            let found: Vec<_> = found.map(|record| (record.id, record.version)).collect();
+            let receipt = self.delete_versions(&collection, found)?;
+            points += receipt.points;
+            if receipt.refused.is_empty() {
+                return Ok(Receipt { points, ..receipt });
+            }
+        }
+        Ok(Receipt {
+            operation_id: self.engine.sequence(),
+            points,
+            refused: Vec::new(),
+        })
+    }
+
+    /// Removes those of the points that are still of the version at which they were found.
+    fn delete_versions(
+        &self,
+        collection: &Collection,
+        found: Vec<(PointId, u64)>,
+    ) -> Result<Receipt> {
+        let id_of_collection = collection.id();
+        let delete = |(id, version)| {
+            let partition = partition_of(id_of_collection, &id);
+            let operation = Operation::DeleteIf {
+                collection: id_of_collection,
+                id,
+                condition: Precondition::Version(version),
+            };
+            (partition, operation)
+        };
+        let operations = found.into_iter().map(delete);
+        self.write(collection, operations.collect(), None)
     }
 
     fn delete_present(&self, collection: &Collection, ids: Vec<PointId>) -> Result<Receipt> {
@@ -300,9 +335,12 @@ impl Node {
         let mut order: BTreeMap<Partition, Vec<(usize, PointId)>> = BTreeMap::new();
         let mut shares: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
         // Only what can be refused need be found again.
-        let refusable = operations
-            .iter()
-            .any(|(_, operation)| matches!(operation, Operation::UpsertIf { .. }));
+        let refusable = operations.iter().any(|(_, operation)| {
+            matches!(
+                operation,
+                Operation::UpsertIf { .. } | Operation::DeleteIf { .. }
+            )
+        });
         for (at, (partition, operation)) in operations.into_iter().enumerate() {
             if refusable && let Some(id) = operation.point_id() {
                 let named = (at, id.clone());
@@ -456,5 +494,42 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::NotFound);
             assert!(error.to_string().contains("doesn't exist!"), "{error}");
         }
+    }
+
+    /// A point that is changed after a delete by filter has found it is not deleted for what it was.
+    #[test]
+    fn a_delete_by_filter_deletes_what_it_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node::open(dir.path(), NodeOptions::default()).unwrap();
+        node.wait_until_ready();
+        node.create_collection("c", CollectionConfig::default())
+            .unwrap();
+        let point = |id| Point {
+            id: PointId::Num(id),
+            vectors: BTreeMap::new(),
+            payload: engine::Payload::new(),
+            media: Vec::new(),
+            expires_at_ms: None,
+        };
+        node.upsert("c", vec![point(1), point(2)]).unwrap();
+        let collection = node.collection("c").unwrap();
+        let none = (
+            engine::query::Selection::None,
+            engine::query::VectorSelection::None,
+        );
+        let found = collection
+            .scroll(None, None, 9, &none.0, &none.1)
+            .unwrap()
+            .points;
+        node.upsert("c", vec![point(2)]).unwrap();
+        let found = found.into_iter().map(|record| (record.id, record.version));
+        let receipt = node.delete_versions(&collection, found.collect()).unwrap();
+        assert_eq!(receipt.points, 1);
+        assert_eq!(receipt.refused[0].id, PointId::Num(2));
+        assert_eq!(collection.count(None).unwrap(), 1);
+        // Looked at again, it is found anew.
+        let filter = Filter::one(engine::filter::Condition::HasId([PointId::Num(2)].into()));
+        assert_eq!(node.delete_by_filter("c", &filter).unwrap().points, 1);
+        assert_eq!(collection.count(None).unwrap(), 0);
     }
 }

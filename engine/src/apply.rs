@@ -154,7 +154,7 @@ impl<'a> Effect<'a> {
             return Ok(());
         };
         if !(pending.exists)(collection) {
-            drop_values(batch, entry, collection, change.row());
+            self.drop_values(change);
             self.decisions.push(Decision {
                 outcome: Outcome::Gone,
                 changed: false,

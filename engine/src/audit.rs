@@ -133,6 +133,7 @@ impl Named {
                 LogOperation::Upsert { collection, .. } => Some(CollectionId(*collection)),
                 LogOperation::UpsertIf { .. }
                 | LogOperation::Delete { .. }
+                | LogOperation::DeleteIf { .. }
                 | LogOperation::Expire { .. }
                 | LogOperation::Request { .. } => None,
             })

@@ -1,6 +1,8 @@
 //! Background threads that seal and merge segments, so that writes and searches never wait for it. Each has its own collections.
 
-use std::collections::HashMap;
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -56,6 +58,7 @@ impl Drop for Builder {
 /// Waits for news, or until a collection has rested long enough to be sealed. Asleep without a timer when there is nothing to seal.
 fn run(receiver: &Receiver<Weak<Collection>>) {
     let mut waiting: HashMap<CollectionId, (Weak<Collection>, Instant)> = HashMap::new();
+    let mut given_up: HashSet<CollectionId> = HashSet::new();
     loop {
         let next = waiting.values().map(|(_, due)| *due).min();
         let news = match next {
@@ -85,11 +88,30 @@ fn run(receiver: &Receiver<Weak<Collection>>) {
             let Some(strong) = collection.upgrade() else {
                 continue;
             };
-            if let Some(wait) = step(&strong) {
-                note(&mut waiting, &collection, wait);
+            if given_up.contains(&id) {
+                continue;
+            }
+            // A bug of ours in one collection must not end the sealing of all others.
+            match catch_unwind(AssertUnwindSafe(|| step(&strong))) {
+                Ok(Some(wait)) => note(&mut waiting, &collection, wait),
+                Ok(None) => {}
+                Err(panic) => {
+                    let panic = words(&*panic);
+                    strong.note_trouble(&format!(
+                        "background work on its segments stopped until the next start, its points stay readable and writable: {panic}"
+                    ));
+                    given_up.insert(id);
+                }
             }
         }
     }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
 }
 
 fn note(

@@ -63,7 +63,9 @@ pub struct Collection {
     sealing: Mutex<()>,
     /// Tests that look at the files keep the background thread from them.
     #[cfg(test)]
-    is_paused: std::sync::atomic::AtomicBool,
+    is_paused: AtomicBool,
+    #[cfg(test)]
+    panics_when_built: AtomicBool,
     /// The log positions that the manifest on disk covers: changes after them must not be purged.
     covered: Mutex<Positions>,
     /// Set before its values go.
@@ -105,6 +107,8 @@ impl Collection {
             sealing: Mutex::new(()),
             #[cfg(test)]
             is_paused: false.into(),
+            #[cfg(test)]
+            panics_when_built: false.into(),
             covered: Mutex::new([0; PARTITIONS as usize]),
             gone: AtomicBool::new(false),
             trouble: OnceLock::new(),

@@ -20,6 +20,13 @@ impl Collection {
             return Ok(false);
         }
         let _sealing = self.sealing.lock();
+        #[cfg(test)]
+        assert!(
+            !self
+                .panics_when_built
+                .load(std::sync::atomic::Ordering::SeqCst),
+            "a bug of this test"
+        );
         let done = self.seal();
         self.claims.update(&self.state.read());
         match done {

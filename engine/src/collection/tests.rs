@@ -800,3 +800,51 @@ fn links_that_the_store_has_dropped_are_left() {
     let collection = engine.collection(NAME).unwrap();
     assert_eq!(without_words(answers(&collection)), before);
 }
+
+#[test]
+fn a_panic_in_background_work_stops_that_of_its_collection_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), EngineOptions::default()).unwrap();
+    let config = || {
+        let mut config = CollectionConfig::default();
+        config
+            .sparse_vectors
+            .insert("words".into(), SparseVectorConfig::default());
+        config
+    };
+    let point = |collection: &Collection| {
+        let share = Share {
+            partition: Partition(0),
+            operations: vec![Operation::Upsert {
+                collection: collection.id(),
+                point: Point {
+                    id: id(1),
+                    vectors: BTreeMap::new(),
+                    payload: Default::default(),
+                    media: Vec::new(),
+                    expires_at_ms: None,
+                },
+            }],
+        };
+        engine.apply(engine.append(vec![share]).unwrap()).unwrap();
+    };
+    let bad = engine.create_collection("bad", config()).unwrap();
+    bad.panics_when_built.store(true, Ordering::SeqCst);
+    point(&bad);
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let since = std::time::Instant::now();
+        while !holds() {
+            assert!(since.elapsed().as_secs() < 30, "{what}");
+            std::thread::yield_now();
+        }
+    };
+    until("the panic is not told", &|| bad.info().trouble.is_some());
+    let trouble = bad.info().trouble.unwrap();
+    assert!(trouble.contains("a bug of this test"), "{trouble}");
+    let good = engine.create_collection("good", config()).unwrap();
+    point(&good);
+    point(&bad);
+    until("the other is not sealed", &|| good.info().indexed_rows == 1);
+    assert_eq!(bad.info().points, 1);
+    assert_eq!(good.info().trouble, None);
+}

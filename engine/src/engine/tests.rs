@@ -105,10 +105,13 @@ fn state(engine: &Engine) -> PartitionState {
 fn check_values(engine: &Engine) {
     let existing: BTreeSet<CollectionId> = engine.collection_ids();
     let mut owned = BTreeSet::new();
+    let mut listed = BTreeSet::new();
     let mut note = |collection: CollectionId, value: crate::storage::record::Garbage| {
         let key = key::value(PARTITION, collection, value.index, value.ordinal);
         if existing.contains(&collection) {
             owned.insert((value.media, key));
+        } else {
+            listed.insert((value.media, key));
         }
     };
     for id in &existing {
@@ -144,7 +147,12 @@ fn check_values(engine: &Engine) {
                 .map(|key| (true, key)),
         )
         .collect();
-    assert_eq!(stored, owned);
+    let (gone, living): (BTreeSet<_>, BTreeSet<_>) = stored
+        .iter()
+        .cloned()
+        .partition(|value| listed.contains(value));
+    assert_eq!(living, owned);
+    assert!(gone.is_subset(&listed));
     let prefix = key::log_prefix(PARTITION);
     let visit = |_: &[u8], value: &[u8]| {
         let entry: LogEntry = codec::decode(value, "entry")?;
@@ -343,6 +351,102 @@ fn s5_s6_i10_a_purge_removes_headers_and_what_they_superseded_only() {
     let engine = open(dir.path());
     assert_eq!(rows(&engine, "c"), [(PointId::Num(1), vec![9999.0])]);
     assert_eq!(rows(&engine, "resting"), [(PointId::Num(7), vec![7.0])]);
+}
+
+/// S6, I10: the values of an entry stay as long as it does, though its collection was deleted before its turn came.
+#[test]
+fn s6_values_of_a_collection_that_is_gone_go_with_their_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    let entries = engine
+        .append(vec![share(vec![upsert(id, 1, 1.0)])])
+        .unwrap();
+    engine.drop_collection("c").unwrap();
+    // As a replica has it that takes the entry after the collection went.
+    let mut batch = engine.store.batch();
+    batch.put(Family::Vectors, &key::value(PARTITION, id, 1, 0), b"value");
+    engine.store.write(batch).unwrap();
+    assert_eq!(engine.apply(entries).unwrap(), [[Outcome::Gone]]);
+    assert_eq!(keys(&engine, Family::Vectors).len(), 1);
+    check_values(&engine);
+    let other = create(&engine, "other");
+    let many = (0..2048).map(|n| share(vec![delete(other, n)]));
+    engine
+        .apply(engine.append(many.collect()).unwrap())
+        .unwrap();
+    assert!(state(&engine).purged > 1);
+    assert!(keys(&engine, Family::Vectors).is_empty());
+}
+
+/// Few entries with large payloads, and the values that they supersede, do not stay because they are few.
+#[test]
+fn a_log_is_purged_by_its_bytes_too() {
+    const PAYLOAD_BYTES: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let write = |engine: &Engine, id, count: usize| {
+        for _ in 0..count {
+            let mut operation = upsert(id, 1, 1.0);
+            if let Operation::Upsert { point, .. } = &mut operation {
+                point.payload = [("text".to_owned(), json!("x".repeat(PAYLOAD_BYTES)))]
+                    .into_iter()
+                    .collect();
+            }
+            let entries = engine.append(vec![share(vec![operation])]).unwrap();
+            engine.apply(entries).unwrap();
+        }
+    };
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    write(&engine, id, 15);
+    assert_eq!(state(&engine).purged, 0);
+    write(&engine, id, 1);
+    let PartitionState { applied, purged } = state(&engine);
+    assert_eq!((applied, purged), (16, 9), "half of the bytes are left");
+    check_values(&engine);
+    drop(engine);
+    // What was there before counts, as far as its size is known.
+    let engine = open(dir.path());
+    write(&engine, id, 60);
+    let PartitionState { applied, purged } = state(&engine);
+    assert_eq!(applied, 76);
+    assert!(applied - purged <= 16, "{purged}");
+    check_values(&engine);
+    assert_eq!(rows(&engine, "c").len(), 1);
+}
+
+/// A delete that names a version, as one by filter does, takes effect only on what was found.
+#[test]
+fn a_conditional_delete_leaves_what_was_changed_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let id = create(&engine, "c");
+    let delete_if = |point, version| Operation::DeleteIf {
+        collection: id,
+        id: PointId::Num(point),
+        condition: Precondition::Version(version),
+    };
+    let write = |operations| {
+        let entries = engine.append(vec![share(operations)]).unwrap();
+        engine.apply(entries).unwrap()
+    };
+    write(vec![upsert(id, 1, 1.0), upsert(id, 2, 1.0)]);
+    write(vec![upsert(id, 2, 2.0)]);
+    let refused = |version| Outcome::Refused { version };
+    let outcomes = write(vec![delete_if(1, 1), delete_if(2, 1), delete_if(3, 1)]);
+    assert_eq!(outcomes, [[Outcome::Done, refused(2), refused(0)]]);
+    // Once more after a restart, from the log.
+    let _ = engine
+        .append(vec![share(vec![
+            delete_if(2, 1),
+            delete_if(2, 2),
+            upsert(id, 4, 4.0),
+        ])])
+        .unwrap();
+    drop(engine);
+    let engine = open(dir.path());
+    assert_eq!(rows(&engine, "c"), [(PointId::Num(4), vec![4.0])]);
+    check_values(&engine);
 }
 
 /// The time of the entry decides, not that of the machine which applies it; and only a point that is there as it was.

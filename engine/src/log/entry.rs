@@ -66,6 +66,7 @@ pub(crate) enum Change {
     Delete {
         collection: CollectionId,
         id: PointId,
+        condition: Option<Precondition>,
     },
     Expire {
         collection: CollectionId,
@@ -87,7 +88,7 @@ impl Change {
     pub fn target(&self) -> Option<(CollectionId, &PointId)> {
         match self {
             Self::Upsert { collection, id, .. }
-            | Self::Delete { collection, id }
+            | Self::Delete { collection, id, .. }
             | Self::Expire { collection, id } => Some((*collection, id)),
             Self::Request { .. } => None,
         }
@@ -109,7 +110,14 @@ impl Change {
             Self::Upsert { id, condition, .. } => condition
                 .as_ref()
                 .is_none_or(|condition| condition.holds(id, shown)),
-            Self::Delete { .. } => shown.is_some(),
+            Self::Delete {
+                condition: None, ..
+            } => shown.is_some(),
+            Self::Delete {
+                id,
+                condition: Some(condition),
+                ..
+            } => shown.is_some() && condition.holds(id, shown),
             Self::Expire { .. } => ended,
             Self::Request { .. } => true,
         };
@@ -120,7 +128,14 @@ impl Change {
             Outcome::Refused { version }
         };
         // A row that cannot be read looks as if it were not there: a delete removes it.
-        let changed = holds || matches!(self, Self::Delete { .. });
+        let changed = holds
+            || matches!(
+                self,
+                Self::Delete {
+                    condition: None,
+                    ..
+                }
+            );
         Decision { outcome, changed }
     }
 }
@@ -178,7 +193,31 @@ impl Values<'_, '_> {
                     collection: collection.0,
                     id: id.encode(),
                 };
-                return Ok((logged, Change::Delete { collection, id }));
+                let condition = None;
+                let change = Change::Delete {
+                    collection,
+                    id,
+                    condition,
+                };
+                return Ok((logged, change));
+            }
+            Operation::DeleteIf {
+                collection,
+                id,
+                condition,
+            } => {
+                let logged = LogOperation::DeleteIf {
+                    collection: collection.0,
+                    id: id.encode(),
+                    condition: Box::new(condition.to_record()),
+                };
+                let condition = Some(condition);
+                let change = Change::Delete {
+                    collection,
+                    id,
+                    condition,
+                };
+                return Ok((logged, change));
             }
             Operation::Expire { collection, id } => {
                 let logged = LogOperation::Expire {
@@ -318,6 +357,16 @@ fn read_change(operation: LogOperation) -> Result<Change> {
         LogOperation::Delete { collection, id } => Ok(Change::Delete {
             collection: CollectionId(collection),
             id: PointId::decode(&id)?,
+            condition: None,
+        }),
+        LogOperation::DeleteIf {
+            collection,
+            id,
+            condition,
+        } => Ok(Change::Delete {
+            collection: CollectionId(collection),
+            id: PointId::decode(&id)?,
+            condition: Some(Precondition::from_record(*condition)?),
         }),
         LogOperation::Expire { collection, id } => Ok(Change::Expire {
             collection: CollectionId(collection),

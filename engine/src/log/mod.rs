@@ -2,7 +2,7 @@
 
 mod entry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use parking_lot::Mutex;
 
@@ -53,6 +53,15 @@ pub enum Operation {
         /// Which point.
         id: PointId,
     },
+    /// Removes the point if the condition holds when its turn comes.
+    DeleteIf {
+        /// Of this collection.
+        collection: CollectionId,
+        /// Which point.
+        id: PointId,
+        /// What must hold of the stored point.
+        condition: Precondition,
+    },
     /// Removes the point if its time has come: if its expiry is not after the timestamp of the log entry.
     Expire {
         /// Of this collection.
@@ -69,6 +78,7 @@ impl Operation {
             Self::Upsert { collection, .. }
             | Self::UpsertIf { collection, .. }
             | Self::Delete { collection, .. }
+            | Self::DeleteIf { collection, .. }
             | Self::Expire { collection, .. } => Some(*collection),
             Self::Request { .. } => None,
         }
@@ -78,7 +88,9 @@ impl Operation {
     pub fn point_id(&self) -> Option<&PointId> {
         match self {
             Self::Upsert { point, .. } | Self::UpsertIf { point, .. } => Some(&point.id),
-            Self::Delete { id, .. } | Self::Expire { id, .. } => Some(id),
+            Self::Delete { id, .. } | Self::DeleteIf { id, .. } | Self::Expire { id, .. } => {
+                Some(id)
+            }
             Self::Request { .. } => None,
         }
     }
@@ -91,6 +103,7 @@ impl Operation {
                 point, condition, ..
             } => point.bytes() + condition.bytes(),
             Self::Delete { id, .. } | Self::Expire { id, .. } => id.encode().len(),
+            Self::DeleteIf { id, condition, .. } => id.encode().len() + condition.bytes(),
             Self::Request { tag, .. } => tag.id().len(),
         }
     }
@@ -119,6 +132,9 @@ impl Share {
 
 /// How many applied entries a partition keeps before it purges half of them.
 const KEPT_ENTRIES: u64 = 2048;
+/// How many bytes they may have, with the values that they brought, before it purges until half is left: 512 MiB in all partitions. Large
+/// payloads, and the values that they supersede, do not stay because entries are few.
+const KEPT_BYTES: u64 = 16 << 20;
 
 /// What an append waits for.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -134,10 +150,47 @@ pub(crate) struct Log {
     positions: Mutex<Vec<Position>>,
 }
 
-#[derive(Copy, Clone, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Position {
     last: u64,
     state: PartitionState,
+    /// Index and bytes of the entries that were appended since the store was opened and are not purged; those from before count as one.
+    kept: VecDeque<(u64, u64)>,
+    kept_bytes: u64,
+}
+
+impl Position {
+    fn keep(&mut self, index: u64, bytes: u64) {
+        self.last = index;
+        self.kept.push_back((index, bytes));
+        self.kept_bytes += bytes;
+    }
+
+    /// Up to where the log is to be purged; `None` if it is short.
+    fn purge_to(&self) -> Option<u64> {
+        let PartitionState { applied, purged } = self.state;
+        let by_count = (applied - purged >= KEPT_ENTRIES).then(|| applied - KEPT_ENTRIES / 2);
+        let mut bytes = self.kept_bytes;
+        let by_bytes = (bytes > KEPT_BYTES).then(|| {
+            let mut oldest = self.kept.iter().take_while(|(index, _)| *index <= applied);
+            let last = oldest.find(|(_, of_it)| {
+                bytes -= of_it;
+                bytes <= KEPT_BYTES / 2
+            });
+            last.map_or(applied, |(index, _)| *index)
+        });
+        by_count.max(by_bytes).filter(|to| *to > purged)
+    }
+
+    fn purged(&mut self, to: u64) {
+        self.state.purged = to;
+        while let Some((index, bytes)) = self.kept.front().copied()
+            && index <= to
+        {
+            self.kept.pop_front();
+            self.kept_bytes -= bytes;
+        }
+    }
 }
 
 impl Log {
@@ -150,6 +203,12 @@ impl Log {
             if let Some(bytes) = store.get(Family::State, &key::state_applied(partition))? {
                 position.state = codec::decode(&bytes, "partition state")
                     .map_err(|error| error.context(format!("open partition {}", partition.0)))?;
+            }
+            if position.state.applied > position.state.purged {
+                let from = key::log(partition, position.state.purged);
+                let to = key::log(partition, position.state.applied + 1);
+                let bytes = store.approximate_bytes(Family::Log, &from, &to);
+                position.keep(position.state.applied, bytes);
             }
             position.last = position.state.applied;
             let from = key::log(partition, position.state.applied + 1);
@@ -165,7 +224,7 @@ impl Log {
                             partition.0, position.last
                         )));
                     }
-                    position.last = index;
+                    position.keep(index, value.len() as u64);
                     let entry = read_entry(partition, index, value).map_err(|error| {
                         error.context(format!("read entry {index} of partition {}", partition.0))
                     })?;
@@ -195,12 +254,16 @@ impl Log {
         let makes_room = shares.iter().all(Share::only_deletes);
         let mut batch = store.batch();
         let now = env.now_ms();
+        let mut sizes = Vec::with_capacity(shares.len());
         let entries = shares
             .into_iter()
             .map(|share| {
                 let last = &mut lasts[usize::from(share.partition.0)];
                 *last += 1;
-                append_share(&mut batch, share, *last, now)
+                let before = batch.bytes();
+                let entry = append_share(&mut batch, share, *last, now);
+                sizes.push((batch.bytes() - before) as u64);
+                entry
             })
             .collect::<Result<Vec<Entry>>>()?;
         if entries.is_empty() {
@@ -212,8 +275,8 @@ impl Log {
             (Wait::UntilLogged, false) => store.write_reserved(batch)?,
             (Wait::UntilLogged, true) => store.write(batch)?,
         }
-        for (position, last) in positions.iter_mut().zip(lasts) {
-            position.last = last;
+        for (entry, bytes) in entries.iter().zip(sizes) {
+            positions[usize::from(entry.partition.0)].keep(entry.index, bytes);
         }
         Ok(entries)
     }
@@ -282,7 +345,7 @@ impl Log {
         std::array::from_fn(|partition| positions[partition].state.applied)
     }
 
-    /// Purges the older half of every log that has grown long, with the values that its entries superseded, and what the entries changed in
+    /// Purges the older half of every log that has grown long or large, with the values that its entries superseded, and what the entries changed in
     /// these collections as far as their segment files cover it.
     ///
     /// A vector is removed here and not when it is superseded, because until then a replica may need its entry.
@@ -294,22 +357,21 @@ impl Log {
     ) -> Result<()> {
         let mut positions = self.positions.lock();
         for partition in Partition::all() {
-            let state = &mut positions[usize::from(partition.0)].state;
-            if state.applied - state.purged < KEPT_ENTRIES {
+            let position = &mut positions[usize::from(partition.0)];
+            let Some(purged) = position.purge_to() else {
                 continue;
-            }
-            let purged = state.applied - KEPT_ENTRIES / 2;
+            };
             purge_partition(
                 store,
                 partition,
                 PartitionState {
-                    applied: state.applied,
+                    applied: position.state.applied,
                     purged,
                 },
                 env.now_ms(),
                 &covered(partition),
             )?;
-            state.purged = purged;
+            position.purged(purged);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::rows::examine_rows;
 use super::{Loss, is_told_otherwise};
 use crate::config::CollectionConfig;
 use crate::engine::{read_settings, record_and_copy};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::point::PointId;
 use crate::segment::Positions;
 use crate::segment::folder::Folder;
@@ -178,6 +178,11 @@ type Records = BTreeMap<CollectionId, (String, CollectionConfig)>;
 fn examine_records(store: &Store, found: &mut Examination) -> Result<Records> {
     let format = store.get(Family::Meta, key::META_FORMAT).ok().flatten();
     let format = format.and_then(|bytes| codec::decode::<u32>(&bytes, "format version").ok());
+    if let Some(version) = format.filter(|version| *version != FORMAT_VERSION) {
+        return Err(Error::corrupted(format!(
+            "the data is of format {version}, this program knows format {FORMAT_VERSION}; use the version that wrote it"
+        )));
+    }
     if format.is_none() {
         let bytes = codec::encode(&FORMAT_VERSION);
         found.put(Family::Meta, key::META_FORMAT.to_vec(), bytes);

@@ -353,6 +353,7 @@ impl Rows<'_> {
                 }
                 LogOperation::UpsertIf { collection, id, .. }
                 | LogOperation::Delete { collection, id }
+                | LogOperation::DeleteIf { collection, id, .. }
                 | LogOperation::Expire { collection, id } => (collection, id),
             };
             if *of != self.known.id.0 {

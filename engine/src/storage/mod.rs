@@ -394,6 +394,15 @@ impl Store {
         }
     }
 
+    /// About how many bytes the records in a range of keys take on disk; what is in memory only, and in blobs, does not count.
+    pub fn approximate_bytes(&self, family: Family, from: &[u8], to: &[u8]) -> u64 {
+        let range = [rocksdb::Range::new(from, to)];
+        let sizes = self
+            .db
+            .get_approximate_sizes_cf(self.handle(family), &range);
+        sizes.first().copied().unwrap_or(0)
+    }
+
     /// Bytes on disk by family: tables and blobs.
     pub fn disk_bytes(&self) -> Vec<(&'static str, u64)> {
         Family::ALL
@@ -544,6 +553,11 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// Bytes of what is in it.
+    pub fn bytes(&self) -> usize {
+        self.inner.size_in_bytes()
+    }
+
     /// Sets a value.
     pub fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
         self.inner.put_cf(self.store.handle(family), key, value);

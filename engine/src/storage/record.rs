@@ -65,6 +65,15 @@ pub enum LogOperation {
         /// How many of the following operations are its.
         operations: u32,
     },
+    /// Removes the point if the condition holds.
+    DeleteIf {
+        /// Collection number.
+        collection: u32,
+        /// Encoded point id.
+        id: Vec<u8>,
+        /// What must hold of the row that is there.
+        condition: Box<ConditionRecord>,
+    },
 }
 
 /// What must hold of a stored row: see [`crate::Precondition`]. Filters are JSON.
@@ -459,6 +468,12 @@ mod tests {
         let digest = [[254].as_slice(), &[255; 16]].concat();
         check(request, [&[1, 4, 1, b'r'], &digest[..], &[3]].concat());
         let with = |tail: &[u8]| [&upsert(3), tail].concat();
+        let delete_if = LogOperation::DeleteIf {
+            collection,
+            id: vec![1, 9],
+            condition: Box::new(ConditionRecord::Version(7)),
+        };
+        check(delete_if, vec![1, 5, 2, 2, 1, 9, 0, 7]);
         check(condition(ConditionRecord::Version(7)), with(&[0, 7]));
         check(condition(ConditionRecord::Present), with(&[1]));
         let filter = b"{}".to_vec();

@@ -49,6 +49,59 @@ struct BatchWire {
     ids: Vec<Id>,
     vectors: Columns,
     payloads: Option<Vec<Option<Payload>>>,
+    /// Ours, as the next two: as of single points, one number for all or a list with one (or null) each.
+    expires_at: Option<Numbers>,
+    ttl: Option<Numbers>,
+    if_version: Option<Numbers>,
+}
+
+/// One number for every point of a batch, or one each.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "give a whole number from 0 on for all points, or a list with one (or null) each"
+)]
+enum Numbers {
+    All(u64),
+    Each(Vec<Option<u64>>),
+}
+
+impl Numbers {
+    /// One for each of `count` points.
+    fn each(this: Option<Self>, what: &str, count: usize) -> ApiResult<Vec<Option<u64>>> {
+        match this {
+            None => Ok(vec![None; count]),
+            Some(Self::All(number)) => Ok(vec![Some(number); count]),
+            Some(Self::Each(numbers)) => {
+                same_length(count, what, numbers.len())?;
+                Ok(numbers)
+            }
+        }
+    }
+}
+
+fn same_length(count: usize, what: &str, got: usize) -> ApiResult<()> {
+    match got == count {
+        true => Ok(()),
+        false => Err(ApiError::bad_request(format!(
+            "batch: {count} ids but {got} {what}: give one each"
+        ))),
+    }
+}
+
+/// When a point ends, by a time in milliseconds since 1970 or by seconds from `now_ms` on.
+///
+/// # Errors
+///
+/// 400 if both are given.
+pub fn ends_at(expires_at: Option<u64>, ttl: Option<u64>, now_ms: u64) -> ApiResult<Option<u64>> {
+    match (expires_at, ttl) {
+        (Some(_), Some(_)) => Err(ApiError::bad_request(
+            "give either `expires_at` (milliseconds since 1970) or `ttl` (seconds)",
+        )),
+        (at, None) => Ok(at),
+        (None, Some(ttl)) => Ok(Some(now_ms.saturating_add(ttl.saturating_mul(1000)))),
+    }
 }
 
 /// The vectors of a batch: one list for the unnamed vector (or of whole points), or one list per name.
@@ -101,7 +154,9 @@ impl UpsertWire {
     /// Whether a point is to be written only at a certain version.
     pub fn names_versions(&self) -> bool {
         let mut points = self.points.iter().flatten();
+        let batch = self.batch.as_ref();
         points.any(|point| point.if_version.is_some())
+            || batch.is_some_and(|batch| batch.if_version.is_some())
     }
 
     /// The points, in the order sent. A `ttl` counts from `now_ms`, in milliseconds since 1970.
@@ -122,7 +177,7 @@ impl UpsertWire {
                 .into_iter()
                 .map(|point| point.draft(now_ms))
                 .collect::<ApiResult<_>>()?,
-            (None, Some(batch)) => batch.drafts()?,
+            (None, Some(batch)) => batch.drafts(now_ms)?,
             _ => return Err(ApiError::bad_request("give either `points` or `batch`")),
         };
         check_count(drafts.len(), count_max)?;
@@ -181,16 +236,8 @@ pub fn check_count(count: usize, count_max: usize) -> ApiResult<()> {
 
 impl PointWire {
     fn draft(self, now_ms: u64) -> ApiResult<PointDraft> {
-        let expires_at_ms = match (self.expires_at, self.ttl) {
-            (Some(_), Some(_)) => {
-                return Err(ApiError::bad_request(format!(
-                    "point {}: give either `expires_at` (milliseconds since 1970) or `ttl` (seconds)",
-                    self.id.0
-                )));
-            }
-            (at, None) => at,
-            (None, Some(ttl)) => Some(now_ms.saturating_add(ttl.saturating_mul(1000))),
-        };
+        let expires_at_ms = ends_at(self.expires_at, self.ttl, now_ms)
+            .map_err(|error| error.at(format!("point {}", self.id.0)))?;
         Ok(PointDraft {
             id: self.id.0,
             vectors: by_name(self.vector),
@@ -212,24 +259,27 @@ fn by_name(vector: Option<VectorInput>) -> Vec<(String, VectorInput)> {
 }
 
 impl BatchWire {
-    fn drafts(self) -> ApiResult<Vec<PointDraft>> {
+    fn drafts(self, now_ms: u64) -> ApiResult<Vec<PointDraft>> {
         let count = self.ids.len();
-        let same_length = |what: &str, got: usize| match got == count {
-            true => Ok(()),
-            false => Err(ApiError::bad_request(format!(
-                "batch: {count} ids but {got} {what}: give one each"
-            ))),
-        };
+        let times = Numbers::each(self.expires_at, "expires_at", count)?;
+        let ttls = Numbers::each(self.ttl, "ttl", count)?;
+        let versions = Numbers::each(self.if_version, "if_version", count)?;
+        let ends = times.into_iter().zip(ttls).zip(&self.ids);
+        let ends: Vec<Option<u64>> = ends
+            .map(|((at, ttl), id)| {
+                ends_at(at, ttl, now_ms).map_err(|error| error.at(format!("point {}", id.0)))
+            })
+            .collect::<ApiResult<_>>()?;
         let mut vectors: Vec<Vec<(String, VectorInput)>> = Vec::new();
         match self.vectors {
             Columns::Rows(rows) => {
-                same_length("vectors", rows.len())?;
+                same_length(count, "vectors", rows.len())?;
                 vectors.extend(rows.into_iter().map(|row| by_name(Some(row))));
             }
             Columns::Named(columns) => {
                 vectors.resize_with(count, Vec::new);
                 for (name, column) in columns {
-                    same_length(&format!("vectors \"{name}\""), column.len())?;
+                    same_length(count, &format!("vectors \"{name}\""), column.len())?;
                     for (point, vector) in vectors.iter_mut().zip(column) {
                         point.push((name.clone(), vector));
                     }
@@ -240,17 +290,21 @@ impl BatchWire {
         if payloads.is_empty() {
             payloads.resize(count, None);
         }
-        same_length("payloads", payloads.len())?;
+        same_length(count, "payloads", payloads.len())?;
         let points = self.ids.into_iter().zip(vectors).zip(payloads);
+        let conditions = ends.into_iter().zip(versions);
         Ok(points
-            .map(|((id, vectors), payload)| PointDraft {
-                id: id.0,
-                vectors,
-                payload: payload.unwrap_or_default(),
-                media: Vec::new(),
-                expires_at_ms: None,
-                condition: None,
-            })
+            .zip(conditions)
+            .map(
+                |(((id, vectors), payload), (expires_at_ms, version))| PointDraft {
+                    id: id.0,
+                    vectors,
+                    payload: payload.unwrap_or_default(),
+                    media: Vec::new(),
+                    expires_at_ms,
+                    condition: version.map(Precondition::Version),
+                },
+            )
             .collect())
     }
 }
@@ -335,6 +389,29 @@ mod tests {
         );
         let times: Vec<Option<u64>> = points.unwrap().iter().map(|p| p.expires_at_ms).collect();
         assert_eq!(times, [Some(7000), Some(9), Some(u64::MAX)]);
+    }
+
+    #[test]
+    fn columns_of_ends_and_versions() {
+        let wire = |json: &str| -> UpsertWire { crate::http::from_json(json.as_bytes()).unwrap() };
+        let read = |json: &str| -> Vec<(Option<u64>, Option<Precondition>)> {
+            let drafts = wire(json).drafts(3, 8, 5000).unwrap();
+            let of_each = drafts.into_iter();
+            of_each
+                .map(|draft| (draft.expires_at_ms, draft.condition))
+                .collect()
+        };
+        let version = |version| Some(Precondition::Version(version));
+        let each = read(
+            "{\"batch\": {\"ids\": [1, 2], \"vectors\": {}, \"ttl\": [2, null], \"expires_at\": [null, 9], \"if_version\": [0, 7]}}",
+        );
+        assert_eq!(each, [(Some(7000), version(0)), (Some(9), version(7))]);
+        let all = "{\"batch\": {\"ids\": [1, 2], \"vectors\": {}, \"ttl\": 1, \"if_version\": 3}}";
+        assert_eq!(read(all), vec![(Some(6000), version(3)); 2]);
+        assert!(wire(all).names_versions());
+        let bad = "{\"batch\": {\"ids\": [1, 2], \"vectors\": {}, \"ttl\": [1]}}";
+        let error = wire(bad).drafts(3, 8, 0).unwrap_err();
+        assert!(error.message.contains("2 ids but 1 ttl"), "{error}");
     }
 
     #[test]

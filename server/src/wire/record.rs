@@ -15,6 +15,8 @@ use super::vector::VectorsOut;
 #[derive(Debug, Serialize)]
 pub struct RecordOut {
     id: Id,
+    /// Ours: what `if_version` compares with.
+    version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Payload>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "vectors")]
@@ -40,6 +42,7 @@ impl From<Record> for RecordOut {
     fn from(record: Record) -> Self {
         Self {
             id: Id(record.id),
+            version: record.version,
             payload: record.payload,
             vector: record.vectors,
             order_value: None,

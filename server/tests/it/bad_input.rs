@@ -30,7 +30,7 @@ fn assert_untouched(server: &Server) {
     );
     assert_eq!(
         page["points"],
-        json!([{"id": 1, "payload": {"kept": true}, "vector": [1.0, 2.0]}])
+        json!([{"id": 1, "version": 1, "payload": {"kept": true}, "vector": [1.0, 2.0]}])
     );
 }
 

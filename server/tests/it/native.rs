@@ -410,3 +410,47 @@ fn what_is_wrong_is_said() {
     let like = server.ok("GET", "/collections/plain/search?like=1", &Value::Null);
     assert_eq!(ids(&like["points"]), [json!(2)]);
 }
+
+/// Ends and versions of documents, in every form of body; each item has its own answer.
+#[test]
+fn documents_and_pictures_end_and_ask_for_versions() {
+    let server = Server::start();
+    server.create_multimodal("m");
+    let point = |id: &str| server.ok("GET", &format!("/collections/m/points/{id}"), &Value::Null);
+    let far = 4_102_444_800_000_u64;
+    let items = json!([
+        {"id": 1, "text": "one", "expires_at": far, "if_version": 0},
+        {"id": 2, "text": "two", "if_version": 5},
+        {"id": 3, "text": "three", "ttl": 0},
+        {"id": 4, "text": "four", "ttl": 1, "expires_at": 1},
+    ]);
+    let answer = server.ok("POST", DOCUMENTS, &items);
+    assert_eq!((&answer["ok"], &answer["failed"]), (&json!(2), &json!(2)));
+    let error = |at: usize| {
+        answer["items"][at]["error"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert_contains(
+        &error(1),
+        &["item 2 (id 2)", "`if_version`", "is not there"],
+    );
+    assert_contains(&error(3), &["either `expires_at`"]);
+    assert_eq!(point("1")["expires_at"], far);
+    server.refused(404, "GET", "/collections/m/points/3", &Value::Null);
+    let version = point("1")["version"].as_u64().unwrap();
+    let again = json!({"id": 1, "text": "uno", "if_version": version});
+    server.ok("POST", DOCUMENTS, &again);
+    let told = server.refused(409, "POST", DOCUMENTS, &again);
+    assert_contains(&told, &["`if_version`", "is at version"]);
+    let headers = [("content-type", "text/plain")];
+    let raw = server.send(
+        "POST",
+        &format!("{DOCUMENTS}?id=9&expires_at={far}"),
+        &headers,
+        b"nine",
+    );
+    assert_eq!(raw.status, 200);
+    assert_eq!(point("9")["expires_at"], far);
+}

@@ -31,9 +31,9 @@ fn points_come_back_as_they_went() {
     assert_eq!(
         found,
         json!([
-            {"id": "any string/é", "payload": {}, "vector": [5.0, 6.0]},
-            {"id": 7, "payload": payload, "vector": [1.0, 2.5]},
-            {"id": dashed, "payload": {}, "vector": [3.0, 4.0]},
+            {"id": "any string/é", "version": 1, "payload": {}, "vector": [5.0, 6.0]},
+            {"id": 7, "version": 1, "payload": payload, "vector": [1.0, 2.5]},
+            {"id": dashed, "version": 1, "payload": {}, "vector": [3.0, 4.0]},
         ])
     );
     assert_eq!(
@@ -91,7 +91,7 @@ fn the_batch_form_and_an_update() {
     assert_eq!(found[0]["payload"], json!({"a": 1}));
     assert_eq!(
         found[1],
-        json!({"id": 2, "payload": {}, "vector": [9.0, 9.0]})
+        json!({"id": 2, "version": 2, "payload": {}, "vector": [9.0, 9.0]})
     );
     assert_eq!(
         server.ok("POST", &format!("{POINTS}/count"), &json!({"exact": true})),
@@ -367,4 +367,56 @@ fn a_write_with_a_key_is_applied_once() {
     assert_contains(&refused.json().to_string(), &["another body"]);
     assert_eq!(put(&"x".repeat(65), 3).status, 400);
     assert_eq!(n(), 2);
+}
+
+/// The columns of a batch, and what is read of a point is what `if_version` takes.
+#[test]
+fn a_batch_takes_ends_and_versions() {
+    let server = started();
+    let read = |id: u64| server.ok("GET", &format!("{POINTS}/{id}"), &Value::Null);
+    let far = 4_102_444_800_000_u64;
+    let body = json!({"batch": {"ids": [1, 2], "vectors": [[0, 0], [1, 1]], "expires_at": [far, null], "if_version": 0}});
+    server.ok("PUT", POINTS, &body);
+    assert_eq!(read(1)["expires_at"], far);
+    assert!(read(2).get("expires_at").is_none());
+    let told = server.refused(409, "PUT", POINTS, &body);
+    assert_contains(&told, &["2 of 2 points", "`if_version`"]);
+    let versions = [read(1)["version"].clone(), json!(77)];
+    let body = json!({"batch": {"ids": [1, 2], "vectors": [[5, 5], [5, 5]], "ttl": 3600, "if_version": versions}});
+    let told = server.refused(409, "PUT", POINTS, &body);
+    assert_contains(&told, &["1 of 2 points", "point 2 is at version"]);
+    assert_eq!(read(1)["vector"], json!([5.0, 5.0]));
+    assert_eq!(read(2)["vector"], json!([1.0, 1.0]));
+}
+
+#[test]
+fn the_durability_of_a_collection_can_be_changed() {
+    let server = started();
+    let durability =
+        || server.ok("GET", "/collections/a", &Value::Null)["vecino"]["durability"].clone();
+    assert_eq!(durability(), "sync");
+    let patch = |body: Value| server.ok("PATCH", "/collections/a", &body);
+    patch(json!({"durability": {"interval_ms": 50}}));
+    assert_eq!(durability(), json!({"interval_ms": 50}));
+    patch(json!({"metadata": {"a": 1}}));
+    assert_eq!(durability(), json!({"interval_ms": 50}));
+    for (bad, part) in [
+        (json!({"durability": {"interval_ms": 0}}), "out of range"),
+        (json!({"durability": "never"}), "interval_ms"),
+        (
+            json!({"durability": "sync", "unknown": 1}),
+            "unknown setting",
+        ),
+    ] {
+        let told = server.refused(400, "PATCH", "/collections/a", &bad);
+        assert_contains(&told, &[part]);
+    }
+    assert_eq!(durability(), json!({"interval_ms": 50}));
+    server.ok(
+        "PUT",
+        POINTS,
+        &json!({"points": [{"id": 1, "vector": [1, 2]}]}),
+    );
+    patch(json!({"durability": "sync"}));
+    assert_eq!(durability(), "sync");
 }

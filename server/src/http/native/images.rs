@@ -9,7 +9,7 @@ use axum::http::header;
 use axum::response::Response;
 use cluster::engine::{Payload, PointId};
 
-use super::items::{Item, RawItemParams, is_ndjson, parse};
+use super::items::{Item, RawItemParams, Terms, is_ndjson, parse};
 use super::upload::store;
 use crate::app::App;
 use crate::http::{ApiError, ApiResult, PathParams, QueryParams, RawBody, blocking, from_json};
@@ -28,7 +28,16 @@ pub(super) async fn post(
 ) -> ApiResult<Response> {
     app.node()?.collection(&name)?;
     let items = match body.media_type().starts_with("multipart/") {
-        true => read_form(body).await?,
+        true => {
+            let terms = params.terms();
+            let items = read_form(body).await?;
+            let with_terms = |item: Item| Item {
+                terms: item.terms.or(terms),
+                ..item
+            };
+            let items = items.into_iter().map(|item| item.map(with_terms));
+            items.collect()
+        }
         false => blocking(move || read(&body, params)).await?,
     };
     store(app, name, items).await
@@ -157,6 +166,7 @@ impl Form {
                     .get(at)
                     .or(self.payloads.first().filter(|_| self.payloads.len() == 1));
                 Ok(Item {
+                    terms: Terms::default(),
                     id: self.ids.get(at).cloned(),
                     text: text.map(|text| text.as_str().into()),
                     image: Some(image),

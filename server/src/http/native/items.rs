@@ -24,6 +24,34 @@ pub struct Item {
     pub file_name: Option<String>,
     /// JSON object to attach.
     pub payload: Payload,
+    /// When it ends, and what must be there for it to be written.
+    pub terms: Terms,
+}
+
+/// When an item ends, and what must be there for it to be written: as of points.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// Milliseconds since 1970 from which the point is hidden.
+    pub expires_at: Option<u64>,
+    /// The same as seconds from now.
+    pub ttl: Option<u64>,
+    /// The version of the stored point, 0 for none.
+    pub if_version: Option<u64>,
+}
+
+impl Terms {
+    /// Those of `self` that are given, else those of `others`.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        let ends = match (self.expires_at, self.ttl) {
+            (None, None) => others,
+            _ => self,
+        };
+        Self {
+            if_version: self.if_version.or(others.if_version),
+            ..ends
+        }
+    }
 }
 
 /// An item as JSON.
@@ -37,6 +65,9 @@ struct ItemWire {
     #[serde(alias = "file")]
     file_name: Option<String>,
     payload: Option<Payload>,
+    expires_at: Option<u64>,
+    ttl: Option<u64>,
+    if_version: Option<u64>,
 }
 
 impl ItemWire {
@@ -48,6 +79,11 @@ impl ItemWire {
             image: image.map(Into::into),
             file_name: self.file_name,
             payload: self.payload.unwrap_or_default(),
+            terms: Terms {
+                expires_at: self.expires_at,
+                ttl: self.ttl,
+                if_version: self.if_version,
+            },
         })
     }
 }
@@ -61,17 +97,31 @@ pub struct RawItemParams {
     #[serde(alias = "file")]
     file_name: Option<String>,
     payload: Option<String>,
+    expires_at: Option<u64>,
+    ttl: Option<u64>,
+    if_version: Option<u64>,
 }
 
 impl RawItemParams {
+    /// When the item ends, and what must be there for it to be written.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            expires_at: self.expires_at,
+            ttl: self.ttl,
+            if_version: self.if_version,
+        }
+    }
+
     /// An item without media yet.
     ///
     /// # Errors
     ///
     /// 400 if the id or the payload cannot be read.
     pub fn item(self) -> ApiResult<Item> {
+        let terms = self.terms();
         let payload = self.payload.map(|json| from_json(json.as_bytes()));
         Ok(Item {
+            terms,
             id: self.id.map(|id| from_path(&id)).transpose()?,
             text: self.text.map(Into::into),
             image: None,

@@ -2,7 +2,10 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use cluster::engine::{Collection, CollectionConfig, Payload, Point, PointId, Vector};
+use cluster::Refused;
+use cluster::engine::{
+    Collection, CollectionConfig, Payload, Point, PointId, Precondition, Vector,
+};
 use embed::{Modality, Purpose};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -14,7 +17,7 @@ use crate::inference::{Embedded, Job, VectorsFor};
 use crate::ingest::keep_medium;
 use crate::wire::id::Id;
 use crate::wire::inference::Medium;
-use crate::wire::point::{check_count, item_name};
+use crate::wire::point::{check_count, ends_at, item_name};
 
 /// Payload field that keeps the name of an uploaded file.
 const FILE_NAME_FIELD: &str = "file_name";
@@ -26,6 +29,9 @@ struct UploadOut {
     ok: usize,
     /// Items refused.
     failed: usize,
+    /// Those of them that were refused by `if_version`.
+    #[serde(skip)]
+    conflicts: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     operation_id: Option<u64>,
     /// In the order sent.
@@ -43,6 +49,33 @@ struct ItemOut {
     error: Option<String>,
 }
 
+impl UploadOut {
+    /// Items whose `if_version` did not hold when their turn came. Of several with one id, as many as were refused, the first of them: which of
+    /// them it was makes no difference to what is stored.
+    fn refuse(&mut self, refused: &[Refused]) {
+        for Refused { id, version } in refused {
+            let is_it = |item: &&mut ItemOut| {
+                item.status == "ok" && item.id.as_ref().is_some_and(|of| of.0 == *id)
+            };
+            let Some(item) = self.items.iter_mut().find(is_it) else {
+                continue;
+            };
+            let found = match version {
+                0 => "is not there".to_owned(),
+                version => format!("is at version {version}"),
+            };
+            item.status = "error";
+            item.error = Some(format!(
+                "item {} (id {id}): `if_version` did not hold: the point {found}; read it again",
+                item.index + 1
+            ));
+            self.ok -= 1;
+            self.failed += 1;
+            self.conflicts += 1;
+        }
+    }
+}
+
 /// An item with its id and the vectors it is to get.
 struct Prepared {
     id: PointId,
@@ -50,6 +83,8 @@ struct Prepared {
     payload: Payload,
     /// Names of its vectors, one per job.
     vectors: Vec<String>,
+    expires_at_ms: Option<u64>,
+    condition: Option<Precondition>,
 }
 
 /// Stores every item that can be stored.
@@ -63,7 +98,8 @@ pub async fn store(app: App, name: String, items: Vec<ApiResult<Item>>) -> ApiRe
     let collection = node.collection(&name)?;
     check_count(items.len(), app.options.limits.batch_points)?;
     let targets = Targets::of(&app, &collection.config())?;
-    let (prepared, jobs) = blocking(move || Ok(prepare(items, &targets))).await?;
+    let now_ms = node.now_ms();
+    let (prepared, jobs) = blocking(move || Ok(prepare(items, &targets, now_ms))).await?;
     let embedded = app
         .inference
         .embed(&collection, jobs, Purpose::Document)
@@ -71,7 +107,9 @@ pub async fn store(app: App, name: String, items: Vec<ApiResult<Item>>) -> ApiRe
     answer(move || {
         let (mut outcome, points) = finish(&collection, prepared, embedded);
         if !points.is_empty() {
-            outcome.operation_id = Some(node.upsert(&name, points)?.operation_id);
+            let receipt = node.upsert_if(&name, points)?;
+            outcome.operation_id = Some(receipt.operation_id);
+            outcome.refuse(&receipt.refused);
         }
         if outcome.ok == 0 {
             Err(all_refused(&outcome))
@@ -103,16 +141,26 @@ impl Targets {
     }
 }
 
-fn prepare(items: Vec<ApiResult<Item>>, targets: &Targets) -> (Vec<ApiResult<Prepared>>, Vec<Job>) {
+fn prepare(
+    items: Vec<ApiResult<Item>>,
+    targets: &Targets,
+    now_ms: u64,
+) -> (Vec<ApiResult<Prepared>>, Vec<Job>) {
     let mut jobs = Vec::new();
     let prepared = items
         .into_iter()
-        .map(|item| prepare_one(item?, targets, &mut jobs))
+        .map(|item| prepare_one(item?, targets, now_ms, &mut jobs))
         .collect();
     (prepared, jobs)
 }
 
-fn prepare_one(item: Item, targets: &Targets, jobs: &mut Vec<Job>) -> ApiResult<Prepared> {
+fn prepare_one(
+    item: Item,
+    targets: &Targets,
+    now_ms: u64,
+    jobs: &mut Vec<Job>,
+) -> ApiResult<Prepared> {
+    let expires_at_ms = ends_at(item.terms.expires_at, item.terms.ttl, now_ms)?;
     let id = item.id_or_derived();
     let words = item.words();
     // Words of a picture are welcome but not needed; what was sent for its own sake must be findable.
@@ -126,6 +174,8 @@ fn prepare_one(item: Item, targets: &Targets, jobs: &mut Vec<Job>) -> ApiResult<
         media: Vec::new(),
         payload: item.payload,
         vectors: Vec::new(),
+        expires_at_ms,
+        condition: item.terms.if_version.map(Precondition::Version),
     };
     for (medium, vectors, kind, needed) in media {
         let Some(medium) = medium else { continue };
@@ -168,11 +218,12 @@ fn finish(
     collection: &Collection,
     prepared: Vec<ApiResult<Prepared>>,
     embedded: Embedded,
-) -> (UploadOut, Vec<Point>) {
+) -> (UploadOut, Vec<(Point, Option<Precondition>)>) {
     let mut vectors = embedded.vectors.into_iter();
     let mut outcome = UploadOut {
         ok: 0,
         failed: 0,
+        conflicts: 0,
         operation_id: None,
         items: Vec::new(),
     };
@@ -217,7 +268,7 @@ fn assemble(
     collection: &Collection,
     item: Prepared,
     vectors: &mut impl Iterator<Item = ApiResult<Vector>>,
-) -> ApiResult<Point> {
+) -> ApiResult<(Point, Option<Precondition>)> {
     // All of its vectors are taken from the line, even if the first is an error.
     let embedded: Vec<_> = vectors.by_ref().take(item.vectors.len()).collect();
     let mut point = Point {
@@ -225,7 +276,7 @@ fn assemble(
         vectors: Default::default(),
         payload: item.payload,
         media: Vec::new(),
-        expires_at_ms: None,
+        expires_at_ms: item.expires_at_ms,
     };
     for (name, vector) in item.vectors.into_iter().zip(embedded) {
         point.vectors.insert(name, vector?);
@@ -234,7 +285,7 @@ fn assemble(
         keep_medium(&mut point.media, medium.to_media());
     }
     collection.check(&mut point)?;
-    Ok(point)
+    Ok((point, item.condition))
 }
 
 fn all_refused(outcome: &UploadOut) -> ApiError {
@@ -247,7 +298,11 @@ fn all_refused(outcome: &UploadOut) -> ApiError {
         1 => first.to_owned(),
         failed => format!("none of {failed} items could be stored: {}", quote(first)),
     };
-    let mut error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+    let status = match outcome.conflicts == outcome.failed {
+        true => StatusCode::CONFLICT,
+        false => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let mut error = ApiError::new(status, message);
     error.result = serde_json::to_value(outcome).ok();
     error
 }

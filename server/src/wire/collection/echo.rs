@@ -1,6 +1,6 @@
 //! Settings of the dialect that are kept for its clients and mean nothing here.
 
-use cluster::engine::CollectionConfig;
+use cluster::engine::{CollectionConfig, Durability};
 use serde_json::{Map, Value};
 
 use super::unknown_vector;
@@ -69,7 +69,7 @@ pub(super) fn without_nulls(map: Map<String, Value>) -> Map<String, Value> {
     .collect()
 }
 
-/// Merges the body of `PATCH /collections/{c}` into the echoed settings.
+/// Merges the body of `PATCH /collections/{c}` into the echoed settings, and takes over the durability. Nothing has changed after an error.
 ///
 /// # Errors
 ///
@@ -89,10 +89,22 @@ pub fn update(config: &mut CollectionConfig, mut body: Map<String, Value>) -> Ap
     if let Some(params) = take_object(&mut body, "params")? {
         body.extend(params);
     }
+    let durability = take_durability(&mut body)?;
     let mut change = echoed(body)?;
     change.extend(nested);
     merge(&mut config.dialect, change);
+    config.durability = durability.unwrap_or(config.durability);
     Ok(())
+}
+
+/// Ours: `"sync"` or `{"interval_ms": N}`. The engine checks the number.
+fn take_durability(body: &mut Map<String, Value>) -> ApiResult<Option<Durability>> {
+    match body.remove("durability") {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => serde_json::from_value(value).map(Some).map_err(|_| {
+            ApiError::bad_request("durability: give \"sync\" or {\"interval_ms\": N}")
+        }),
+    }
 }
 
 /// Takes an object without its nulls out of a body; none if it is absent or null.
