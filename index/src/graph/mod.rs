@@ -49,7 +49,7 @@ use walk::{GraphView, Scratch};
 /// use std::sync::Arc;
 /// use index::{BuildParams, Effort, Encoding, Graph, GraphSearch, Guard, Metric, Rows, TrainParams};
 ///
-/// let values: Vec<f32> = (0..2000 * 4).map(|i| (i * i % 1009) as f32).collect();
+/// let values: Vec<f32> = (0..2000 * 4).map(|i| (i * 7919 % 10_007) as f32).collect();
 /// let rows = Rows::new(4, values);
 /// let train = TrainParams { encoding: Encoding::Sq8, metric: Metric::L2, seed: 1, guard: Guard::Replace };
 /// let graph = Graph::build(Arc::new(rows.clone()), &train, &BuildParams::default());
