@@ -6,7 +6,7 @@
 //!
 //! Files hold `[n, dim]` of float32, float16 or uint8 and `[m, k]` of int32; without a truth it is computed. Keys: `metric`
 //! (cosine), `encoding` (sq8), `degree`, `alpha`, `fanout` (8,2), `leaf_max`, `leaf_nearest`, `reservoir`, `seed`, `threads` (1), `rounds` (5),
-//! `what` (all; or some of build,walk,scan,filter,merge,ef). Times are CPU time, so that other work on the machine counts little.
+//! `what` (all; or some of build,walk,scan,filter,merge,ef,observe). Times are CPU time, so that other work on the machine counts little.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -169,6 +169,9 @@ impl Bench {
         }
         if self.wants("filter") {
             self.filter(&graph);
+        }
+        if self.wants("observe") {
+            self.observe(&graph);
         }
         if self.wants("merge") {
             self.merge(&train, &params)?;
@@ -380,6 +383,24 @@ impl Bench {
             .or(distances.last())
             .copied()
             .unwrap_or(0.0)
+    }
+
+    /// What the graph learns from the first 200 queries.
+    fn observe(&self, graph: &Graph) {
+        let measure = |when: &str| {
+            for recall in [0.9, 0.95, 0.99] {
+                let search = GraphSearch::new(10, Effort::Recall(recall));
+                self.measure(&format!("{when}, recall {recall}"), graph, &search);
+            }
+        };
+        measure("before queries were seen");
+        let start = thread_seconds();
+        for i in 0..self.queries.len().min(200) as u32 {
+            let _ = graph.observe(self.queries.row(i));
+        }
+        let each = (thread_seconds() - start) / 200.0;
+        println!("observed 200 queries, {:.2} ms each", each * 1e3);
+        measure("after");
     }
 
     /// Nine tenths of the rows, to which the last tenth is merged; and half of the rows replaced.

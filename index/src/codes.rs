@@ -275,6 +275,22 @@ pub(crate) fn scan_codes(
         .collect()
 }
 
+/// The nearest of some rows by the order of the codes, if there is one.
+pub(crate) fn nearest_code(
+    prepared: &Prepared,
+    codes: CodesView<'_>,
+    offsets: &[Offset],
+) -> Option<Offset> {
+    let mut pool = Pool::default();
+    pool.reset(1);
+    prepared.run(ScanSome {
+        codes,
+        offsets: offsets.chunks(SOME),
+        pool: &mut pool,
+    });
+    pool.iter().next().map(|(offset, _)| offset)
+}
+
 /// How many times as many candidates as usual are compared in full, at most, where codes hardly tell them apart.
 pub(crate) const CLOSE_TIMES: usize = 8;
 

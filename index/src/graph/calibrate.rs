@@ -9,6 +9,7 @@ use super::calibration::{Calibration, EF_MAX};
 use super::trace::{KS, Trace};
 use super::walk::{Stop, Walk};
 use crate::codes::rerank;
+use crate::pool::Pool;
 use crate::quantizer::{Prepared, read_row};
 use crate::random::Random;
 use crate::{Offset, SearchError};
@@ -28,7 +29,8 @@ const OBSERVED_MAX: usize = 256;
 /// A query of calibration.
 struct Sample {
     query: Vec<f32>,
-    /// The row that it is, which the walk passes by as if it were not there.
+    /// The row that it is, which the walk passes by as if it were not there, and so it does its duplicates: they would be
+    /// found too easily.
     row: Option<Offset>,
 }
 
@@ -121,11 +123,16 @@ impl Graph {
             .iter()
             .zip(&prepared)
             .zip(pools)
-            .map(|((sample, prepared), pool)| {
+            .filter_map(|((sample, prepared), pool)| {
+                let absent = self.absent(sample, &pool);
+                // Nothing but duplicates.
+                if absent.len() + KS[0] > pool.len() {
+                    return None;
+                }
                 let others = pool
                     .iter()
                     .map(|(offset, _)| offset)
-                    .filter(|&offset| Some(offset) != sample.row);
+                    .filter(|offset| !absent.contains(offset));
                 let truth = rerank(
                     self.metric(),
                     &sample.query,
@@ -145,12 +152,24 @@ impl Graph {
                         },
                         keep: coding.encoding().rerank(most) * 4,
                         scratch,
-                        absent: sample.row,
+                        absent: &absent,
                         trace: Some(&mut trace),
                     });
                 });
-                trace
+                Some(trace)
             })
+            .collect()
+    }
+
+    /// The rows among the nearest that have the sample's own code.
+    fn absent(&self, sample: &Sample, pool: &Pool) -> Vec<Offset> {
+        let Some(row) = sample.row else {
+            return Vec::new();
+        };
+        let codes = self.codes.view();
+        pool.iter()
+            .map(|(offset, _)| offset)
+            .filter(|&offset| offset == row || codes.row(offset) == codes.row(row))
             .collect()
     }
 }

@@ -75,7 +75,8 @@ impl Graph {
         }
         let codes = Codes::encode(coding.clone(), &*rows);
         let material = Material::new(&codes, &*rows);
-        let entry = material.medoid();
+        let all: Vec<Offset> = (0..rows.len() as Offset).collect();
+        let entry = material.medoid(&all);
         let mut edges = self.carried(origins, &material, &params);
         // Old rows only so far, perhaps cut apart by those that died.
         let old: Vec<Offset> = offsets_of(origins, |origin| origin != Origin::Other);
@@ -219,7 +220,7 @@ fn insert(
                     },
                     keep: EF,
                     scratch,
-                    absent: None,
+                    absent: &[],
                     trace: None,
                 });
                 let met = scratch.pool.iter();

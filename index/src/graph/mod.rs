@@ -49,11 +49,17 @@ use walk::{GraphView, Scratch};
 /// use std::sync::Arc;
 /// use index::{BuildParams, Effort, Encoding, Graph, GraphSearch, Guard, Metric, Rows, TrainParams};
 ///
-/// let values: Vec<f32> = (0..2000 * 4).map(|i| (i * i % 1009) as f32).collect();
-/// let rows = Rows::new(4, values);
+/// let mut state = 1u32;
+/// let mut noise = || {
+///     state ^= state << 13;
+///     state ^= state >> 17;
+///     state ^= state << 5;
+///     state as f32 / u32::MAX as f32
+/// };
+/// let rows = Rows::new(16, (0..2000 * 16).map(|_| noise()).collect());
 /// let train = TrainParams { encoding: Encoding::Sq8, metric: Metric::L2, seed: 1, guard: Guard::Replace };
 /// let graph = Graph::build(Arc::new(rows.clone()), &train, &BuildParams::default());
-/// let answer = graph.search(rows.row(7), &GraphSearch::new(3, Effort::Recall(0.95)))?;
+/// let answer = graph.search(rows.row(7), &GraphSearch::new(3, Effort::Recall(0.98)))?;
 /// assert_eq!((answer.neighbors[0].offset, answer.neighbors[0].distance), (7, 0.0));
 /// assert!(answer.recall.is_some_and(|recall| recall > 0.9));
 /// # Ok::<(), index::SearchError>(())

@@ -131,7 +131,7 @@ impl Graph {
                             stop,
                             keep,
                             scratch,
-                            absent: None,
+                            absent: &[],
                             trace: None,
                         });
                         (true, Route::Walk)

@@ -227,6 +227,23 @@ fn rows_of_every_kind_are_all_reached() {
 }
 
 #[test]
+fn rows_that_come_many_times_do_not_hide_the_others() {
+    for metric in [Metric::L2, Metric::Cosine, Metric::Dot] {
+        let kinds = rows_like(metric, 500, 48, 1);
+        let mut values = kinds.as_slice().repeat(10);
+        values.extend(rows_like(metric, 2000, 48, 3).as_slice());
+        // One kind very often.
+        values.extend(kinds.row(7).repeat(700));
+        let rows = Rows::new(48, values);
+        let queries = rows_like(metric, 100, 48, 2);
+        let graph = build(&rows, metric);
+        assert_eq!(reached(&graph), rows.len());
+        let recall = recall(&graph, &rows, &queries, Effort::Recall(0.95));
+        assert!(recall >= 0.93, "{metric}: recall {recall}");
+    }
+}
+
+#[test]
 fn exact_searches_and_bounds() {
     let rows = rows_like(Metric::Cosine, 2000, 48, 1);
     let queries = rows_like(Metric::Cosine, 20, 48, 2);

@@ -90,8 +90,8 @@ pub(crate) struct Walk<'a, 't> {
     /// Candidates to keep, at least `stop.k`.
     pub(crate) keep: usize,
     pub(crate) scratch: &'t mut Scratch,
-    /// A row to pass by, as if it were none: that of a query that is one of the rows.
-    pub(crate) absent: Option<Offset>,
+    /// Rows to pass by, as if they were none: those that the query is itself.
+    pub(crate) absent: &'a [Offset],
     pub(crate) trace: Option<&'t mut Trace>,
 }
 
@@ -119,7 +119,7 @@ impl OrderJob for Walk<'_, '_> {
         }
         pool.reset(keep.max(stop.ef));
         visited.clear();
-        if let Some(absent) = absent {
+        for &absent in absent {
             visited.insert(absent);
         }
         // An entry that is to be passed by leads on, but is no candidate of an answer: the trace does not know it.

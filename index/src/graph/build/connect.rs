@@ -52,7 +52,7 @@ pub(in crate::graph) fn connect(
             },
             keep: NEAR,
             scratch: &mut scratch,
-            absent: None,
+            absent: &[],
             trace: None,
         });
         // A walk meets reached rows only: it starts at the entry.

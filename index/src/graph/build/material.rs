@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use crate::aligned::Aligned;
-use crate::codes::CodesView;
+use crate::codes::{CodesView, nearest_code};
 use crate::distance::codes::{Job, LANES, RowSums, Simd, dispatch};
-use crate::quantizer::{ByteCodes, RowSource, read_row, vectorized};
+use crate::quantizer::{ByteCodes, Prepared, RowSource, read_row, vectorized};
 use crate::random::Random;
 use crate::{Codes, Encoding, Metric, Offset};
 
@@ -89,8 +89,8 @@ impl<'a> Material<'a> {
             .collect()
     }
 
-    /// The row nearest to the mean of all.
-    pub(in crate::graph) fn medoid(&self) -> Offset {
+    /// The one of these rows that is nearest to the mean of all rows; row 0 if there are none.
+    pub(in crate::graph) fn medoid(&self, among: &[Offset]) -> Offset {
         let codes = self.codes();
         let step = (self.len() / 100_000).max(1);
         let mut sums = vec![0u64; self.row_bytes];
@@ -104,13 +104,8 @@ impl<'a> Material<'a> {
             .iter()
             .map(|sum| ((sum + count / 2) / count) as u8)
             .collect();
-        let nearest = crate::codes::scan_codes(
-            &crate::quantizer::Prepared::bytes(mean),
-            codes.bytes,
-            self.row_bytes,
-            1,
-        );
-        nearest.first().map_or(0, |nearest| nearest.offset)
+        let mean = Prepared::bytes(mean);
+        nearest_code(&mean, codes, among).unwrap_or(0)
     }
 }
 

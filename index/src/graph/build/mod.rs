@@ -5,13 +5,15 @@
 //! 3. `reservoir`: the pairs of all leaves meet per row, one per direction ("HashPrune").
 //! 4. `prune`: of these, RobustPrune (DiskANN, NeurIPS 2019) keeps edges that no shorter edge makes needless; then
 //!    each edge gets its reverse, and rows with too many prune again.
-//! 5. `connect`: rows that cannot be reached from the entry get an edge from a near one that can.
+//! 5. `duplicates`: of rows with equal codes one took part so far; the others join it.
+//! 6. `connect`: rows that cannot be reached from the entry get an edge from a near one that can.
 //!
 //! Everything compares codes of 8 bits by integers and breaks ties by offset, leaves are independent, and reservoirs do
 //! not depend on the order in which pairs come. So equal rows and seeds make equal graphs, with any number of threads, on
 //! any machine.
 
 mod connect;
+mod duplicates;
 mod edges;
 mod leaf;
 mod material;
@@ -20,6 +22,7 @@ mod prune;
 mod reservoir;
 
 pub(super) use connect::connect;
+use duplicates::Duplicates;
 pub(super) use edges::link;
 pub(super) use material::Material;
 pub(super) use prune::{Candidate, Pruner, write};
@@ -106,12 +109,13 @@ pub(super) fn candidates(
 
 /// Builds the graph. Time about 30 us a row of 384 components and core.
 pub(super) fn build(material: &Material<'_>, params: &BuildParams) -> Built {
-    let all = (0..material.len() as Offset).collect();
-    let reservoirs = candidates(material, params, all);
+    let duplicates = Duplicates::of(material);
+    let entry = material.medoid(&duplicates.entries());
+    let reservoirs = candidates(material, params, duplicates.representatives.clone());
     let mut edges = prune::prune_all(material, params, &reservoirs);
     drop(reservoirs);
     edges = link(material, params, &edges, |_| true);
-    let entry = material.medoid();
+    duplicates.attach(params.degree, edges.as_mut_slice());
     connect(material, params.degree, entry, edges.as_mut_slice());
     Built { edges, entry }
 }
