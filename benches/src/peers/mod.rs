@@ -40,7 +40,7 @@ pub struct PeersArgs {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Peer::value_variants().to_vec())]
     peers: Vec<Peer>,
     /// What of ours.
-    #[arg(long, value_enum, default_value_t = Structure::Flat)]
+    #[arg(long, value_enum, default_value_t = Structure::Graph)]
     ours: Structure,
     /// Recalls at which speeds are compared.
     #[arg(long, value_delimiter = ',', default_values_t = [0.95, 0.99])]

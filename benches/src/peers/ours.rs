@@ -2,13 +2,17 @@
 
 use std::io::{BufRead, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use datasets::formats::OpenOptions;
 use datasets::matrix::read_vectors;
-use index::{Flat, Metric, Rows, SearchParams, Stats, VectorIndex};
+use index::{
+    BuildParams, Effort, Encoding, Flat, Graph, GraphSearch, Guard, Metric, Rows, SearchParams,
+    Stats, TrainParams, VectorIndex,
+};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,7 +22,11 @@ use crate::environment;
 /// What of ours is measured.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Structure {
-    /// The exact scan of f32 rows.
+    /// The graph over 8-bit codes, and the best again by f32. Its parameter `p` asks for a recall of 1 - 1/p.
+    Graph,
+    /// The same over 4-bit codes.
+    GraphSq4,
+    /// The exact scan of f32 rows; its parameter means nothing.
     Flat,
 }
 
@@ -52,6 +60,15 @@ enum Request {
 /// An index, and how its one number is understood.
 trait Searcher: Sync {
     fn search(&self, query: &[f32], k: usize, parameter: u32) -> Result<Vec<u32>>;
+}
+
+impl Searcher for Graph {
+    fn search(&self, query: &[f32], k: usize, parameter: u32) -> Result<Vec<u32>> {
+        let effort = Effort::Recall(1.0 - 1.0 / parameter.max(1) as f32);
+        let answer = Graph::search(self, query, &GraphSearch::new(k, effort))?;
+        let offsets = answer.neighbors.into_iter();
+        Ok(offsets.map(|neighbor| neighbor.offset).collect())
+    }
 }
 
 struct Exact(Flat);
@@ -119,12 +136,28 @@ pub fn serve(args: &OursArgs) -> Result<()> {
 fn build(
     structure: Structure,
     base: &ndarray::Array2<f32>,
-    _threads: usize,
+    threads: usize,
 ) -> Result<Box<dyn Searcher>> {
     let rows = Rows::new(base.ncols(), base.iter().copied().collect());
     match structure {
         Structure::Flat => Ok(Box::new(Exact(Flat::new(Metric::L2, rows)))),
+        Structure::Graph => Ok(Box::new(graph(rows, Encoding::Sq8, threads))),
+        Structure::GraphSq4 => Ok(Box::new(graph(rows, Encoding::Sq4, threads))),
     }
+}
+
+fn graph(rows: Rows, encoding: Encoding, threads: usize) -> Graph {
+    let train = TrainParams {
+        encoding,
+        metric: Metric::L2,
+        seed: 1,
+        guard: Guard::Replace,
+    };
+    let params = BuildParams {
+        threads,
+        ..BuildParams::default()
+    };
+    Graph::build(Arc::new(rows), &train, &params)
 }
 
 /// All queries, one after the other on each thread, in their order.
