@@ -38,7 +38,7 @@ fn a_full_disk_refuses_writes_and_reads_go_on() {
 }
 
 fn fill_a_disk() {
-    let Some(disk) = Tmpfs::mount(192) else {
+    let Some(disk) = Tmpfs::mount(448) else {
         println!("skipped: mounting a tmpfs is not permitted here");
         return;
     };

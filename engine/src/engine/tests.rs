@@ -323,7 +323,7 @@ fn i11_a_repeated_request_is_applied_once_in_a_replay() {
 /// The change records go with their entries.
 #[test]
 fn s5_s6_i10_a_purge_removes_headers_and_what_they_superseded_only() {
-    const WRITES: usize = 2048;
+    const WRITES: usize = crate::log::KEPT_ENTRIES as usize;
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
     let id = create(&engine, "c");
@@ -590,7 +590,7 @@ fn a_purge_keeps_the_changes_that_the_segments_do_not_hold() {
     let old = files(&segments);
     // In one batch, so that nothing is sealed in between.
     write(10, WRITES);
-    assert_eq!(state(&engine).purged, WRITES - 1024);
+    assert_eq!(state(&engine).purged, WRITES - crate::log::KEPT_ENTRIES / 2);
     let held = keys(&engine, Family::Changes).len() as u64;
     assert_eq!(held, WRITES - 10, "only what the manifest covers is purged");
     rest(&engine, "c");

@@ -130,8 +130,9 @@ impl Share {
     }
 }
 
-/// How many applied entries a partition keeps before it purges half of them.
-const KEPT_ENTRIES: u64 = 2048;
+/// How many applied entries a partition keeps before it purges half of them. So few that most are purged before their memtable is flushed: their
+/// payloads are then never written but to the write-ahead log, and what they superseded goes soon.
+pub(crate) const KEPT_ENTRIES: u64 = 128;
 /// How many bytes they may have, with the values that they brought, before it purges until half is left: 512 MiB in all partitions. Large
 /// payloads, and the values that they supersede, do not stay because entries are few.
 const KEPT_BYTES: u64 = 16 << 20;

@@ -295,8 +295,8 @@ fn settings_positions_notes_and_derived_records_are_restored() {
     // An entry that is in the rows already.
     check_record(
         Family::Log,
-        &key::log(PARTITION, 1500),
-        &["the log of partition 3, from entry 1501 on"],
+        &key::log(PARTITION, 2080),
+        &["the log of partition 3, from entry 2081 on"],
         &[],
         &[],
     );

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Room for the memtables, logs and compactions that accepted writes still cause: a twentieth of the disk within these bounds.
-const RESERVE_BYTES_MIN: u64 = 32 << 20;
+/// Room for the memtables, logs and compactions that accepted writes still cause: a twentieth of the disk within these bounds. The least is that of
+/// the two large memtables in full.
+const RESERVE_BYTES_MIN: u64 = 128 << 20;
 const RESERVE_BYTES_MAX: u64 = 1 << 30;
 /// A byte accepted costs about this many before it has settled: WAL, table or blob, and a rewrite by compaction.
 const WRITE_FACTOR: u64 = 3;

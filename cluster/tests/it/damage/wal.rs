@@ -12,7 +12,9 @@ use serde_json::json;
 use super::{WINDOW, WINDOW_SLACK, folder, is_long};
 use crate::{Random, dense, eventually, open, point};
 
-const IDS: u64 = 50;
+/// So many that no partition gets enough writes to purge its log, which would be batches of its own.
+const IDS: u64 = 500;
+const WRITES_MAX: usize = 2500;
 
 /// A store as a kill left it, after single writes: serial 1 to point 1, serial 2 to point 2, ...
 struct Written {
@@ -40,11 +42,13 @@ impl Written {
             .unwrap();
         let begun = Instant::now();
         let mut acknowledged = Vec::new();
-        while begun.elapsed() < Duration::from_millis(2600) && acknowledged.len() < 4000 {
+        while begun.elapsed() < Duration::from_millis(2600) && acknowledged.len() < WRITES_MAX {
             let serial = acknowledged.len() as u64 + 1;
             let written = point(serial % IDS, &[serial as f32; 4], json!({"serial": serial}));
             node.upsert("c", vec![written]).unwrap();
             acknowledged.push(Instant::now());
+            // A few seconds of writes: the guard notes what is durable once a second.
+            std::thread::sleep(Duration::from_millis(1));
         }
         // What a kill would leave at this moment; the guard lags behind as it may.
         let store = dir.join("written");
