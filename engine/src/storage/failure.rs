@@ -4,8 +4,8 @@
 //! and the next fsync would succeed without them (Rebello et al., "Can Applications Recover from fsync Failures?", 2020). So it is never tried
 //! again, and nothing that was read from memory since is answered: the next start reads what the disk has.
 
-/// Ends the process if `error`, of a synced write, is the disk's: an I/O error that is no full disk, or an fsync of the WAL that failed for
-/// whatever reason.
+/// Ends the process if `error`, of a write, is the disk's: an I/O error that is no full disk, or an fsync of the WAL that failed for whatever
+/// reason. A write that needs no sync is told of one that failed behind it: of a table that was flushed, say.
 pub fn end_process_if_not_durable(error: &rocksdb::Error) {
     if !leaves_durability_unknown(error.kind(), error.as_ref()) {
         return;

@@ -268,7 +268,10 @@ impl Store {
     /// What RocksDB says.
     pub fn write(&self, batch: Batch<'_>) -> Result<()> {
         let _writing = self.writing.lock();
-        self.db.write(batch.inner).context("write")
+        self.db
+            .write(batch.inner)
+            .inspect_err(failure::end_process_if_not_durable)
+            .context("write")
     }
 
     /// As [`Self::write`], but refuses before the disk is full.
