@@ -108,7 +108,10 @@ pub(crate) fn fit(mut plan: Plan, segments: &[Size], costs: &[u64], left: u64) -
         sum -= costs[most];
         plan.merge.retain(|&at| at != most);
     }
-    (plan.seal || !plan.merge.is_empty()).then_some(plan)
+    // A sound segment that is left alone would only be written again, for ever.
+    let is_worth_it =
+        plan.seal || plan.merge.len() > 1 || plan.merge.iter().any(|&at| is_due(segments[at]));
+    is_worth_it.then_some(plan)
 }
 
 /// How long to wait until [`plan`] may have something to do without a further write.
@@ -265,6 +268,36 @@ mod tests {
             growing(0, 0),
             Some((false, &[1])),
         );
+    }
+
+    /// The segment that is due costs too much: nothing is done, and not the sound one beside it again and again.
+    #[test]
+    fn what_is_left_of_a_plan_comes_to_rest() {
+        let due = Size {
+            live: 100_000,
+            total: 200_000,
+            sealed: true,
+            orphaned: false,
+        };
+        let mut segments = vec![due, sealed(29_000), sealed(10_000)];
+        let mut steps = 0;
+        loop {
+            let costs: Vec<u64> = segments.iter().map(|size| size.total as u64).collect();
+            let planned = plan(&segments, growing(0, 9000)).expect("one is due");
+            assert!(planned.merge.contains(&0));
+            let Some(fitting) = fit(planned, &segments, &costs, 150_000) else {
+                break;
+            };
+            let live = fitting.merge.iter().map(|&at| segments[at].live).sum();
+            segments = (0..segments.len())
+                .filter(|at| !fitting.merge.contains(at))
+                .map(|at| segments[at])
+                .collect();
+            segments.push(sealed(live));
+            steps += 1;
+            assert!(steps < 5, "{segments:?}");
+        }
+        assert_eq!(segments.len(), 2);
     }
 
     #[test]

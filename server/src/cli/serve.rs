@@ -40,9 +40,9 @@ pub struct ServeArgs {
     /// half of what the machine, or the control group, has.
     #[arg(long, value_name = "SIZE", env = "VECINO_MEMORY", value_parser = memory_bytes)]
     memory: Option<u64>,
-    /// Threads that seal, merge and build in the background. By default half of the cores, at least one.
-    #[arg(long, value_name = "N", env = "VECINO_BACKGROUND_THREADS")]
-    background_threads: Option<NonZeroUsize>,
+    /// Threads that seal, merge and build in the background, 1 to 256. By default half of the cores, at least one.
+    #[arg(long, value_name = "N", env = "VECINO_BACKGROUND_THREADS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    background_threads: Option<u16>,
 }
 
 fn memory_bytes(text: &str) -> std::result::Result<u64, String> {
@@ -63,7 +63,9 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     // An empty variable in the environment is no key.
     options.api_key = args.api_key.clone().filter(|key| !key.is_empty());
     options.memory_bytes = args.memory;
-    options.background_threads = args.background_threads;
+    options.background_threads = args
+        .background_threads
+        .and_then(|threads| NonZeroUsize::new(threads.into()));
     let runtime = runtime()?;
     runtime
         .block_on(server::serve(options))

@@ -163,8 +163,9 @@ fn a_deleted_collection_gives_memory_and_disk_back() {
     let (after, disk_after) = (resident(), folder_bytes(&server.data()));
     println!("resident {before} {loaded} {after}, disk {disk_before} {disk_loaded} {disk_after}");
     let usage = get(&server, "/usage");
+    // What the allocator keeps between what lives on varies: within 10 % of what the collection took.
     assert!(
-        after <= before + before / 10,
+        after.saturating_sub(before) < (loaded - before) / 10,
         "{before} {loaded} {after} {usage}"
     );
     // What is left is the log: it keeps its last entries, whose vectors and rows are gone.
