@@ -175,7 +175,9 @@ mod tests {
         check(false, &[0, 1, 2], 0, Some(&[2]));
         // The growing segment is sealed, with nothing.
         check(true, &[0, 1], 29, Some(&[]));
-        check(false, &[0, 1], 79, Some(&[1]));
+        check(false, &[0, 1], 80, Some(&[0, 1]));
+        // A sound one by itself is not written again.
+        check(false, &[0, 1], 79, None);
         check(false, &[0, 1], 29, None);
     }
 
