@@ -378,6 +378,7 @@ mod tests {
 
     use super::super::Segment;
     use super::super::links::Links;
+    use super::fuzz::sections;
     use super::*;
     use crate::config::{CollectionConfig, SparseVectorConfig, VectorConfig};
 
@@ -439,34 +440,6 @@ mod tests {
         bytes[..HEADER_BYTES].copy_from_slice(&header(at, record));
         bytes.extend_from_slice(record);
         bytes
-    }
-
-    fn sections(contents: &mut Contents) -> Vec<&mut Section> {
-        let mut sections = vec![
-            &mut contents.ids,
-            &mut contents.id_ends,
-            &mut contents.versions,
-            &mut contents.partitions,
-        ];
-        for dense in &mut contents.dense {
-            sections.push(&mut dense.rows);
-            sections.extend(&mut dense.offsets);
-            sections.extend(&mut dense.places);
-            sections.extend(&mut dense.ordinals);
-        }
-        for sparse in &mut contents.sparse {
-            sections.extend(&mut sparse.offsets);
-            sections.extend([
-                &mut sparse.row_ends,
-                &mut sparse.indices,
-                &mut sparse.values,
-                &mut sparse.tokens,
-                &mut sparse.starts,
-                &mut sparse.bounds,
-                &mut sparse.postings,
-            ]);
-        }
-        sections
     }
 
     #[test]

@@ -103,7 +103,8 @@ fn with_right_checksums(mut contents: Contents, body: &[u8]) -> Vec<u8> {
     file
 }
 
-fn sections(contents: &mut Contents) -> Vec<&mut Section> {
+/// All sections that the contents name.
+pub(super) fn sections(contents: &mut Contents) -> Vec<&mut Section> {
     let mut sections = vec![
         &mut contents.ids,
         &mut contents.id_ends,
