@@ -37,7 +37,7 @@ pub use work::{Progress, Work, WorkKind};
 
 use crate::config::CollectionConfig;
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, how_to_repair};
 use crate::log::Change;
 use crate::point::{Media, MediaKind, Point, PointId, Vector};
 use crate::segment::Positions;
@@ -129,6 +129,14 @@ impl Collection {
                 "a collection is in trouble; what can be read of it is served"
             );
         }
+    }
+
+    /// Notes that searches leave out a damaged vector of a point.
+    pub(crate) fn note_left_out(&self, name: &str, id: &PointId, error: &Error) {
+        let mend = how_to_repair(self.store.dir());
+        self.note_trouble(&format!(
+            "damaged: vector \"{name}\" of point {id}, which searches leave out: {error}; {mend}"
+        ));
     }
 
     /// What a read answers its caller: damaged bytes are noted and told with the way to mend them, unless the collection was deleted meanwhile.

@@ -1,5 +1,7 @@
 //! Segment files are derived: whatever happens to them, the answers are the same.
 
+mod damaged_rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -296,7 +296,7 @@ fn run(
                 rows,
                 k,
             };
-            search(&config, view, &wanted, trace)?
+            search(collection, view, &wanted, trace)?
         }
         Order::Field(ordered) => ordered
             .iter()

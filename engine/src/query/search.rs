@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use index::{BitSet, Metric, Neighbor};
+use index::{BitSet, Metric, Neighbor, Offset};
 
 use super::Query;
 use super::execute::Candidate;
 use super::trace::Trace;
-use crate::collection::{Location, View, check_dense, unknown_vector};
-use crate::config::CollectionConfig;
+use crate::collection::{Collection, Location, View, check_dense, unknown_vector};
 use crate::error::Result;
 use crate::point::{PointId, SparseVector, Vector};
 use crate::segment::{Found, Rows, Segment};
@@ -39,12 +38,16 @@ pub(super) fn add_row(rows: &mut RowSets, view: &View, location: Location) {
 }
 
 /// Searches every segment and merges, best first; equal distances by id.
+///
+/// What answers was compared with its checksum ([`Segment::verify_hit`]). A vector that is damaged is told and left out from then on, and the
+/// search is repeated without it, among twice as many hits: as often as the number of damaged rows has bits, and once if there are none.
 pub(super) fn search(
-    config: &CollectionConfig,
+    collection: &Collection,
     view: &View,
     search: &Search<'_>,
     trace: &mut Trace,
 ) -> Result<Vec<Candidate>> {
+    let config = &*collection.config();
     let query = search.query;
     let weighted;
     let target = match search.vector {
@@ -69,8 +72,49 @@ pub(super) fn search(
             Target::Sparse(&weighted)
         }
     };
-    let k_searched = search.k.saturating_add(search.without.len());
-    let mut nearest: Vec<(Neighbor, &Segment)> = Vec::new();
+    let mut k = search.k;
+    loop {
+        let mut hits = nearest(view, search, &target, k, trace)?;
+        if leave_out_damaged(collection, &query.using, &hits) == 0 {
+            hits.truncate(search.k);
+            let hits = hits.into_iter();
+            return Ok(hits.map(|hit| target.candidate(hit)).collect());
+        }
+        k = k.saturating_mul(2);
+    }
+}
+
+/// A row that was found, and its segment.
+type Hit<'v> = (Neighbor, &'v Segment);
+
+/// Leaves the hits whose vectors are damaged out of further searches, and tells; how many there are.
+fn leave_out_damaged(collection: &Collection, using: &str, hits: &[Hit<'_>]) -> usize {
+    let mut damaged: HashMap<u64, (&Segment, Vec<Offset>)> = HashMap::new();
+    for &(Neighbor { offset, .. }, segment) in hits {
+        if let Err(error) = segment.verify_hit(using, offset) {
+            collection.note_left_out(using, segment.id(offset), &error);
+            let of_segment = damaged.entry(segment.uid);
+            let (_, offsets) = of_segment.or_insert((segment, Vec::new()));
+            offsets.push(offset);
+        }
+    }
+    for (segment, offsets) in damaged.values() {
+        segment.leave_out(using, offsets);
+    }
+    damaged.values().map(|(_, offsets)| offsets.len()).sum()
+}
+
+/// The `k` nearest of all segments, best first.
+fn nearest<'v>(
+    view: &'v View,
+    search: &Search<'_>,
+    target: &Target<'_>,
+    k: usize,
+    trace: &mut Trace,
+) -> Result<Vec<Hit<'v>>> {
+    let query = search.query;
+    let k_searched = k.saturating_add(search.without.len());
+    let mut nearest: Vec<Hit<'v>> = Vec::new();
     for part in &view.parts {
         let segment = &*part.segment;
         let permitted = match search.rows {
@@ -93,20 +137,9 @@ pub(super) fn search(
             .total_cmp(&b.distance)
             .then_with(|| a_segment.id(a.offset).cmp(b_segment.id(b.offset)))
     });
-    let candidates = nearest
-        .into_iter()
-        .filter(|(neighbor, segment)| !search.without.contains(segment.id(neighbor.offset)))
-        .take(search.k);
-    Ok(candidates
-        .map(|(neighbor, segment)| {
-            let location = Location {
-                uid: segment.uid,
-                offset: neighbor.offset,
-            };
-            let id = segment.id(neighbor.offset).clone();
-            Candidate::new(id, location, target.score(neighbor.distance))
-        })
-        .collect())
+    nearest.retain(|(neighbor, segment)| !search.without.contains(segment.id(neighbor.offset)));
+    nearest.truncate(k);
+    Ok(nearest)
 }
 
 /// What is searched for.
@@ -136,6 +169,15 @@ impl Target<'_> {
                 _ => Ok(None),
             },
         }
+    }
+
+    fn candidate(&self, (neighbor, segment): Hit<'_>) -> Candidate {
+        let location = Location {
+            uid: segment.uid,
+            offset: neighbor.offset,
+        };
+        let id = segment.id(neighbor.offset).clone();
+        Candidate::new(id, location, self.score(neighbor.distance))
     }
 
     fn score(&self, distance: f32) -> f32 {

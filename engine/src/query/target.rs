@@ -77,14 +77,15 @@ pub(super) fn resolve(
                     collection.name()
                 ))
             })?;
-            state
-                .segment(location.uid)
-                .vector(name, location.offset)
-                .ok_or_else(|| {
-                    Error::invalid(format!(
-                        "point {id} has no vector \"{name}\"; name one that it has in `using`"
-                    ))
-                })
+            let segment = state.segment(location.uid);
+            segment
+                .verify_hit(name, location.offset)
+                .map_err(|error| error.context(format!("read point {id}")))?;
+            segment.vector(name, location.offset).ok_or_else(|| {
+                Error::invalid(format!(
+                    "point {id} has no vector \"{name}\"; name one that it has in `using`"
+                ))
+            })
         }
     }
 }

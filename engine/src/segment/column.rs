@@ -5,6 +5,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use index::{
     BitSet, IndexKind, Metric, Neighbor, Offset, SearchParams, SparseIndex, SparseLists, Stats,
     VectorIndex,
@@ -139,6 +140,8 @@ pub(crate) struct DenseColumn {
     data: DenseData,
     /// By row, of vectors that may stand in linked files; [`NO_ORDINAL`] of one that may not.
     ordinals: Option<Numbers<u32>>,
+    /// Offsets of rows that were found damaged: they do not answer.
+    pub(super) damaged: Arc<ArcSwapOption<BitSet>>,
 }
 
 /// Of a vector that was not written by the write that made its row.
@@ -178,6 +181,7 @@ impl DenseColumn {
             map: RowMap::default(),
             data: DenseData::Growing(Chunks::new(rows * config.dim)),
             ordinals: is_linkable(config).then(|| Numbers::Growing(Chunks::new(super::CHUNK_LEN))),
+            damaged: Arc::default(),
         }
     }
 
@@ -245,6 +249,7 @@ impl DenseColumn {
             metric: config.metric,
             map,
             ordinals,
+            damaged: Arc::default(),
             data: DenseData::Sealed(Sealed {
                 rows,
                 kind,
@@ -376,6 +381,11 @@ impl DenseColumn {
         self.dim
     }
 
+    /// Whether rows are of unit length.
+    pub fn normalizes(&self) -> bool {
+        self.metric.normalizes()
+    }
+
     /// Bytes of the structure, if there is one.
     pub fn structure_bytes(&self) -> usize {
         match &self.data {
@@ -403,6 +413,8 @@ impl DenseColumn {
         exact: bool,
         forced: Option<IndexKind>,
     ) -> Result<Found> {
+        let sound = self.sound(rows);
+        let rows = sound.as_ref().map_or(rows, Rows::Only);
         let filter = self.map.filter(rows);
         let params = SearchParams {
             k,
@@ -431,6 +443,18 @@ impl DenseColumn {
             reason,
             stats,
         })
+    }
+
+    /// The rows that may answer without those that were found damaged; `None` if there is no such row.
+    fn sound(&self, rows: Rows<'_>) -> Option<BitSet> {
+        let damaged = self.damaged.load();
+        let damaged = damaged.as_deref()?;
+        let mut sound = match rows {
+            Rows::All => BitSet::full(damaged.len()),
+            Rows::Only(set) => set.clone(),
+        };
+        sound.subtract(damaged);
+        Some(sound)
     }
 
     fn scan_growing(

@@ -9,6 +9,7 @@
 //! - `manifest`: which files are live, and what of the log they cover.
 //! - `folder`: the files of one collection.
 //! - `policy`: when to seal and what to merge, as a pure function.
+//! - `sound`: whether a row that answers is the one that was written.
 //! - `usage`: what a segment holds in memory.
 //!
 //! A segment knows dense offsets; the table of ids beside it says which point a row belongs to. Segments are derived from RocksDB: every file
@@ -25,6 +26,7 @@ mod map;
 mod placed;
 mod places;
 pub(crate) mod policy;
+mod sound;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
