@@ -124,7 +124,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if it is no archive, `Corrupted` if it is damaged, `StorageFull`.
+    /// `InvalidInput` if it is no archive or a damaged one, which says nothing of the store; `StorageFull`.
     pub fn restore_snapshot(&self, collection: &str, archive: &Path) -> Result<u64> {
         engine::validate_collection_name(collection)?;
         let wanted = each_frame(archive, |_| Ok(()))?;
@@ -271,7 +271,7 @@ impl Write for Reserved<'_> {
 fn each_frame(archive: &Path, mut visit: impl FnMut(Vec<Point>) -> Result<()>) -> Result<u64> {
     let mut reader = open_archive(archive)?;
     let mut count = 0;
-    while let Some(points) = reader.next_points()? {
+    while let Some(points) = reader.next_points().map_err(of_archive)? {
         count += points.len() as u64;
         visit(points)?;
     }
@@ -280,7 +280,15 @@ fn each_frame(archive: &Path, mut visit: impl FnMut(Vec<Point>) -> Result<()>) -
 
 fn open_archive(path: &Path) -> Result<ArchiveReader<impl Read>> {
     let file = File::open(path).map_err(|error| Error::io(&error, path))?;
-    ArchiveReader::open(BufReader::with_capacity(1 << 20, file))
+    ArchiveReader::open(BufReader::with_capacity(1 << 20, file)).map_err(of_archive)
+}
+
+/// Damage to an archive is a fault of what was given, not of the store.
+fn of_archive(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Corrupted => Error::invalid(format!("the archive is damaged: {error}")),
+        _ => error,
+    }
 }
 
 /// Gives what is complete its name, durably.

@@ -84,9 +84,9 @@ fn a_damaged_archive_changes_nothing() {
     bytes[near_the_end] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let error = node.restore_snapshot("c", &path).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     let error = node.restore_snapshot("new", &path).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(shown(&node, "c"), before);
     assert_eq!(node.collections(), ["c"]);
 }

@@ -115,22 +115,49 @@ fn what_is_no_snapshot_is_refused_and_changes_nothing() {
     assert_contains(&refused(422, "http://somewhere/a"), &["upload"]);
     let upload = "/collections/c/snapshots/upload";
     let reply = server.send("POST", upload, &[], b"no archive");
-    assert_eq!(reply.status, 400);
+    assert_eq!(reply.status, 422);
     assert_contains(&error_of(&reply.json()), &["no archive of a collection"]);
     let headers = [("content-type", "multipart/form-data; boundary=x")];
     let reply = server.send("POST", upload, &headers, b"--x--\r\n");
     assert_eq!(reply.status, 400);
-    let mut archive = server
+    let archive = server
         .get(&format!("/collections/c/snapshots/{name}"))
         .bytes;
-    archive.truncate(archive.len() - 3);
-    let reply = server.send("POST", upload, &[], &archive);
-    assert!(reply.status >= 400, "{}", reply.json());
+    check_damaged(&server, &archive);
     assert_eq!(count(&server, "c"), 300);
     let uploads = server.dir.path().join("data/snapshots/uploads");
     assert_eq!(std::fs::read_dir(uploads).unwrap().count(), 0);
     server.refused(404, "POST", "/collections/none/snapshots", &Value::Null);
     server.refused(404, "GET", "/collections/none/snapshots", &Value::Null);
+}
+
+/// Whatever is uploaded for an archive, the fault is the client's, and it is told which.
+fn check_damaged(server: &Server, archive: &[u8]) {
+    let upload = "/collections/c/snapshots/upload";
+    let refused = |bytes: &[u8], reason: &str| {
+        let reply = server.send("POST", upload, &[], bytes);
+        assert_eq!(reply.status, 422, "{}", reply.json());
+        assert_contains(&error_of(&reply.json()), &[reason]);
+    };
+    refused(b"", "shorter than one can be");
+    let noise = |at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8;
+    refused(&(0..5000).map(noise).collect::<Vec<u8>>(), "other bytes");
+    let random: Vec<u8> = archive[..12]
+        .iter()
+        .copied()
+        .chain((0..5000).map(noise))
+        .collect();
+    refused(&random, "damaged");
+    for length in [12, 15, 30, archive.len() / 2, archive.len() - 3] {
+        refused(&archive[..length], "fetch the archive again");
+    }
+    for at in (12..archive.len()).step_by(archive.len() / 20) {
+        let mut flipped = archive.to_vec();
+        flipped[at] ^= 0x10;
+        refused(&flipped, "damaged");
+    }
+    let longer = [archive, b"x"].concat();
+    refused(&longer, "bytes follow its end");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post, put};
-use cluster::SnapshotInfo;
+use cluster::engine::ErrorKind;
+use cluster::{Node, SnapshotInfo};
 use serde::{Deserialize, Serialize};
 
 use self::transfer::{download, receive};
@@ -123,8 +124,7 @@ async fn recover(
         } else {
             node.snapshot_path(&collection, location)?
         };
-        node.restore_snapshot(&collection, &path)?;
-        Ok(true)
+        restore(&node, &collection, &path)
     })
     .await
 }
@@ -137,11 +137,19 @@ async fn upload(
 ) -> ApiResult<Response> {
     let node = app.node()?;
     let received = receive(&app, request).await?;
-    answer(move || {
-        node.restore_snapshot(&collection, received.path())?;
-        Ok(true)
-    })
-    .await
+    answer(move || restore(&node, &collection, received.path())).await
+}
+
+/// 422 for a file that is no archive, or a damaged one.
+fn restore(node: &Node, collection: &str, archive: &Path) -> ApiResult<bool> {
+    cluster::engine::validate_collection_name(collection)?;
+    match node.restore_snapshot(collection, archive) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            Err(ApiError::unprocessable(error.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn create_of_node(State(app): State<App>) -> ApiResult<Response> {
