@@ -20,6 +20,8 @@ const DRAIN_LIMITS: usize = 8;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// The same of a field path: where it begins, and where in it the fault is.
 const PATH_CHARS_MAX: usize = 30;
+/// A longer name of a field is no slip.
+const FIELD_BYTES_MAX: usize = 64;
 
 /// A whole request body of at most `body_bytes`, read within `body_time_max`, decompressed, with the headers that tell what it is. It is read
 /// when there is room for it.
@@ -185,7 +187,40 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiE
         path => format!(" at `{}`", cut(path, PATH_CHARS_MAX)),
     };
     let what = plain(&quote(&error.to_string()));
-    ApiError::bad_request(format!("JSON{place}: {what}{}", hint(bytes, error)))
+    let meant = meant(&error.to_string());
+    ApiError::bad_request(format!("JSON{place}: {what}{}{meant}", hint(bytes, error)))
+}
+
+/// Which of the known fields was meant by one that is not known, in the parser's words about it; empty if none is near.
+pub fn meant(message: &str) -> String {
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let [unknown, known @ ..] = names.as_slice() else {
+        return String::new();
+    };
+    if !message.starts_with("unknown field") || unknown.len() > FIELD_BYTES_MAX {
+        return String::new();
+    }
+    let distances = known.iter().map(|name| (edits(unknown, name), *name));
+    match distances.min() {
+        Some((distance, name)) if distance * 2 <= name.len() => {
+            format!("; did you mean `{name}`?")
+        }
+        _ => String::new(),
+    }
+}
+
+/// How many bytes must be put in, taken out or replaced to make one word of another (Wagner and Fischer 1974).
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, a) in from.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (column, b) in to.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 /// How to mend what JSON writers of other languages like to produce.

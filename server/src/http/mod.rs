@@ -25,7 +25,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 pub use crate::blocking::blocking;
 pub use crate::error::{ApiError, ApiResult, quote};
 pub use envelope::{answer, answer_explained, answer_now};
-pub use extract::{RawBody, discard, from_json, plain};
+pub use extract::{RawBody, discard, from_json, meant, plain};
 pub use params::{PathParams, QueryParams};
 
 use crate::app::App;

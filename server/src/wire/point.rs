@@ -6,16 +6,21 @@ use std::fmt;
 use cluster::engine::{LoggedFilter, Media, Payload, Point, PointId, Precondition, Vector};
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::filter::FilterWire;
 use super::id::Id;
 use super::vector::VectorInput;
 use crate::error::{ApiError, ApiResult};
 
-/// Body of `PUT /collections/{c}/points`: `{"points": []}` or `{"batch": {}}`.
+/// Body of `PUT /collections/{c}/points`: `{"points": []}` or `{"batch": {}}`. A field that is not known is refused, here and in points: a
+/// condition with a slip in its name would be none.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UpsertWire {
+    /// Of the dialect: where a point is kept, which is decided here by its id.
+    #[serde(default, rename = "shard_key")]
+    _shard_key: IgnoredAny,
     points: Option<Vec<PointWire>>,
     batch: Option<BatchWire>,
     update_filter: Option<FilterWire>,
@@ -32,6 +37,7 @@ enum UpdateMode {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PointWire {
     id: Id,
     vector: Option<VectorInput>,
@@ -45,6 +51,7 @@ struct PointWire {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BatchWire {
     ids: Vec<Id>,
     vectors: Columns,
@@ -89,7 +96,8 @@ fn same_length(count: usize, what: &str, got: usize) -> ApiResult<()> {
     }
 }
 
-/// When a point ends, by a time in milliseconds since 1970 or by seconds from `now_ms` on.
+/// When a point ends, by a time in milliseconds since 1970 or by seconds from `now_ms` on. A `ttl` of 0, as a time that has passed, is of a point
+/// that is written and hidden at once: it replaces one of its id, and is dropped by the next sweep.
 ///
 /// # Errors
 ///

@@ -55,6 +55,26 @@ fn json_that_does_not_parse_or_fit() {
         "{\"points\": [\n {\"id\": 2, \"vector\": [1, NaN]}]}",
         &["points[0].vector[1]", "line 2", "NaN"],
     );
+    // A slip in a name must not be a condition less, or a point without its vector.
+    let mistyped = |point: &str, parts: &[&str]| {
+        check(&format!("{{\"points\": [{point}]}}"), parts);
+    };
+    mistyped(
+        "{\"id\": 2, \"vectro\": [1, 2]}",
+        &["unknown field `vectro`", "did you mean `vector`?"],
+    );
+    mistyped(
+        "{\"id\": 2, \"vector\": [1, 2], \"if_versoin\": 0}",
+        &["unknown field `if_versoin`", "did you mean `if_version`?"],
+    );
+    check(
+        "{\"batch\": {\"ids\": [2], \"vectors\": [[1, 2]], \"if_verson\": 0}}",
+        &["did you mean `if_version`?"],
+    );
+    check(
+        "{\"points\": [{\"id\": 2, \"vector\": [1, 2]}], \"update_fliter\": {}}",
+        &["did you mean `update_filter`?"],
+    );
     check(
         "{\"points\": [{\"id\": 2, \"vector\": [1, Infinity]}]}",
         &["infinity"],

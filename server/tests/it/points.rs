@@ -380,7 +380,15 @@ fn a_batch_takes_ends_and_versions() {
     assert_eq!(read(1)["expires_at"], far);
     assert!(read(2).get("expires_at").is_none());
     let told = server.refused(409, "PUT", POINTS, &body);
+    let both = ["point 1 is at version", "point 2 is at version"];
     assert_contains(&told, &["2 of 2 points", "`if_version`"]);
+    assert_contains(&told, &both);
+    let many: Vec<u64> = (1000..1250).collect();
+    let vectors = vec![json!([0, 0]); many.len()];
+    let absent = json!({"batch": {"ids": many, "vectors": vectors, "if_version": 7}});
+    let told = server.refused(409, "PUT", POINTS, &absent);
+    let parts = ["250 of 250 points", "point 1099 is not there, and 150 more"];
+    assert_contains(&told, &parts);
     let versions = [read(1)["version"].clone(), json!(77)];
     let body = json!({"batch": {"ids": [1, 2], "vectors": [[5, 5], [5, 5]], "ttl": 3600, "if_version": versions}});
     let told = server.refused(409, "PUT", POINTS, &body);

@@ -78,6 +78,9 @@ fn request_tag(collection: &str, body: &RawBody) -> ApiResult<Option<RequestTag>
     })?))
 }
 
+/// Points that a refusal names: a client that needs more of them reads its whole batch again.
+const REFUSED_NAMED_MAX: usize = 100;
+
 async fn upsert(
     State(app): State<App>,
     PathParams(name): PathParams<String>,
@@ -102,8 +105,8 @@ async fn upsert(
             Some(tag) => node.upsert_once(tag, &name, points)?,
             None => node.upsert_if(&name, points)?,
         };
-        match receipt.refused.first() {
-            Some(first) if by_version => Err(outdated(&receipt, first)),
+        match receipt.refused.is_empty() {
+            false if by_version => Err(outdated(&receipt)),
             _ => Ok(UpdateOut::from(receipt)),
         }
     })
@@ -111,18 +114,23 @@ async fn upsert(
 }
 
 /// A client that names a version wants to hear that it was not there. The dialect's `update_filter` and `update_mode` skip points in silence.
-fn outdated(receipt: &Receipt, first: &Refused) -> ApiError {
-    let Refused { id, version } = first;
-    let found = match version {
-        0 => "is not there".to_owned(),
-        version => format!("is at version {version}"),
+fn outdated(receipt: &Receipt) -> ApiError {
+    let found = |Refused { id, version }: &Refused| match version {
+        0 => format!("point {id} is not there"),
+        version => format!("point {id} is at version {version}"),
     };
+    let refused = receipt.refused.len();
+    let named = receipt.refused.iter().take(REFUSED_NAMED_MAX);
+    let mut names: Vec<String> = named.map(found).collect();
+    if refused > REFUSED_NAMED_MAX {
+        names.push(format!("and {} more", refused - REFUSED_NAMED_MAX));
+    }
     ApiError::new(
         StatusCode::CONFLICT,
         format!(
-            "{} of {} points were not written, because `if_version` did not hold: point {id} {found}; read it again",
-            receipt.refused.len(),
-            receipt.refused.len() + receipt.points
+            "{refused} of {} points were not written, because `if_version` did not hold: {}; read them again (the others are written)",
+            refused + receipt.points,
+            names.join(", ")
         ),
     )
 }

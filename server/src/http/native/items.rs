@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::http::{ApiError, ApiResult, from_json, plain};
+use crate::http::{ApiError, ApiResult, from_json, meant, plain};
 use crate::wire::id::{Id, from_path};
 use crate::wire::inference::image_bytes;
 
@@ -180,9 +180,11 @@ fn parse_value(value: Value) -> ApiResult<Item> {
         } else {
             format!("`{}`: ", crate::error::quote(&path))
         };
+        let message = error.inner().to_string();
         ApiError::bad_request(format!(
-            "{place}{}",
-            plain(&crate::error::quote(&error.inner().to_string()))
+            "{place}{}{}",
+            plain(&crate::error::quote(&message)),
+            meant(&message)
         ))
     });
     wire?.item()
@@ -306,6 +308,12 @@ mod tests {
                 .as_ref()
                 .unwrap_err()
                 .contains("unknown field `txt`")
+        );
+        assert!(
+            list[1]
+                .as_ref()
+                .unwrap_err()
+                .ends_with("did you mean `text`?")
         );
         assert!(list[2].is_err());
         let lines = texts(
