@@ -42,16 +42,17 @@ pub struct LocalGroup {
 
 impl LocalGroup {
     /// Starts the committer.
-    pub fn start(engine: Arc<Engine>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the operating system gives no thread.
+    pub fn start(engine: Arc<Engine>) -> Result<Self> {
         let (sender, receiver) = channel();
-        let committer = std::thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || run(&engine, &receiver))
-            .expect("the operating system starts a thread");
-        Self {
+        let committer = engine::start_thread("committer", move || run(&engine, &receiver))?;
+        Ok(Self {
             sender: Some(sender),
             committer: Some(committer),
-        }
+        })
     }
 }
 

@@ -66,15 +66,15 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// As [`Engine::open_unloaded`].
+    /// As [`Engine::open_unloaded`]; `Unavailable` if the operating system gives no thread.
     pub fn open(dir: &Path, options: NodeOptions) -> Result<Self> {
         let engine = Arc::new(Engine::open_unloaded(dir, options.engine)?);
         // What a crash left of them.
         let _ = std::fs::remove_dir_all(layout::uploads(dir));
         let ready = Arc::new((Mutex::new(false), Condvar::new()));
-        let proposer: Arc<dyn Proposer> = Arc::new(LocalGroup::start(engine.clone()));
-        let sweeper = Sweeper::start(engine.clone(), proposer.clone());
-        let loader = std::thread::Builder::new().name("loader".into()).spawn({
+        let proposer: Arc<dyn Proposer> = Arc::new(LocalGroup::start(engine.clone())?);
+        let sweeper = Sweeper::start(engine.clone(), proposer.clone())?;
+        let loader = engine::start_thread("loader", {
             let (engine, ready, sweeper) = (engine.clone(), ready.clone(), sweeper.waker());
             move || {
                 engine.load();
@@ -82,10 +82,9 @@ impl Node {
                 *ready.0.lock() = true;
                 ready.1.notify_all();
             }
-        });
-        let loader = Some(loader.map_err(|error| Error::io(&error, dir))?);
+        })?;
         Ok(Self {
-            loader,
+            loader: Some(loader),
             sweeper,
             proposer,
             engine,
@@ -332,22 +331,7 @@ impl Node {
         request: Option<RequestTag>,
     ) -> Result<Receipt> {
         let points = operations.len();
-        let mut order: BTreeMap<Partition, Vec<(usize, PointId)>> = BTreeMap::new();
-        let mut shares: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
-        // Only what can be refused need be found again.
-        let refusable = operations.iter().any(|(_, operation)| {
-            matches!(
-                operation,
-                Operation::UpsertIf { .. } | Operation::DeleteIf { .. }
-            )
-        });
-        for (at, (partition, operation)) in operations.into_iter().enumerate() {
-            if refusable && let Some(id) = operation.point_id() {
-                let named = (at, id.clone());
-                order.entry(partition).or_default().push(named);
-            }
-            shares.entry(partition).or_default().push(operation);
-        }
+        let (mut shares, order) = split(operations);
         if shares.is_empty() {
             return Ok(Receipt {
                 operation_id: self.engine.sequence(),
@@ -362,38 +346,12 @@ impl Node {
             operations,
         });
         let committed = self.proposer.propose_and_wait(shares.collect())?;
-        let tags = usize::from(request.is_some());
-        let mut unchanged = 0;
-        let mut refused = Vec::new();
-        for (partition, at, outcome) in committed.exceptions {
-            match outcome {
-                Outcome::Done => {}
-                Outcome::Gone => {
-                    return Err(Error::not_found(format!(
-                        "Collection `{}` doesn't exist! It was deleted before the write's turn came",
-                        collection.name()
-                    )));
-                }
-                Outcome::Conflict => {
-                    return Err(request.map_or_else(
-                        || Error::new(ErrorKind::Conflict, "another request"),
-                        |tag| tag.conflict(),
-                    ));
-                }
-                Outcome::Refused { version } => {
-                    unchanged += 1;
-                    if refusable {
-                        let (at, id) = order[&partition][at - tags].clone();
-                        refused.push((at, Refused { id, version }));
-                    }
-                }
-            }
-        }
-        refused.sort_unstable_by_key(|(at, _)| *at);
+        let exceptions = committed.exceptions;
+        let (unchanged, refused) = refusals(collection, exceptions, &order, request)?;
         Ok(Receipt {
             operation_id: committed.operation_id,
             points: points - unchanged,
-            refused: refused.into_iter().map(|(_, refused)| refused).collect(),
+            refused,
         })
     }
 
@@ -435,6 +393,73 @@ impl Node {
     pub fn check(&self) -> Vec<String> {
         self.engine.check()
     }
+}
+
+/// The points of each partition's operations, with their positions in the request; none if none can be refused.
+type Order = BTreeMap<Partition, Vec<(usize, PointId)>>;
+
+/// The operations of each partition, in their order, and whose they are.
+fn split(operations: Vec<(Partition, Operation)>) -> (BTreeMap<Partition, Vec<Operation>>, Order) {
+    let mut shares: BTreeMap<Partition, Vec<Operation>> = BTreeMap::new();
+    let mut order = Order::new();
+    // Only what can be refused need be found again.
+    let refusable = operations.iter().any(|(_, operation)| {
+        matches!(
+            operation,
+            Operation::UpsertIf { .. } | Operation::DeleteIf { .. }
+        )
+    });
+    for (at, (partition, operation)) in operations.into_iter().enumerate() {
+        if refusable && let Some(id) = operation.point_id() {
+            let named = (at, id.clone());
+            order.entry(partition).or_default().push(named);
+        }
+        shares.entry(partition).or_default().push(operation);
+    }
+    (shares, order)
+}
+
+/// How many operations have changed nothing, and those of them that were refused by a condition, in the order of the request.
+///
+/// # Errors
+///
+/// `NotFound` if the collection went meanwhile, `Conflict` if the request's name was used with another body.
+fn refusals(
+    collection: &Collection,
+    exceptions: Vec<(Partition, usize, Outcome)>,
+    order: &Order,
+    request: Option<RequestTag>,
+) -> Result<(usize, Vec<Refused>)> {
+    let tags = usize::from(request.is_some());
+    let mut unchanged = 0;
+    let mut refused = Vec::new();
+    for (partition, at, outcome) in exceptions {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Gone => {
+                return Err(Error::not_found(format!(
+                    "Collection `{}` doesn't exist! It was deleted before the write's turn came",
+                    collection.name()
+                )));
+            }
+            Outcome::Conflict => {
+                return Err(request.map_or_else(
+                    || Error::new(ErrorKind::Conflict, "another request"),
+                    |tag| tag.conflict(),
+                ));
+            }
+            Outcome::Refused { version } => {
+                unchanged += 1;
+                if let Some(points) = order.get(&partition) {
+                    let (at, id) = points[at - tags].clone();
+                    refused.push((at, Refused { id, version }));
+                }
+            }
+        }
+    }
+    refused.sort_unstable_by_key(|(at, _)| *at);
+    let refused = refused.into_iter().map(|(_, refused)| refused);
+    Ok((unchanged, refused.collect()))
 }
 
 /// Deletes of these points, with the partitions that they fall to.

@@ -37,16 +37,16 @@ impl Waker {
 }
 
 impl Sweeper {
-    pub fn start(engine: Arc<Engine>, proposer: Arc<dyn Proposer>) -> Self {
+    /// # Errors
+    ///
+    /// `Unavailable` if the operating system gives no thread.
+    pub fn start(engine: Arc<Engine>, proposer: Arc<dyn Proposer>) -> Result<Self> {
         let (sender, receiver) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("sweeper".into())
-            .spawn(move || run(&engine, &*proposer, &receiver))
-            .expect("the operating system starts a thread");
-        Self {
+        let thread = engine::start_thread("sweeper", move || run(&engine, &*proposer, &receiver))?;
+        Ok(Self {
             waker: Some(Waker(sender)),
             thread: Some(thread),
-        }
+        })
     }
 
     pub fn waker(&self) -> Waker {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -10,25 +11,35 @@ use std::time::{Duration, Instant};
 
 use crate::CollectionId;
 use crate::collection::Collection;
+use crate::error::Result;
+use crate::thread::start_thread;
 
 /// The threads and the ways to wake them.
 pub(crate) struct Builder {
     senders: Vec<Sender<Weak<Collection>>>,
     threads: Vec<JoinHandle<()>>,
+    /// Between two steps the threads look whether they shall end.
+    closing: Arc<AtomicBool>,
 }
 
 impl Builder {
-    pub fn start(threads: usize) -> Self {
-        let start = |_| {
-            let (sender, receiver) = channel();
-            let thread = std::thread::Builder::new()
-                .name("segment-builder".into())
-                .spawn(move || run(&receiver))
-                .expect("the operating system starts a thread");
-            (sender, thread)
+    /// # Errors
+    ///
+    /// `Unavailable` if the operating system gives no thread.
+    pub fn start(threads: usize) -> Result<Self> {
+        let mut builder = Self {
+            senders: Vec::new(),
+            threads: Vec::new(),
+            closing: Arc::default(),
         };
-        let (senders, threads) = (0..threads.max(1)).map(start).unzip();
-        Self { senders, threads }
+        for _ in 0..threads.max(1) {
+            let (sender, receiver) = channel();
+            let closing = builder.closing.clone();
+            let started = start_thread("segment-builder", move || run(&receiver, &closing))?;
+            builder.senders.push(sender);
+            builder.threads.push(started);
+        }
+        Ok(builder)
     }
 
     /// How many there are.
@@ -48,6 +59,7 @@ impl Builder {
 
 impl Drop for Builder {
     fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
         self.senders.clear();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -56,7 +68,7 @@ impl Drop for Builder {
 }
 
 /// Waits for news, or until a collection has rested long enough to be sealed. Asleep without a timer when there is nothing to seal.
-fn run(receiver: &Receiver<Weak<Collection>>) {
+fn run(receiver: &Receiver<Weak<Collection>>, closing: &AtomicBool) {
     let mut waiting: HashMap<CollectionId, (Weak<Collection>, Instant)> = HashMap::new();
     let mut given_up: HashSet<CollectionId> = HashSet::new();
     loop {
@@ -92,7 +104,7 @@ fn run(receiver: &Receiver<Weak<Collection>>) {
                 continue;
             }
             // A bug of ours in one collection must not end the sealing of all others.
-            match catch_unwind(AssertUnwindSafe(|| step(&strong))) {
+            match catch_unwind(AssertUnwindSafe(|| step(&strong, closing))) {
                 Ok(Some(wait)) => note(&mut waiting, &collection, wait),
                 Ok(None) => {}
                 Err(panic) => {
@@ -124,9 +136,12 @@ fn note(
     }
 }
 
-/// Does what is due; answers how long to wait before looking again, if at all.
-fn step(collection: &Arc<Collection>) -> Option<Duration> {
+/// Does what is due, until it is done or the threads shall end; answers how long to wait before looking again, if at all.
+fn step(collection: &Arc<Collection>, closing: &AtomicBool) -> Option<Duration> {
     loop {
+        if closing.load(Ordering::Relaxed) {
+            return None;
+        }
         match collection.build_step() {
             Ok(true) => collection.store.budget().give_back_if_much(),
             Ok(false) => match collection.store.collect_garbage() {

@@ -133,8 +133,8 @@ impl Engine {
         let broken = Arc::new(AtomicBool::new(false));
         let intervals = collections.values().filter_map(Slot::interval).collect();
         let mut engine = Self {
-            syncer: Syncer::start(store.clone(), broken.clone()),
-            reclaimer: Reclaimer::start(store.clone()),
+            syncer: Syncer::start(store.clone(), broken.clone())?,
+            reclaimer: Reclaimer::start(store.clone())?,
             loading: Mutex::default(),
             store,
             env: options.env,
@@ -142,7 +142,7 @@ impl Engine {
             collections: RwLock::new(collections),
             changing: Mutex::new(()),
             applying: Mutex::new(()),
-            builder: Builder::start(threads),
+            builder: Builder::start(threads)?,
             opened: [0; PARTITIONS as usize],
             broken,
             intervals: RwLock::new(intervals),

@@ -61,6 +61,7 @@ mod request;
 mod segment;
 mod storage;
 mod syncer;
+mod thread;
 mod usage;
 
 pub use archive::{ArchiveReader, ArchiveSummary};
@@ -81,6 +82,7 @@ pub use repair::{Loss, OnLoss, RepairOutcome, RepairReport, repair};
 pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 
 pub use storage::guard::sync_folder;
+pub use thread::start_thread;
 pub use usage::{Background, CollectionUsage, FamilyUsage, Parts, ProcessMemory, Usage};
 
 /// Number of partitions of a store, fixed for its life.

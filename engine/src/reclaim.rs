@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::error::Result;
 use crate::storage::{Family, Store};
+use crate::thread::start_thread;
 
 /// A step: to flush, or to compact a range.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,19 +44,19 @@ struct Todo {
 }
 
 impl Reclaimer {
-    pub fn start(store: Arc<Store>) -> Self {
+    /// # Errors
+    ///
+    /// `Unavailable` if the operating system gives no thread.
+    pub fn start(store: Arc<Store>) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let thread = std::thread::Builder::new()
-            .name("reclaimer".into())
-            .spawn({
-                let shared = shared.clone();
-                move || shared.run(&store)
-            })
-            .expect("the operating system starts a thread");
-        Self {
+        let thread = start_thread("reclaimer", {
+            let shared = shared.clone();
+            move || shared.run(&store)
+        })?;
+        Ok(Self {
             shared,
             thread: Some(thread),
-        }
+        })
     }
 
     /// Gives back what was deleted of these ranges, by and by.

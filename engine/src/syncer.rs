@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::error::Result;
 use crate::planted::{Bug, is_planted};
 use crate::storage::Store;
+use crate::thread::start_thread;
 
 /// The thread and the way to tell it.
 pub(crate) struct Syncer {
@@ -31,19 +33,20 @@ struct Due {
 
 impl Syncer {
     /// Starts the thread. It sets `failed` when the disk refuses: it is then unknown what is durable, and nothing may be acknowledged any more.
-    pub fn start(store: Arc<Store>, failed: Arc<AtomicBool>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the operating system gives no thread.
+    pub fn start(store: Arc<Store>, failed: Arc<AtomicBool>) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let thread = std::thread::Builder::new()
-            .name("syncer".into())
-            .spawn({
-                let shared = shared.clone();
-                move || shared.run(&store, &failed)
-            })
-            .expect("the operating system starts a thread");
-        Self {
+        let thread = start_thread("syncer", {
+            let shared = shared.clone();
+            move || shared.run(&store, &failed)
+        })?;
+        Ok(Self {
             shared,
             thread: Some(thread),
-        }
+        })
     }
 
     /// Asks that everything written until now becomes durable, at most so much later (and what the sync takes).

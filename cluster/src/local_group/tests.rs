@@ -43,7 +43,7 @@ fn upsert(collection: &Collection, value: f32, payload: Payload) -> Vec<Share> {
 fn s7_callbacks_come_in_order_and_the_last_write_holds() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, collection) = opened(dir.path());
-    let group = LocalGroup::start(engine);
+    let group = LocalGroup::start(engine).unwrap();
     let (sender, receiver) = channel();
     for n in 0..300u32 {
         let sender = sender.clone();
