@@ -24,6 +24,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::machine;
 
 /// The smallest budget: with less, the shares could hold nothing.
 pub const MEMORY_BYTES_MIN: u64 = 128 << 20;
@@ -62,7 +63,7 @@ impl MemoryShares {
     pub fn of(total: u64) -> Result<Self> {
         if total < MEMORY_BYTES_MIN {
             return Err(Error::invalid(format!(
-                "memory: {total} bytes are too few; give {MEMORY_BYTES_MIN} (128M) or more"
+                "memory: {total} bytes are too few: give 128M or more, as bytes ({MEMORY_BYTES_MIN}) or with K, M, G or T (512M, 2G)"
             )));
         }
         let block_cache = (total / 16).clamp(4 << 20, 256 << 20);
@@ -80,10 +81,27 @@ impl MemoryShares {
         })
     }
 
+    /// The smallest budget, in whole MiB, whose share of collections is this at least.
+    fn total_for(collections: u64) -> u64 {
+        let fits = |mebibytes: u64| {
+            Self::of(mebibytes << 20).is_ok_and(|shares| shares.collections >= collections)
+        };
+        // The other shares are 7 of 16 parts and 80 MiB at most.
+        let (mut low, mut high) = (MEMORY_BYTES_MIN >> 20, 2 * (collections >> 20) + 256);
+        while low < high {
+            let middle = low.midpoint(high);
+            match fits(middle) {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        low << 20
+    }
+
     /// Half of what this process may have: of the machine's memory or, if that is less, of the control group's limit. The other half is for the
     /// pages of mapped segments, which are several times larger than what is on the heap, and for other programs.
     pub fn of_machine() -> Self {
-        let may_have = machine_bytes().unwrap_or(4 << 30);
+        let may_have = machine::memory_bytes().unwrap_or(4 << 30);
         Self::of((may_have / 2).max(MEMORY_BYTES_MIN)).expect("it is as large as wanted")
     }
 
@@ -91,28 +109,6 @@ impl MemoryShares {
     pub(crate) fn seal_bytes(&self) -> usize {
         usize::try_from(self.growing / 4).unwrap_or(usize::MAX)
     }
-}
-
-/// The machine's memory or the limit of the control group, whichever is less; `None` where neither is told.
-fn machine_bytes() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok();
-    let machine = info.and_then(|text| kilobytes_of(&text, "MemTotal:"));
-    let groups = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ];
-    // "max" is no number: no limit.
-    let limits = groups
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok());
-    machine.into_iter().chain(limits).min()
-}
-
-/// A line of `/proc` in bytes.
-pub(crate) fn kilobytes_of(text: &str, name: &str) -> Option<u64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kilobytes: u64 = rest.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 /// What memory is held for.
@@ -232,10 +228,7 @@ impl Budget {
         kept: u64,
         mut seal: impl FnMut(),
     ) -> Result<Claim> {
-        let held = self.held(Purpose::Collections);
-        if held.saturating_add(kept) > self.shares.collections {
-            return Err(self.full(held, kept));
-        }
+        self.refusal(kept).map_or(Ok(()), Err)?;
         let due = Instant::now() + ROOM_WAIT_MAX;
         loop {
             let mut room = self.room.0.lock();
@@ -263,18 +256,24 @@ impl Budget {
         }
     }
 
-    fn full(&self, held: u64, wanted: u64) -> Error {
-        Error::new(
-            ErrorKind::StorageFull,
-            format!(
-                "the memory budget is used up: ids and structures hold {} MiB of {} MiB, and this write needs {} KiB more; delete points or \
-                 collections, or start with a larger --memory than {} MiB (reads go on)",
-                held >> 20,
-                self.shares.collections >> 20,
-                wanted >> 10,
-                self.shares.total >> 20
-            ),
-        )
+    /// Why a write that leaves `kept` bytes on the heap for good is refused; `None` if it is not.
+    pub fn refusal(&self, kept: u64) -> Option<Error> {
+        let held = self.held(Purpose::Collections);
+        let wanted = held.saturating_add(kept);
+        (wanted > self.shares.collections).then(|| {
+            Error::new(
+                ErrorKind::StorageFull,
+                format!(
+                    "the memory budget is used up: ids and structures hold {} KiB of {} KiB, new points need {} KiB more (the table of \
+                     ids doubles when it is full); delete points or collections, or start with --memory {}M, now {}M (reads go on)",
+                    held >> 10,
+                    self.shares.collections >> 10,
+                    kept >> 10,
+                    MemoryShares::total_for(wanted) >> 20,
+                    self.shares.total >> 20
+                ),
+            )
+        })
     }
 
     fn busy(&self, held: u64) -> Error {
@@ -363,6 +362,12 @@ mod tests {
             assert_eq!(sum, total, "{shares:?}");
             assert!(collections >= 16 << 20, "{shares:?}");
         }
+        for collections in [0, 30 << 20, 1 << 30, (1 << 34) + 1] {
+            let total = MemoryShares::total_for(collections);
+            assert!(MemoryShares::of(total).unwrap().collections >= collections);
+            let less = MemoryShares::of(total - (1 << 20));
+            assert!(less.is_err() || less.unwrap().collections < collections);
+        }
         let error = MemoryShares::of(MEMORY_BYTES_MIN - 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(MemoryShares::of_machine().total >= MEMORY_BYTES_MIN);
@@ -436,14 +441,5 @@ mod tests {
         budget.give_back_if_much();
         budget.give_back_if_much();
         assert_eq!(count.load(Ordering::Relaxed), 1);
-    }
-
-    #[test]
-    fn lines_of_proc() {
-        let text = "MemTotal:       24689764 kB\nMemFree:  17 kB\n";
-        assert_eq!(kilobytes_of(text, "MemTotal:"), Some(24_689_764 * 1024));
-        assert_eq!(kilobytes_of(text, "MemFree:"), Some(17 * 1024));
-        assert_eq!(kilobytes_of(text, "Swap:"), None);
-        assert_eq!(kilobytes_of("MemTotal: many kB", "MemTotal:"), None);
     }
 }

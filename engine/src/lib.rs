@@ -52,6 +52,7 @@ pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod log;
+mod machine;
 mod planted;
 mod point;
 pub mod query;

@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::budget::{BudgetUsage, kilobytes_of};
+use crate::budget::BudgetUsage;
 use crate::collection::Progress;
+use crate::machine::bytes_of_line;
 
 /// Bytes by part. In JSON `{"total": 3, "parts": {"a": 1, "b": 2}}`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -144,9 +145,9 @@ impl ProcessMemory {
     pub fn now() -> Option<Self> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         Some(Self {
-            resident: kilobytes_of(&status, "VmRSS:")?,
-            anonymous: kilobytes_of(&status, "RssAnon:")?,
-            file: kilobytes_of(&status, "RssFile:")?,
+            resident: bytes_of_line(&status, "VmRSS:")?,
+            anonymous: bytes_of_line(&status, "RssAnon:")?,
+            file: bytes_of_line(&status, "RssFile:")?,
         })
     }
 

@@ -60,6 +60,12 @@ fn a_full_budget_refuses_writes_and_nothing_else() {
     assert!(stored > 40_000, "{stored}: {error}");
     let collection = node.collection("many").unwrap();
     assert_eq!(collection.count(None).unwrap() as u64, stored);
+    // What is told before the next write is tried.
+    let parts = ["table of ids doubles", "KiB more", "--memory 1", "now 128M"];
+    let told = collection.info().refusal.unwrap_or_default();
+    for text in [error.to_string(), told] {
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
     let usage = node.usage().unwrap();
     let held = usage.budget.collections + usage.budget.growing;
     let shares = usage.budget.shares;
@@ -77,6 +83,7 @@ fn a_full_budget_refuses_writes_and_nothing_else() {
     wait_until("dead rows are rewritten", || {
         node.upsert("many", points(0..4000)).is_ok()
     });
+    assert_eq!(collection.info().refusal, None);
 
     // A collection that goes gives back all that it holds.
     drop(collection);

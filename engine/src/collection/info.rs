@@ -23,6 +23,8 @@ pub struct CollectionInfo {
     pub trouble: Option<String>,
     /// Why background work failed or waits, if it does.
     pub hindrance: Option<String>,
+    /// Why a new point would be refused now, if it would: the memory budget is used up.
+    pub refusal: Option<String>,
 }
 
 /// Counts of a segment.
@@ -71,6 +73,7 @@ impl Collection {
             link_bytes: links.into_values().sum(),
             trouble: self.trouble.get().cloned(),
             hindrance: progress.failure.or(progress.waiting),
+            refusal: self.refusal(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a collection takes, by part, and what of the memory budget it holds.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::state::State;
 use super::{Collection, View};
@@ -21,6 +22,8 @@ const ROW_BYTES: u64 = size_of::<PointId>() as u64 + 10;
 pub(super) struct Claims {
     growing: Claim,
     kept: Claim,
+    /// Points of the last write, if it was refused.
+    refused: AtomicUsize,
 }
 
 impl Claims {
@@ -29,6 +32,7 @@ impl Claims {
         Self {
             growing: budget.claim(Purpose::Growing, 0),
             kept: budget.claim(Purpose::Collections, 0),
+            refused: AtomicUsize::new(0),
         }
     }
 
@@ -113,15 +117,40 @@ impl Collection {
         })
     }
 
-    /// What points that are to be written bring: bytes of rows that grow, and bytes that stay on the heap.
-    pub(crate) fn admission<'a>(&self, points: impl Iterator<Item = &'a Point>) -> (u64, u64) {
-        let (mut count, mut growing) = (0u64, 0);
+    /// How many points are to be written, and what they bring: bytes of rows that grow, and bytes that stay on the heap.
+    pub(crate) fn admission<'a>(
+        &self,
+        points: impl Iterator<Item = &'a Point>,
+    ) -> (usize, u64, u64) {
+        let (mut count, mut growing) = (0, 0);
         for point in points {
             count += 1;
             growing += ROW_BYTES + point.vector_bytes() as u64;
         }
-        let table = self.state.read().table_growth(count as usize);
-        (growing, table + count * size_of::<PointId>() as u64)
+        (count, growing, self.kept_bytes(count))
+    }
+
+    /// Notes whether there was room for so many new points.
+    pub(crate) fn note_admission(&self, points: usize, is_refused: bool) {
+        let refused = if is_refused { points } else { 0 };
+        self.claims.refused.store(refused, Ordering::Relaxed);
+    }
+
+    /// Why the next point, or a write as the last one if that was refused, would be refused now, in words; `None` if it would not.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let refused = self.claims.refused.load(Ordering::Relaxed);
+        let kept = self.kept_bytes(refused.max(1));
+        let refusal = self.store.budget().refusal(kept)?;
+        Some(format!(
+            "new points are refused (507): {}",
+            refusal.message()
+        ))
+    }
+
+    /// What so many new points leave on the heap for good.
+    fn kept_bytes(&self, count: usize) -> u64 {
+        let table = self.state.read().table_growth(count);
+        table + (count * size_of::<PointId>()) as u64
     }
 
     /// Bytes of rows that are in no file yet.

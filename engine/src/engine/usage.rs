@@ -73,9 +73,11 @@ impl Engine {
         collection: &Collection,
         points: impl Iterator<Item = &'a Point>,
     ) -> Result<Admission> {
-        let (growing, kept) = collection.admission(points);
+        let (count, growing, kept) = collection.admission(points);
         let budget = self.store.budget();
-        let claim = budget.admit(growing, kept, || self.make_room())?;
+        let admitted = budget.admit(growing, kept, || self.make_room());
+        collection.note_admission(count, admitted.is_err());
+        let claim = admitted?;
         Ok(Admission { _claim: claim })
     }
 

@@ -23,12 +23,16 @@ impl InfoOut {
     /// Describes a collection: `config` as the dialect has it, without null or extra keys, and what is ours under `vecino`.
     pub fn new(config: &CollectionConfig, info: &CollectionInfo) -> Self {
         Self {
-            status: match (&info.trouble, info.building) {
+            status: match (&info.trouble, info.building || info.refusal.is_some()) {
                 (Some(_), _) => "red",
                 (None, true) => "yellow",
                 (None, false) => "green",
             },
-            optimizer_status: match info.trouble.as_ref().or(info.hindrance.as_ref()) {
+            optimizer_status: match [&info.trouble, &info.refusal, &info.hindrance]
+                .into_iter()
+                .flatten()
+                .next()
+            {
                 None => "ok".into(),
                 Some(why) => json!({ "error": why }),
             },
