@@ -161,7 +161,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the change touches vectors or replaces an embedder that has been recorded.
+    /// As [`Self::collection`] for one that is not there, damaged or not loaded yet; `InvalidInput` if the change touches vectors or replaces an
+    /// embedder that has been recorded; what the disk says, with nothing changed.
     pub fn update_collection(
         &self,
         name: &str,
@@ -202,7 +203,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// What the disk says.
+    /// `Corrupted` if its record does not tell its number; what the disk says. It is still there then. One that is damaged otherwise, or not loaded
+    /// yet, can be deleted.
     pub fn drop_collection(&self, name: &str) -> Result<bool> {
         let _changing = self.changing.lock();
         // No entry of this collection is half applied while its rows go.

@@ -41,14 +41,24 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SIZE", env = "VECINO_MEMORY", value_parser = memory_bytes)]
     memory: Option<u64>,
     /// Threads that seal, merge and build in the background, 1 to 256. By default half of the cores, at least one.
-    #[arg(long, value_name = "N", env = "VECINO_BACKGROUND_THREADS", value_parser = clap::value_parser!(u16).range(1..=256))]
-    background_threads: Option<u16>,
+    #[arg(long, value_name = "N", env = "VECINO_BACKGROUND_THREADS", value_parser = threads)]
+    background_threads: Option<NonZeroUsize>,
 }
 
 fn memory_bytes(text: &str) -> std::result::Result<u64, String> {
     let bytes = parse_bytes(text)?;
     MemoryShares::of(bytes).map_err(|error| error.message().to_owned())?;
     Ok(bytes)
+}
+
+fn threads(text: &str) -> std::result::Result<NonZeroUsize, String> {
+    let threads = text
+        .parse()
+        .ok()
+        .filter(|threads: &NonZeroUsize| threads.get() <= 256);
+    threads.ok_or_else(|| {
+        format!("{text:?} is no number of threads: give a whole number from 1 to 256, as 2")
+    })
 }
 
 /// Runs the command; returns after an orderly shutdown.
@@ -63,9 +73,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     // An empty variable in the environment is no key.
     options.api_key = args.api_key.clone().filter(|key| !key.is_empty());
     options.memory_bytes = args.memory;
-    options.background_threads = args
-        .background_threads
-        .and_then(|threads| NonZeroUsize::new(threads.into()));
+    options.background_threads = args.background_threads;
     let runtime = runtime()?;
     runtime
         .block_on(server::serve(options))
@@ -112,4 +120,21 @@ pub fn is_locked(text: &str) -> bool {
             || text.contains("hold")
             || text.contains("in use")
             || text.contains("resource"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_told_with_an_example() {
+        assert_eq!(threads("256").unwrap().get(), 256);
+        for text in ["", "0", "257", "-1", "2.5", "two"] {
+            assert!(threads(text).unwrap_err().contains("1 to 256, as 2"));
+        }
+        assert_eq!(memory_bytes("1G"), Ok(1 << 30));
+        for text in ["", "1M", "0", "1X", "much"] {
+            assert!(memory_bytes(text).unwrap_err().contains("512M"), "{text}");
+        }
+    }
 }
