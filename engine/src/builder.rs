@@ -12,14 +12,21 @@ use std::time::{Duration, Instant};
 use crate::CollectionId;
 use crate::collection::Collection;
 use crate::error::Result;
+use crate::graph_builder::GraphBuilder;
 use crate::thread::start_thread;
 
 /// The threads and the ways to wake them.
 pub(crate) struct Builder {
     senders: Vec<Sender<Weak<Collection>>>,
     threads: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     /// Between two steps the threads look whether they shall end.
-    closing: Arc<AtomicBool>,
+    closing: AtomicBool,
+    /// Woken when segments were sealed.
+    graphs: GraphBuilder,
 }
 
 impl Builder {
@@ -27,15 +34,19 @@ impl Builder {
     ///
     /// `Unavailable` if the operating system gives no thread.
     pub fn start(threads: usize) -> Result<Self> {
+        let threads = threads.max(1);
         let mut builder = Self {
             senders: Vec::new(),
             threads: Vec::new(),
-            closing: Arc::default(),
+            shared: Arc::new(Shared {
+                closing: AtomicBool::new(false),
+                graphs: GraphBuilder::start(threads)?,
+            }),
         };
-        for _ in 0..threads.max(1) {
+        for _ in 0..threads {
             let (sender, receiver) = channel();
-            let closing = builder.closing.clone();
-            let started = start_thread("segment-builder", move || run(&receiver, &closing))?;
+            let shared = builder.shared.clone();
+            let started = start_thread("segment-builder", move || run(&receiver, &shared))?;
             builder.senders.push(sender);
             builder.threads.push(started);
         }
@@ -59,7 +70,7 @@ impl Builder {
 
 impl Drop for Builder {
     fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
+        self.shared.closing.store(true, Ordering::Relaxed);
         self.senders.clear();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -68,7 +79,7 @@ impl Drop for Builder {
 }
 
 /// Waits for news, or until a collection has rested long enough to be sealed. Asleep without a timer when there is nothing to seal.
-fn run(receiver: &Receiver<Weak<Collection>>, closing: &AtomicBool) {
+fn run(receiver: &Receiver<Weak<Collection>>, shared: &Shared) {
     let mut waiting: HashMap<CollectionId, (Weak<Collection>, Instant)> = HashMap::new();
     let mut given_up: HashSet<CollectionId> = HashSet::new();
     loop {
@@ -104,7 +115,7 @@ fn run(receiver: &Receiver<Weak<Collection>>, closing: &AtomicBool) {
                 continue;
             }
             // A bug of ours in one collection must not end the sealing of all others.
-            match catch_unwind(AssertUnwindSafe(|| step(&strong, closing))) {
+            match catch_unwind(AssertUnwindSafe(|| step(&strong, shared))) {
                 Ok(Some(wait)) => note(&mut waiting, &collection, wait),
                 Ok(None) => {}
                 Err(panic) => {
@@ -120,7 +131,7 @@ fn run(receiver: &Receiver<Weak<Collection>>, closing: &AtomicBool) {
 }
 
 /// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without words")
@@ -137,13 +148,17 @@ fn note(
 }
 
 /// Does what is due, until it is done or the threads shall end; answers how long to wait before looking again, if at all.
-fn step(collection: &Arc<Collection>, closing: &AtomicBool) -> Option<Duration> {
+fn step(collection: &Arc<Collection>, shared: &Shared) -> Option<Duration> {
+    shared.graphs.wake(collection);
     loop {
-        if closing.load(Ordering::Relaxed) {
+        if shared.closing.load(Ordering::Relaxed) {
             return None;
         }
         match collection.build_step() {
-            Ok(true) => collection.store.budget().give_back_if_much(),
+            Ok(true) => {
+                collection.store.budget().give_back_if_much();
+                shared.graphs.wake(collection);
+            }
             Ok(false) => match collection.store.collect_garbage() {
                 Ok(true) => {}
                 Ok(false) => return collection.next_check(),

@@ -51,6 +51,7 @@ pub mod filter;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod graph_builder;
 mod log;
 mod machine;
 mod planted;

@@ -6,11 +6,16 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::Metric;
+use crate::quantizer::DIM_MAX;
 
 /// The most components for which a k-d tree is built.
 ///
 /// Its advantage over a scan shrinks with every dimension, and every dimension is compiled separately.
 pub const KD_DIM_MAX: usize = 8;
+
+/// The number of rows from which on a graph is chosen. Fewer are scanned exactly in a fraction of a millisecond, and building
+/// would take longer than thousands of scans.
+pub const GRAPH_PAYS_FROM: usize = 2_000;
 
 /// A search structure over dense vectors.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,14 +24,17 @@ pub enum IndexKind {
     Flat,
     /// Halves space again and again ([`crate::KdTree`]).
     KdTree,
+    /// Walks from row to near row: approximate ([`crate::Graph`]).
+    Graph,
 }
 
 impl IndexKind {
-    /// The name that users write: `flat` or `kdtree`.
+    /// The name that users write: `flat`, `kdtree` or `graph`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Flat => "flat",
             Self::KdTree => "kdtree",
+            Self::Graph => "graph",
         }
     }
 }
@@ -44,6 +52,7 @@ impl FromStr for IndexKind {
         match name {
             "flat" => Ok(Self::Flat),
             "kdtree" => Ok(Self::KdTree),
+            "graph" => Ok(Self::Graph),
             _ => Err(UnknownKind(name.chars().take(40).collect())),
         }
     }
@@ -51,7 +60,9 @@ impl FromStr for IndexKind {
 
 /// A name that is no [`IndexKind`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("unknown index {0:?}: use \"flat\" or \"kdtree\", or leave it out to have it chosen")]
+#[error(
+    "unknown index {0:?}: use \"flat\", \"kdtree\" or \"graph\", or leave it out to have it chosen"
+)]
 pub struct UnknownKind(String);
 
 /// Why a structure cannot serve a column.
@@ -67,12 +78,23 @@ pub enum ChooseError {
         "index \"kdtree\" serves Euclid, Manhattan and Chebyshev distances, not {0:?}: leave the index to be chosen"
     )]
     KdMetric(Metric),
+    /// A metric for which there are no codes.
+    #[error(
+        "index \"graph\" serves cosine, dot product and Euclid distances, not {0:?}: leave the index to be chosen"
+    )]
+    GraphMetric(Metric),
+    /// Too many components for codes.
+    #[error(
+        "index \"graph\" serves vectors of at most {DIM_MAX} components, not {0}: leave the index to be chosen"
+    )]
+    GraphDim(usize),
 }
 
-/// The structure for `n` rows of `dim` components: the `forced` one if it can serve, else the fastest exact one.
+/// The structure for `n` rows of `dim` components: the `forced` one if it can serve, else the fastest.
 ///
 /// A k-d tree is chosen for up to [`KD_DIM_MAX`] components with L2, L1 or L-infinity from the number of rows on at which
-/// it beats a scan. Everything else is scanned.
+/// it beats a scan; a graph for more components, or other metrics that it serves, from [`GRAPH_PAYS_FROM`] rows on.
+/// Everything else is scanned.
 ///
 /// # Errors
 ///
@@ -87,8 +109,23 @@ pub fn choose(
     match forced {
         Some(IndexKind::Flat) => Ok(IndexKind::Flat),
         Some(IndexKind::KdTree) => kd_serves.map(|()| IndexKind::KdTree),
-        None if kd_serves.is_ok() && n >= kd_pays_from(dim) => Ok(IndexKind::KdTree),
+        Some(IndexKind::Graph) => check_graph(metric, dim).map(|()| IndexKind::Graph),
+        None if kd_serves.is_ok() => Ok(if n >= kd_pays_from(dim) {
+            IndexKind::KdTree
+        } else {
+            IndexKind::Flat
+        }),
+        None if n >= GRAPH_PAYS_FROM && check_graph(metric, dim).is_ok() => Ok(IndexKind::Graph),
         None => Ok(IndexKind::Flat),
+    }
+}
+
+/// Whether a graph can serve at all.
+pub(crate) fn check_graph(metric: Metric, dim: usize) -> Result<(), ChooseError> {
+    match metric {
+        Metric::L1 | Metric::LInf => Err(ChooseError::GraphMetric(metric)),
+        _ if !(1..=DIM_MAX).contains(&dim) => Err(ChooseError::GraphDim(dim)),
+        Metric::Cosine | Metric::Dot | Metric::L2 => Ok(()),
     }
 }
 
@@ -127,9 +164,12 @@ mod tests {
         check(Metric::L1, 1, 1_000_000, IndexKind::KdTree);
         check(Metric::LInf, 8, 1_000_000, IndexKind::KdTree);
         check(Metric::L2, 3, 20, IndexKind::Flat);
-        check(Metric::L2, 9, 1_000_000, IndexKind::Flat);
-        check(Metric::Cosine, 3, 1_000_000, IndexKind::Flat);
-        check(Metric::Dot, 3, 1_000_000, IndexKind::Flat);
+        check(Metric::L2, 9, 1_000_000, IndexKind::Graph);
+        check(Metric::Cosine, 3, 1_000_000, IndexKind::Graph);
+        check(Metric::Dot, 384, GRAPH_PAYS_FROM, IndexKind::Graph);
+        check(Metric::Dot, 384, GRAPH_PAYS_FROM - 1, IndexKind::Flat);
+        check(Metric::L1, 384, 1_000_000, IndexKind::Flat);
+        check(Metric::L2, DIM_MAX + 1, 1_000_000, IndexKind::Flat);
         check(Metric::L2, 0, 0, IndexKind::Flat);
     }
 
@@ -151,11 +191,23 @@ mod tests {
             choose(Some(IndexKind::KdTree), Metric::Cosine, 2, 0),
             Err(ChooseError::KdMetric(Metric::Cosine))
         );
+        assert_eq!(
+            choose(Some(IndexKind::Graph), Metric::Cosine, 2, 0),
+            Ok(IndexKind::Graph)
+        );
+        assert_eq!(
+            choose(Some(IndexKind::Graph), Metric::L1, 2, 0),
+            Err(ChooseError::GraphMetric(Metric::L1))
+        );
+        assert_eq!(
+            choose(Some(IndexKind::Graph), Metric::L2, DIM_MAX + 1, 0),
+            Err(ChooseError::GraphDim(DIM_MAX + 1))
+        );
     }
 
     #[test]
     fn names() {
-        for kind in [IndexKind::Flat, IndexKind::KdTree] {
+        for kind in [IndexKind::Flat, IndexKind::KdTree, IndexKind::Graph] {
             assert_eq!(kind.name().parse(), Ok(kind));
             assert_eq!(kind.to_string(), kind.name());
         }

@@ -58,10 +58,10 @@ pub use codes::{Among, Codes, CodesError};
 pub use flat::{Flat, scan};
 pub use graph::{
     Answer, BuildParams, Calibration, Costs, Effort, Graph, GraphError, GraphSearch, Origin, Point,
-    Route, StoredGraph,
+    RECALL_DEFAULT, Route, StoredGraph,
 };
 pub use kdtree::KdTree;
-pub use kind::{ChooseError, IndexKind, KD_DIM_MAX, UnknownKind, choose};
+pub use kind::{ChooseError, GRAPH_PAYS_FROM, IndexKind, KD_DIM_MAX, UnknownKind, choose};
 pub use metric::{Metric, UnknownMetric, normalize};
 pub use neighbor::{Neighbor, Offset};
 pub use quantizer::{

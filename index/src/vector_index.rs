@@ -1,9 +1,14 @@
 //! What every search structure over dense vectors offers, and how one is built.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
-use crate::kind::check_kd;
-use crate::{BitSet, ChooseError, Flat, IndexKind, Metric, Neighbor, Offset, Rows, kdtree};
+use crate::kind::{check_graph, check_kd};
+use crate::{
+    BitSet, BuildParams, ChooseError, Flat, Graph, IndexKind, Metric, Neighbor, Offset, Rows,
+    TrainParams, kdtree,
+};
 
 /// A search structure over the rows of one segment. Immutable, shared by threads.
 pub trait VectorIndex: Send + Sync {
@@ -24,7 +29,8 @@ pub trait VectorIndex: Send + Sync {
     /// By what rows are compared.
     fn metric(&self) -> Metric;
 
-    /// Returns the `params.k` nearest rows that pass the filter, nearest first, equal distances by offset.
+    /// Returns the `params.k` nearest rows that pass the filter, nearest first, equal distances by offset; of a graph, unless
+    /// asked for the exact answer, most of them ([`crate::RECALL_DEFAULT`]).
     ///
     /// Fewer come back only if fewer pass, or lie within `params.max_distance`. Rows and queries hold finite numbers
     /// only, of unit length if the metric is cosine.
@@ -129,7 +135,7 @@ pub enum BuildError {
 /// Builds the structure `kind` over `rows`, which it keeps.
 ///
 /// Time O(n) for [`IndexKind::Flat`], which only checks the rows; O(n log n) for [`IndexKind::KdTree`], about 0.1 s for a
-/// million rows of 3 components.
+/// million rows of 3 components; as [`Graph::build`] for [`IndexKind::Graph`], with the default codes and parameters.
 ///
 /// # Errors
 ///
@@ -151,6 +157,12 @@ pub fn build(
         IndexKind::KdTree => {
             check_kd(metric, rows.dim())?;
             kdtree::build(metric, rows)
+        }
+        IndexKind::Graph => {
+            check_graph(metric, rows.dim())?;
+            let train = TrainParams::new(metric);
+            let graph = Graph::build(Arc::new(rows), &train, &BuildParams::default());
+            Ok(Box::new(graph))
         }
     }
 }

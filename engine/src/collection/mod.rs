@@ -5,6 +5,7 @@
 //! - `ends`: points that are hidden at their time.
 //! - `load`: from files and RocksDB at the start.
 //! - `seal`: segments to files, in the background.
+//! - `graphs`: graphs over them, likewise.
 //! - `check`: memory, files and RocksDB compared.
 //! - `info`: counts.
 //! - `usage`: bytes in memory and on the disk.
@@ -12,6 +13,7 @@
 
 mod check;
 mod ends;
+mod graphs;
 mod info;
 mod load;
 mod seal;
@@ -28,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+pub(crate) use graphs::GraphStep;
 pub use info::{CollectionInfo, SegmentInfo};
 use parking_lot::{Mutex, RwLock};
 pub(crate) use state::{Part, State, View};

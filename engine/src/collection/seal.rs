@@ -62,36 +62,42 @@ impl Collection {
         Ok(true)
     }
 
-    /// Builds one structure that a start left out, if there is one for which there is memory.
+    /// Builds the k-d trees of one segment that a start left out, if there is one for which there is memory.
     fn build_lacking(&self) -> bool {
-        let lacking = self.state.read().lacking_structures();
+        let lacking = self.state.read().lacking_trees();
         lacking.iter().any(|segment| {
             let _work = self.work.begin(WorkKind::Build, segment.len(), None);
-            self.build_structures(segment)
+            self.build_trees(segment)
         })
     }
 
-    /// Builds what a segment lacks; false if there is no memory for it: scans answer until there is.
-    fn build_structures(&self, segment: &Segment) -> bool {
+    /// Builds the k-d trees that a segment lacks; false if there is no memory for it: scans answer until there is.
+    fn build_trees(&self, segment: &Segment) -> bool {
         let budget = self.store.budget();
-        let bytes = segment.structures_bytes();
+        let bytes = segment.trees_bytes();
         if bytes > budget.left_for_builds() {
             self.wait_for_memory("an index", segment.len(), bytes);
             return false;
         }
         let _claim = budget.claim(Purpose::Builds, bytes);
-        segment.build_structures();
+        segment.build_trees();
         true
     }
 
     fn wait_for_memory(&self, what: &str, rows: usize, bytes: u64) {
+        let lack = self.lack_of_memory(what, rows, bytes);
+        self.work.set_waiting(Some(lack));
+    }
+
+    /// What waits for memory, in words.
+    pub(super) fn lack_of_memory(&self, what: &str, rows: usize, bytes: u64) -> String {
         let left = self.store.budget().left_for_builds();
-        self.work.set_waiting(Some(format!(
+        format!(
             "{what} of {rows} rows takes {} MiB, and {} MiB are left of the memory budget; delete points or collections, or start with a larger \
              --memory",
             bytes.div_ceil(1 << 20),
             left >> 20
-        )));
+        )
     }
 
     /// What is to be made a segment now: what the policy says, as far as there is memory for it.
@@ -160,7 +166,8 @@ impl Collection {
             }
             written => written?,
         };
-        self.build_structures(&segment);
+        self.build_trees(&segment);
+        segment.seed_graphs(sources, &origins);
         self.state.write().add_merged(segment);
         let mut first = 0;
         loop {

@@ -478,11 +478,20 @@ impl State {
         2 * table::heap_bytes(&self.ids).max((ids + points) * table::ENTRY_BYTES)
     }
 
-    /// Sealed segments whose structures are not built.
-    pub fn lacking_structures(&self) -> Vec<Arc<Segment>> {
+    /// Sealed segments whose k-d trees are not built.
+    pub fn lacking_trees(&self) -> Vec<Arc<Segment>> {
+        self.sealed_segments(Segment::lacks_trees)
+    }
+
+    /// Sealed segments whose graphs are not built.
+    pub fn lacking_graphs(&self) -> Vec<Arc<Segment>> {
+        self.sealed_segments(|segment| segment.lacking_graph().is_some())
+    }
+
+    fn sealed_segments(&self, chosen: impl Fn(&Segment) -> bool) -> Vec<Arc<Segment>> {
         let segments = self.frozen.iter().map(|part| &part.segment);
         segments
-            .filter(|segment| segment.lacks_structures())
+            .filter(|segment| chosen(segment))
             .cloned()
             .collect()
     }

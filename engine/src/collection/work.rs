@@ -12,6 +12,9 @@ use crate::segment::policy;
 /// Of a merge, the share of its work that is writing the file; the rest is building structures and moving rows over.
 const WRITING_SHARE: f64 = 0.7;
 
+/// What building a graph takes for a row on one thread, about.
+const GRAPH_ROW_SECONDS: f64 = 40e-6;
+
 /// What is done in the background.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,7 +23,7 @@ pub enum WorkKind {
     Seal,
     /// Several segments become one, or dead rows are dropped.
     Merge,
-    /// A structure is built that a start left out.
+    /// A structure is built over a sealed segment: a graph, or a k-d tree that a start left out.
     Build,
     /// Rows of a damaged file are read from the store again.
     Rebuild,
@@ -61,7 +64,10 @@ pub struct Progress {
 #[derive(Default)]
 pub(super) struct WorkState {
     running: Mutex<Option<Running>>,
+    /// Beside it, in a thread of its own.
+    running_graph: Mutex<Option<Running>>,
     waiting: Mutex<Option<String>>,
+    waiting_graph: Mutex<Option<String>>,
     failure: Mutex<Option<String>>,
     /// Rows that are through, of the last phase.
     moved: AtomicU64,
@@ -90,6 +96,26 @@ impl WorkState {
             state: self,
             before,
         }
+    }
+
+    /// Notes that a graph of so many rows is being built.
+    pub fn begin_graph(&self, kind: WorkKind, rows: usize) {
+        *self.running_graph.lock() = Some(Running {
+            kind,
+            rows,
+            began: Instant::now(),
+            file: None,
+        });
+    }
+
+    /// Notes that it is built.
+    pub fn end_graph(&self) {
+        *self.running_graph.lock() = None;
+    }
+
+    /// Notes which graph waits for memory, or that none does.
+    pub fn set_waiting_graph(&self, what: Option<String>) {
+        *self.waiting_graph.lock() = what;
     }
 
     /// Notes how many rows are through.
@@ -138,11 +164,12 @@ impl Collection {
         let pending_structures = view.parts.iter().any(lacking);
         let indexed = indexed.filter(|part| !lacking(part));
         let waiting = self.work.waiting.lock().clone();
+        let waiting = waiting.or_else(|| self.work.waiting_graph.lock().clone());
         Progress {
             pending: due || pending_structures || waiting.is_some(),
             rows,
             indexed_rows: indexed.map(|part| part.live.count()).sum(),
-            running: self.running(),
+            running: self.running().or_else(|| self.running_graph()),
             waiting,
             failure: self.work.failure.lock().clone(),
         }
@@ -165,6 +192,20 @@ impl Collection {
             rows: running.rows,
             share,
             seconds: running.began.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn running_graph(&self) -> Option<Work> {
+        let running = self.work.running_graph.lock();
+        let running = running.as_ref()?;
+        let seconds = running.began.elapsed().as_secs_f64();
+        let expected = running.rows as f64 * GRAPH_ROW_SECONDS;
+        Some(Work {
+            kind: running.kind,
+            rows: running.rows,
+            // It does not tell how far it is.
+            share: (seconds / expected.max(1e-9)).min(0.95),
+            seconds,
         })
     }
 

@@ -18,7 +18,8 @@ pub struct Explain {
     pub distance_calls: u64,
     /// Microseconds per stage, in order.
     pub us: Vec<(String, u64)>,
-    /// Share of the true neighbours expected among the answers; 1 for exact structures.
+    /// Share of the true neighbours expected among the answers: the least of all segments, 1 for exact structures; absent where a graph has not
+    /// measured queries of this kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recall_estimate: Option<f32>,
 }
@@ -32,10 +33,16 @@ pub struct SegmentExplain {
     pub state: &'static str,
     /// Live rows in it.
     pub rows: usize,
-    /// `flat`, `kdtree`, or `sparse`.
+    /// `flat`, `kdtree`, `graph` or `sparse`.
     pub index: &'static str,
     /// Why this structure.
     pub reason: String,
+    /// How a graph found them: `walk`, `filtered walk`, `scan of codes`, `walk, given up for a scan of codes` or `exact`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<&'static str>,
+    /// Share of the true neighbours expected of this segment's; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall_estimate: Option<f32>,
     /// Rows or nodes looked at.
     pub visited: u64,
     /// Distances computed.

@@ -123,7 +123,9 @@ pub struct OrderBy {
 pub struct SearchParams {
     /// Compare with every row.
     pub exact: bool,
-    /// Beam width of a graph; other structures ignore it.
+    /// Share of the true neighbours that a graph should answer, more than 0 and at most 1; other structures answer all. Goes before `ef`.
+    pub target_recall: Option<f32>,
+    /// Candidates after which the walk of a graph ends; other structures ignore it.
     pub ef: Option<usize>,
     /// Use only segments' structures of this kind; an error where it cannot serve.
     pub index: Option<IndexKind>,

@@ -159,9 +159,9 @@ impl Target<'_> {
     ) -> Result<Option<Found>> {
         match self {
             Self::Dense(values, _) => match segment.dense.get(&query.using) {
-                Some(column) if column.rows() > 0 => column
-                    .search(values, k, rows, query.params.exact, query.params.index)
-                    .map(Some),
+                Some(column) if column.rows() > 0 => {
+                    column.search(values, k, rows, &query.params).map(Some)
+                }
                 _ => Ok(None),
             },
             Self::Sparse(weights) => match segment.sparse.get(&query.using) {

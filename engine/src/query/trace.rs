@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use index::Route;
+
 use super::{Explain, Query, QueryKind, QueryVector, SegmentExplain};
 use crate::segment::{Found, Segment};
 
@@ -59,6 +61,8 @@ impl Trace {
             rows,
             index: found.index,
             reason: found.reason.clone(),
+            route: found.route.map(words),
+            recall_estimate: found.recall,
             visited: found.stats.visited,
             distance_calls: found.stats.distance_calls,
             us: micros(began),
@@ -68,9 +72,21 @@ impl Trace {
     pub fn finish(self, query: &Query) -> Option<Explain> {
         let mut explain = self.explain?;
         explain.plan = plan_sentence(query);
-        // Every structure there is now answers exactly.
-        explain.recall_estimate = Some(1.0);
+        let least = |least: Option<f32>, segment: &SegmentExplain| {
+            Some(least?.min(segment.recall_estimate?))
+        };
+        explain.recall_estimate = explain.segments.iter().fold(Some(1.0), least);
         Some(explain)
+    }
+}
+
+fn words(route: Route) -> &'static str {
+    match route {
+        Route::Walk => "walk",
+        Route::FilteredWalk => "filtered walk",
+        Route::Scan => "scan of codes",
+        Route::WalkThenScan => "walk, given up for a scan of codes",
+        Route::Exact => "exact",
     }
 }
 

@@ -2,23 +2,28 @@
 //!
 //! A point may lack a vector, so a column has rows of its own; [`RowMap`] says which offset of the segment each belongs to.
 
+use std::borrow::Cow;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use index::{
-    BitSet, IndexKind, Metric, Neighbor, Offset, SearchParams, SparseIndex, SparseLists, Stats,
-    VectorIndex,
+    BitSet, Effort, Graph, GraphSearch, IndexKind, Metric, Neighbor, Offset, RECALL_DEFAULT, Route,
+    SearchParams, SparseIndex, SparseLists, Stats, VectorIndex,
 };
+use parking_lot::Mutex;
 
 use super::chunks::Chunks;
 use super::file::{DenseContents, Reader, SparseContents, check_count, check_ends, check_offsets};
+use super::graph::{self, GraphFile, Owner, SealedRows, Seed};
 use super::map::View;
 use super::placed::{Placed, is_linkable};
 use super::{Link, Numbers, Rows};
 use crate::config::VectorConfig;
 use crate::error::{Error, Result};
 use crate::point::SparseVector;
+use crate::query;
 
 /// Numbers of a growing chunk of dense rows: 256 KiB, which a write copies at most once per search that goes on.
 const DENSE_CHUNK_NUMBERS: usize = 1 << 16;
@@ -103,14 +108,15 @@ impl RowMap {
     }
 
     /// The rows that may answer, as a set over this column; `None` for all.
-    fn filter(&self, rows: Rows<'_>) -> Option<BitSet> {
+    fn filter<'a>(&self, rows: Rows<'a>) -> Option<Cow<'a, BitSet>> {
         let Rows::Only(set) = rows else { return None };
         Some(match &self.offsets {
-            None => set.slice(0, self.len),
+            None if set.len() == self.len => Cow::Borrowed(set),
+            None => Cow::Owned(set.slice(0, self.len)),
             Some(offsets) => {
                 let chosen =
                     (0..self.len as Offset).filter(|&row| set.contains(offsets[row as usize]));
-                BitSet::from_offsets(self.len, chosen)
+                Cow::Owned(BitSet::from_offsets(self.len, chosen))
             }
         })
     }
@@ -129,6 +135,23 @@ pub(crate) struct Found {
     pub index: &'static str,
     pub reason: String,
     pub stats: Stats,
+    /// Of a graph.
+    pub route: Option<Route>,
+    /// Share of the true neighbors to expect; none if that is not known.
+    pub recall: Option<f32>,
+}
+
+impl Found {
+    fn exact(neighbors: Vec<Neighbor>, kind: IndexKind, reason: &str, stats: Stats) -> Self {
+        Self {
+            neighbors,
+            index: kind.name(),
+            reason: reason.to_owned(),
+            stats,
+            route: None,
+            recall: Some(1.0),
+        }
+    }
 }
 
 /// Dense vectors, row after row.
@@ -160,15 +183,36 @@ struct Sealed {
     /// What was chosen when the segment was sealed.
     kind: IndexKind,
     reason: String,
-    /// Empty until it is built: a k-d tree cannot be mapped, so it is built again in the background after a start.
-    index: Arc<OnceLock<Box<dyn VectorIndex>>>,
+    /// Empty until it is built in the background: after sealing a graph, after a start a k-d tree, which cannot be mapped.
+    structure: Arc<OnceLock<Structure>>,
+    /// From what the graph is built; taken when that begins.
+    seed: Arc<Mutex<Option<Seed>>>,
 }
 
-#[derive(Clone)]
-enum SealedRows {
-    /// One after the other in the segment's file.
-    Own(index::Rows),
-    Placed(Placed),
+enum Structure {
+    /// Rows are compared one by one: there is no other, or it cannot take these rows.
+    Scan,
+    Tree(Box<dyn VectorIndex>),
+    Graph(Arc<GraphFile>),
+}
+
+impl Structure {
+    fn kind(&self) -> IndexKind {
+        match self {
+            Self::Scan => IndexKind::Flat,
+            Self::Tree(tree) => tree.kind(),
+            Self::Graph(_) => IndexKind::Graph,
+        }
+    }
+
+    /// Bytes on the heap.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Scan => 0,
+            Self::Tree(tree) => tree.memory(),
+            Self::Graph(file) => file.graph.memory(),
+        }
+    }
 }
 
 impl DenseColumn {
@@ -221,9 +265,8 @@ impl DenseColumn {
                 Some(Numbers::Mapped(ordinals))
             }
         };
-        let built = OnceLock::new();
         let rows = match contents.places {
-            Some(places) if kind == IndexKind::Flat => {
+            Some(places) if kind != IndexKind::KdTree => {
                 SealedRows::Placed(Placed::open(reader, contents, places, values, links)?)
             }
             Some(_) => {
@@ -235,15 +278,13 @@ impl DenseColumn {
             None => {
                 let wanted = (contents.count as usize).checked_mul(config.dim);
                 check_count("numbers", values.len(), wanted.unwrap_or(usize::MAX))?;
-                let rows = index::Rows::shared(config.dim, Arc::new(values));
-                if kind == IndexKind::Flat {
-                    let flat: Box<dyn VectorIndex> =
-                        Box::new(index::Flat::new(config.metric, rows.clone()));
-                    let _ = built.set(flat);
-                }
-                SealedRows::Own(rows)
+                SealedRows::Own(index::Rows::shared(config.dim, Arc::new(values)))
             }
         };
+        let structure = OnceLock::new();
+        if kind == IndexKind::Flat || contents.count == 0 {
+            let _ = structure.set(Structure::Scan);
+        }
         Ok(Self {
             dim: config.dim,
             metric: config.metric,
@@ -254,34 +295,96 @@ impl DenseColumn {
                 rows,
                 kind,
                 reason: contents.reason.clone(),
-                index: Arc::new(built),
+                structure: Arc::new(structure),
+                seed: Arc::default(),
             }),
         })
     }
 
-    /// Whether [`Self::build_structure`] has something to do.
-    pub fn lacks_structure(&self) -> bool {
+    /// The structure that is still to be built, if one is.
+    pub fn lacks(&self) -> Option<IndexKind> {
         let DenseData::Sealed(sealed) = &self.data else {
-            return false;
+            return None;
         };
-        matches!(sealed.rows, SealedRows::Own(_)) && sealed.index.get().is_none()
+        sealed.structure.get().is_none().then_some(sealed.kind)
     }
 
-    /// Builds the structure that a sealed column lacks. Searches go on meanwhile, by scan.
-    pub fn build_structure(&self) {
+    /// Builds the k-d tree that a sealed column lacks. Searches go on meanwhile, by scan.
+    pub fn build_tree(&self) {
         let DenseData::Sealed(sealed) = &self.data else {
             return;
         };
-        let SealedRows::Own(rows) = &sealed.rows else {
+        let (IndexKind::KdTree, SealedRows::Own(rows)) = (sealed.kind, &sealed.rows) else {
             return;
         };
-        sealed.index.get_or_init(|| {
-            index::build(sealed.kind, self.metric, rows.clone()).unwrap_or_else(|error| {
-                // A structure that cannot take these rows (they overflow, say) is no reason to lose them.
-                tracing::warn!(%error, kind = sealed.kind.name(), "index build fell back to flat");
-                Box::new(index::Flat::new(self.metric, rows.clone()))
-            })
+        sealed.structure.get_or_init(|| {
+            match index::build(sealed.kind, self.metric, rows.clone()) {
+                Ok(tree) => Structure::Tree(tree),
+                Err(error) => {
+                    // A structure that cannot take these rows (they overflow, say) is no reason to lose them.
+                    tracing::warn!(%error, kind = sealed.kind.name(), "index build fell back to flat");
+                    Structure::Scan
+                }
+            }
         });
+    }
+
+    /// Maps the graph of a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`GraphFile::open`].
+    pub fn open_graph(&self, path: &Path, owner: Owner<'_>) -> Result<()> {
+        let DenseData::Sealed(sealed) = &self.data else {
+            return Ok(());
+        };
+        let file = GraphFile::open(path, owner, sealed.rows.clone())?;
+        let _ = sealed.structure.set(Structure::Graph(Arc::new(file)));
+        Ok(())
+    }
+
+    /// Builds the graph that a sealed column lacks, on so many threads; none if there can be none for these rows.
+    pub fn build_graph(&self, threads: usize) -> Option<Graph> {
+        let DenseData::Sealed(sealed) = &self.data else {
+            return None;
+        };
+        let seed = sealed.seed.lock().take();
+        match graph::build(&sealed.rows, self.metric, seed, threads) {
+            Ok(graph) => Some(graph),
+            Err(error) => {
+                tracing::warn!(%error, "index build fell back to flat");
+                let _ = sealed.structure.set(Structure::Scan);
+                None
+            }
+        }
+    }
+
+    /// The mapped graph, if there is one.
+    pub fn graph(&self) -> Option<&Arc<GraphFile>> {
+        match &self.data {
+            DenseData::Sealed(sealed) => match sealed.structure.get()? {
+                Structure::Graph(file) => Some(file),
+                Structure::Scan | Structure::Tree(_) => None,
+            },
+            DenseData::Growing(_) => None,
+        }
+    }
+
+    /// Notes from what its graph will be built.
+    pub fn set_seed(&self, seed: Seed) {
+        if let DenseData::Sealed(sealed) = &self.data {
+            *sealed.seed.lock() = Some(seed);
+        }
+    }
+
+    /// The row of an offset in this column.
+    pub fn row_of(&self, offset: Offset) -> Option<usize> {
+        self.map.row(offset)
+    }
+
+    /// The offset of a row of this column.
+    pub fn offset_of(&self, row: usize) -> Offset {
+        self.map.offset(row as Offset)
     }
 
     /// Adds the row of an offset; `ordinal` is that of its key in the store, if the rest of the key follows from the row.
@@ -305,10 +408,7 @@ impl DenseColumn {
         let row = self.map.row(offset)?;
         match &self.data {
             DenseData::Growing(values) => values.group(row * self.dim, self.dim),
-            DenseData::Sealed(sealed) => Some(match &sealed.rows {
-                SealedRows::Own(rows) => rows.row(row as Offset),
-                SealedRows::Placed(placed) => placed.row(row),
-            }),
+            DenseData::Sealed(sealed) => Some(sealed.rows.row(row)),
         }
     }
 
@@ -361,11 +461,11 @@ impl DenseColumn {
         self.map.len
     }
 
-    /// `flat` or `kdtree`.
+    /// `flat`, `kdtree` or `graph`.
     pub fn structure(&self) -> &'static str {
         match &self.data {
             DenseData::Growing(_) => IndexKind::Flat.name(),
-            DenseData::Sealed(sealed) => sealed.built_kind().unwrap_or(sealed.kind).name(),
+            DenseData::Sealed(sealed) => sealed.kind().name(),
         }
     }
 
@@ -390,7 +490,7 @@ impl DenseColumn {
     pub fn structure_bytes(&self) -> usize {
         match &self.data {
             DenseData::Growing(_) => 0,
-            DenseData::Sealed(sealed) => sealed.index.get().map_or(0, |index| index.memory()),
+            DenseData::Sealed(sealed) => sealed.structure_bytes(),
         }
     }
 
@@ -398,7 +498,7 @@ impl DenseColumn {
     pub fn heap_bytes(&self) -> usize {
         let data = match &self.data {
             DenseData::Growing(values) => values.bytes(),
-            DenseData::Sealed(sealed) => sealed.index.get().map_or(0, |index| index.memory()),
+            DenseData::Sealed(sealed) => sealed.structure_bytes(),
         };
         let ordinals = self.ordinals.as_ref().map_or(0, Numbers::heap_bytes);
         data + self.map.heap_bytes() + ordinals
@@ -410,39 +510,29 @@ impl DenseColumn {
         query: &[f32],
         k: usize,
         rows: Rows<'_>,
-        exact: bool,
-        forced: Option<IndexKind>,
+        params: &query::SearchParams,
     ) -> Result<Found> {
         let sound = self.sound(rows);
         let rows = sound.as_ref().map_or(rows, Rows::Only);
         let filter = self.map.filter(rows);
-        let params = SearchParams {
+        let scan = SearchParams {
             k,
-            exact,
-            filter: filter.as_ref(),
+            exact: params.exact,
+            filter: filter.as_deref(),
             max_distance: None,
         };
-        let mut stats = Stats::default();
-        let (neighbors, kind, reason) = match &self.data {
-            DenseData::Growing(values) => (
-                self.scan_growing(values, query, &params, &mut stats),
-                IndexKind::Flat,
-                "not sealed yet".to_owned(),
-            ),
-            DenseData::Sealed(sealed) => {
-                self.search_sealed(sealed, query, &params, forced, &mut stats)?
+        let mut found = match &self.data {
+            DenseData::Growing(values) => {
+                let mut stats = Stats::default();
+                let neighbors = self.scan_growing(values, query, &scan, &mut stats);
+                Found::exact(neighbors, IndexKind::Flat, "not sealed yet", stats)
             }
+            DenseData::Sealed(sealed) => self.search_sealed(sealed, query, &scan, params)?,
         };
-        let neighbors = neighbors
-            .into_iter()
-            .map(|neighbor| Neighbor::new(self.map.offset(neighbor.offset), neighbor.distance))
-            .collect();
-        Ok(Found {
-            neighbors,
-            index: kind.name(),
-            reason,
-            stats,
-        })
+        for neighbor in &mut found.neighbors {
+            neighbor.offset = self.map.offset(neighbor.offset);
+        }
+        Ok(found)
     }
 
     /// The rows that may answer without those that were found damaged; `None` if there is no such row.
@@ -488,13 +578,12 @@ impl DenseColumn {
         &self,
         sealed: &Sealed,
         query: &[f32],
-        params: &SearchParams<'_>,
-        forced: Option<IndexKind>,
-        stats: &mut Stats,
-    ) -> Result<(Vec<Neighbor>, IndexKind, String)> {
+        scan: &SearchParams<'_>,
+        params: &query::SearchParams,
+    ) -> Result<Found> {
         let flat = IndexKind::Flat;
-        let kind = sealed.built_kind().unwrap_or(sealed.kind);
-        let scanned_because = match (forced, sealed.index.get()) {
+        let kind = sealed.kind();
+        let scanned_because = match (params.index, sealed.structure.get()) {
             (Some(forced), _) if forced != kind && forced != flat => {
                 return Err(Error::invalid(format!(
                     "params.index: this collection's segments have {}; leave it out, ask for \"flat\", or create the \
@@ -503,29 +592,76 @@ impl DenseColumn {
                 )));
             }
             (Some(forced), _) if forced != kind => "asked for by the query",
-            _ if matches!(sealed.rows, SealedRows::Placed(_)) => &sealed.reason,
+            (_, None) if kind == IndexKind::Graph => "scanned while the graph is built",
             (_, None) => "scanned while the k-d tree is built again after the start",
-            (_, Some(index)) => {
-                let found = index
-                    .search(query, params, stats)
+            (_, Some(Structure::Scan)) => &sealed.reason,
+            (_, Some(Structure::Graph(_))) if params.exact => "compared exactly, as the query asks",
+            (_, Some(Structure::Tree(tree))) => {
+                let mut stats = Stats::default();
+                let neighbors = tree
+                    .search(query, scan, &mut stats)
                     .map_err(|error| Error::invalid(error.to_string()))?;
-                return Ok((found, kind, sealed.reason.clone()));
+                return Ok(Found::exact(neighbors, kind, &sealed.reason, stats));
+            }
+            (_, Some(Structure::Graph(file))) => {
+                return sealed.search_graph(&file.graph, query, scan, params);
             }
         };
+        let mut stats = Stats::default();
         let found = match &sealed.rows {
             SealedRows::Own(rows) => {
                 let rows = rows.as_slice();
-                index::scan(self.metric, query, rows, self.dim, params, stats)
+                index::scan(self.metric, query, rows, self.dim, scan, &mut stats)
             }
-            SealedRows::Placed(placed) => placed.scan(self.metric, query, params, stats),
+            SealedRows::Placed(placed) => placed.scan(self.metric, query, scan, &mut stats),
         };
-        Ok((found, flat, scanned_because.to_owned()))
+        Ok(Found::exact(found, flat, scanned_because, stats))
     }
 }
 
 impl Sealed {
-    fn built_kind(&self) -> Option<IndexKind> {
-        self.index.get().map(|index| index.kind())
+    fn kind(&self) -> IndexKind {
+        let built = self.structure.get();
+        built.map_or(self.kind, Structure::kind)
+    }
+
+    /// On the heap.
+    fn structure_bytes(&self) -> usize {
+        self.structure.get().map_or(0, Structure::heap_bytes)
+    }
+
+    fn search_graph(
+        &self,
+        graph: &Graph,
+        query: &[f32],
+        scan: &SearchParams<'_>,
+        params: &query::SearchParams,
+    ) -> Result<Found> {
+        let effort = match (params.ef, params.target_recall) {
+            (_, Some(target)) => Effort::Recall(target),
+            (Some(ef), None) => Effort::Stop {
+                ef,
+                gamma: f32::INFINITY,
+            },
+            (None, None) => Effort::Recall(RECALL_DEFAULT),
+        };
+        let search = GraphSearch {
+            k: scan.k,
+            effort,
+            filter: scan.filter,
+            max_distance: None,
+        };
+        let answer = graph
+            .search(query, &search)
+            .map_err(|error| Error::invalid(error.to_string()))?;
+        Ok(Found {
+            neighbors: answer.neighbors,
+            index: IndexKind::Graph.name(),
+            reason: self.reason.clone(),
+            stats: answer.stats,
+            route: Some(answer.route),
+            recall: answer.recall,
+        })
     }
 }
 
@@ -700,6 +836,8 @@ impl SparseColumn {
             index: "sparse",
             reason: "inverted lists; visited counts their lengths".to_owned(),
             stats,
+            route: None,
+            recall: Some(1.0),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The file of a sealed segment.
+//! The file of a sealed segment, and the frame that it shares with other derived files: header, sections, contents.
 //!
 //! ```text
 //! 0      magic "VECINOSG"
@@ -44,8 +44,6 @@ use crate::error::{Error, Result, ResultExt};
 use crate::planted::{Bug, is_planted};
 use crate::storage::codec;
 
-const MAGIC: &[u8; 8] = b"VECINOSG";
-const FORMAT: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
 /// Sections begin at multiples of this: the page of every machine that we meet.
 const PAGE: u64 = 4096;
@@ -67,6 +65,21 @@ impl Section {
     pub fn bytes(self) -> u64 {
         self.bytes
     }
+}
+
+/// What stands last in a file and names its sections.
+pub(crate) trait FileContents: Encode + Decode<()> {
+    /// The first bytes of the file.
+    const MAGIC: &'static [u8; 8];
+    const FORMAT: u32;
+    /// What such a file is called.
+    const NAME: &'static str;
+}
+
+impl FileContents for Contents {
+    const MAGIC: &'static [u8; 8] = b"VECINOSG";
+    const FORMAT: u32 = 2;
+    const NAME: &'static str = "segment";
 }
 
 /// What the file holds.
@@ -194,9 +207,9 @@ impl<'p> Writer<'p> {
     }
 
     /// Writes contents and header and waits until all of it is durable.
-    pub fn finish(mut self, contents: &Contents) -> Result<()> {
+    pub fn finish<C: FileContents>(mut self, contents: &C) -> Result<()> {
         let record = codec::encode(contents);
-        let header = header(self.at, &record);
+        let header = header::<C>(self.at, &record);
         self.write(&record)?;
         let finish = || -> std::io::Result<()> {
             let mut file = self.out.into_inner()?;
@@ -211,10 +224,10 @@ impl<'p> Writer<'p> {
     }
 }
 
-fn header(at: u64, contents: &[u8]) -> [u8; HEADER_BYTES] {
+fn header<C: FileContents>(at: u64, contents: &[u8]) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
-    header[..8].copy_from_slice(MAGIC);
-    header[8..12].copy_from_slice(&FORMAT.to_ne_bytes());
+    header[..8].copy_from_slice(C::MAGIC);
+    header[8..12].copy_from_slice(&C::FORMAT.to_ne_bytes());
     header[12..16].copy_from_slice(&BYTE_ORDER.to_ne_bytes());
     header[16..24].copy_from_slice(&at.to_ne_bytes());
     header[24..32].copy_from_slice(&(contents.len() as u64).to_ne_bytes());
@@ -226,12 +239,14 @@ fn header(at: u64, contents: &[u8]) -> [u8; HEADER_BYTES] {
 
 /// A mapped file with its contents.
 #[derive(Clone)]
-pub(crate) struct Reader {
+pub(crate) struct Reader<C = Contents> {
     map: Arc<Map>,
-    pub contents: Arc<Contents>,
+    pub contents: Arc<C>,
+    /// XXH3 of the contents, and so of all sections: files that differ have another.
+    pub checksum: u64,
 }
 
-impl Reader {
+impl<C: FileContents> Reader<C> {
     /// Maps a file and reads its contents.
     ///
     /// # Errors
@@ -239,11 +254,12 @@ impl Reader {
     /// `Corrupted` if it is no such file, cut, damaged, or of another format.
     pub fn open(path: &Path) -> Result<Self> {
         let map = Map::open(path)?;
-        let contents = read_contents(map.bytes())
-            .map_err(|error| error.context(format!("read segment {}", path.display())))?;
+        let (contents, checksum) = read_contents(map.bytes())
+            .map_err(|error| error.context(format!("read {} {}", C::NAME, path.display())))?;
         Ok(Self {
             map,
             contents: Arc::new(contents),
+            checksum,
         })
     }
 
@@ -279,7 +295,9 @@ impl Reader {
         }
         Ok(())
     }
+}
 
+impl Reader {
     /// Reads the sections that opening does not: the rows of dense vectors that stand here. Time O(bytes).
     ///
     /// # Errors
@@ -293,7 +311,7 @@ impl Reader {
     }
 }
 
-fn read_contents(bytes: &[u8]) -> Result<Contents> {
+fn read_contents<C: FileContents>(bytes: &[u8]) -> Result<(C, u64)> {
     let cut = || Error::corrupted(format!("the file is cut: {} bytes", bytes.len()));
     let header: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or_else(cut)?;
     let u32_at = |at: usize| {
@@ -306,18 +324,19 @@ fn read_contents(bytes: &[u8]) -> Result<Contents> {
             .first_chunk()
             .map_or(0, |b| u64::from_ne_bytes(*b))
     };
-    if &header[..8] != MAGIC {
-        return Err(Error::corrupted("this is no segment file"));
+    if &header[..8] != C::MAGIC {
+        return Err(Error::corrupted(format!("this is no {} file", C::NAME)));
     }
     if u32_at(12) != BYTE_ORDER {
         return Err(Error::corrupted(
             "written by a machine with the other byte order, or damaged",
         ));
     }
-    if u32_at(8) != FORMAT {
+    if u32_at(8) != C::FORMAT {
         return Err(Error::corrupted(format!(
-            "format {}, this program reads {FORMAT}",
-            u32_at(8)
+            "format {}, this program reads {}",
+            u32_at(8),
+            C::FORMAT
         )));
     }
     if u64_at(40) != xxh3_64(&header[..40]) {
@@ -327,10 +346,12 @@ fn read_contents(bytes: &[u8]) -> Result<Contents> {
     let length = usize::try_from(u64_at(24)).map_err(|_| cut())?;
     let end = at.checked_add(length).ok_or_else(cut)?;
     let record = bytes.get(at..end).ok_or_else(cut)?;
-    if xxh3_64(record) != u64_at(32) {
+    let checksum = xxh3_64(record);
+    if checksum != u64_at(32) {
         return Err(Error::corrupted("the contents' checksum differs"));
     }
-    codec::decode(record, "segment contents")
+    let contents = codec::decode(record, &format!("{} contents", C::NAME))?;
+    Ok((contents, checksum))
 }
 
 /// Checks that the offsets of a column ascend and are rows of the segment.
@@ -417,7 +438,7 @@ mod tests {
         let segment = Segment::open(1, file.path(), &config(), &links)?;
         let _ = segment.verify();
         let _ = segment.row_bytes(&index::BitSet::full(segment.len()));
-        segment.build_structures();
+        segment.build_trees();
         for offset in 0..segment.len() as Offset {
             let _ = (segment.id(offset), segment.version(offset));
             let _ = segment.partition(offset);
@@ -426,9 +447,10 @@ mod tests {
             }
         }
         let all = super::super::Rows::All;
-        let _ = segment.dense[""].search(&[0.5, 0.5], 5, all, false, None)?;
-        let _ = segment.dense["wide"].search(&[0.5; 20], 5, all, false, None)?;
-        let _ = segment.dense["large"].search(&[0.5; 130], 5, all, false, None)?;
+        let asked = crate::query::SearchParams::default();
+        let _ = segment.dense[""].search(&[0.5, 0.5], 5, all, &asked)?;
+        let _ = segment.dense["wide"].search(&[0.5; 20], 5, all, &asked)?;
+        let _ = segment.dense["large"].search(&[0.5; 130], 5, all, &asked)?;
         let _ = segment.sparse["words"].search(&[(3, 1.0), (20, -1.0), (21, 2.0)], 5, all);
         Ok(())
     }
@@ -437,7 +459,7 @@ mod tests {
     fn with_contents(bytes: &[u8], record: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         let at = bytes.len() as u64;
-        bytes[..HEADER_BYTES].copy_from_slice(&header(at, record));
+        bytes[..HEADER_BYTES].copy_from_slice(&header::<Contents>(at, record));
         bytes.extend_from_slice(record);
         bytes
     }
@@ -446,10 +468,14 @@ mod tests {
     fn the_golden_file_is_read() {
         for golden in [GOLDEN, LINKED] {
             open_and_read(golden).unwrap();
-            let contents = read_contents(golden).unwrap();
+            let contents = read_contents::<Contents>(golden).unwrap().0;
             open_and_read(&with_contents(golden, &codec::encode(&contents))).unwrap();
         }
-        assert!(read_contents(LINKED).unwrap().dense[1].places.is_some());
+        assert!(
+            read_contents::<Contents>(LINKED).unwrap().0.dense[1]
+                .places
+                .is_some()
+        );
     }
 
     proptest! {
@@ -458,7 +484,7 @@ mod tests {
         /// Checksums only catch accidents. Contents that are wrong under a right one give an error or other rows, never a panic.
         #[test]
         fn wrong_contents_under_a_right_checksum_do_not_panic(golden in prop::sample::select(&[GOLDEN, LINKED][..]), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let mut record = codec::encode(&read_contents(golden).unwrap());
+            let mut record = codec::encode(&read_contents::<Contents>(golden).unwrap().0);
             let at = at.index(record.len());
             record[at] = byte;
             let _ = open_and_read(&with_contents(golden, &record));
@@ -468,7 +494,7 @@ mod tests {
         #[test]
         fn wrong_sections_under_a_right_checksum_do_not_panic(golden in prop::sample::select(&[GOLDEN, LINKED][..]), which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(), longer in -9i64..9) {
             let mut bytes = golden.to_vec();
-            let mut contents = read_contents(golden).unwrap();
+            let mut contents = read_contents::<Contents>(golden).unwrap().0;
             let mut sections = sections(&mut contents);
             let which = which.index(sections.len());
             let section = &mut *sections[which];
@@ -485,7 +511,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_no_segment(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(read_contents(&bytes).is_err());
+            prop_assert!(read_contents::<Contents>(&bytes).is_err());
             prop_assert!(super::super::manifest::Manifest::decode(&bytes).is_err());
         }
     }

@@ -1,4 +1,5 @@
-//! The segment files of one collection: `DATA/segments/<collection>/<number>.segment`, `<number>.blob` (see `links`) and `manifest`.
+//! The files of one collection: `DATA/segments/<collection>/<number>.segment`, `<number>-<vector>.graph` (see `graph`), `<number>.blob` (see
+//! `links`) and `manifest`.
 //!
 //! Each file is written under a temporary name, synced, renamed, and its folder synced; the manifest comes after the files that it names, and
 //! files that it no longer names go after it. So a crash leaves at most files that no manifest names, which the next start removes.
@@ -8,6 +9,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use index::Graph;
 
 use super::build::{Linking, Source, write_merged};
 use super::file::publish;
@@ -24,6 +27,7 @@ use crate::storage::guard::sync_folder;
 
 const MANIFEST: &str = "manifest";
 const SEGMENT_EXTENSION: &str = "segment";
+const GRAPH_EXTENSION: &str = "graph";
 
 /// What a column must have for its rows to stay in the store's files.
 pub(crate) struct LargeColumns<'a> {
@@ -106,13 +110,48 @@ impl Folder {
             .unwrap_or(0)
     }
 
-    /// Opens a segment that the manifest names.
+    /// Opens a segment that the manifest names, with the graphs that are there.
     ///
     /// # Errors
     ///
     /// As [`Segment::open`].
     pub fn open_segment(&self, number: u64, config: &CollectionConfig) -> Result<Segment> {
-        Segment::open(number, &self.path(number), config, &self.links)
+        let segment = Segment::open(number, &self.path(number), config, &self.links)?;
+        for (at, vector) in segment.graph_columns() {
+            let path = self.graph_path(number, at);
+            if path.exists()
+                && let Err(error) = segment.open_graph(&path, vector)
+            {
+                tracing::warn!(%error, "a graph cannot be used; it is built again");
+            }
+        }
+        Ok(segment)
+    }
+
+    /// Writes the graph of a segment's vector durably and has searches use it.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn write_graph(&self, segment: &Segment, vector: &str, graph: &Graph) -> Result<()> {
+        self.create()?;
+        let mut columns = segment.graph_columns();
+        let Some((at, _)) = columns.find(|(_, name)| *name == vector) else {
+            return Ok(());
+        };
+        let path = self.graph_path(segment.uid, at);
+        let temporary = path.with_extension("tmp");
+        let write = || -> Result<_> {
+            segment.write_graph(&temporary, vector, graph)?;
+            publish(&temporary, &path)?;
+            segment.open_graph(&path, vector)
+        };
+        write().inspect_err(|_| {
+            let _ = std::fs::remove_file(&temporary);
+            let _ = std::fs::remove_file(&path);
+        })?;
+        self.finish_removal();
+        Ok(())
     }
 
     /// The manifest; `None` if there is none.
@@ -166,7 +205,9 @@ impl Folder {
                     .iter()
                     .any(|segment| segment.number == number)
             };
-            let named = number(&path).is_some_and(is_live)
+            let named = number(&path)
+                .or_else(|| graph_number(&path))
+                .is_some_and(is_live)
                 || links::number(&path)
                     .is_some_and(|number| manifest.links.binary_search(&number).is_ok());
             if !named && path.file_name().is_none_or(|name| name != MANIFEST) {
@@ -211,6 +252,11 @@ impl Folder {
     fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number}.{SEGMENT_EXTENSION}"))
     }
+
+    /// `at`: position of the vector among those of the segment.
+    fn graph_path(&self, number: u64, at: usize) -> PathBuf {
+        self.dir.join(format!("{number}-{at}.{GRAPH_EXTENSION}"))
+    }
 }
 
 /// Removes the files of all collections: they are made again of what the store has. To be called when no collection is open.
@@ -250,6 +296,14 @@ fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
 fn number(path: &Path) -> Option<u64> {
     let stem = path.file_stem()?.to_str()?;
     (path.extension()? == SEGMENT_EXTENSION).then(|| stem.parse().ok())?
+}
+
+/// The segment whose graph this file is.
+fn graph_number(path: &Path) -> Option<u64> {
+    let (number, _) = path.file_stem()?.to_str()?.split_once('-')?;
+    // One that is being written, too.
+    let extension = path.extension()?;
+    (extension == GRAPH_EXTENSION || extension == "tmp").then(|| number.parse().ok())?
 }
 
 fn remove_file(path: &Path) {

@@ -7,6 +7,7 @@
 //! - `map`: files as slices of numbers.
 //! - `links`, `places`, `placed`: rows that stay in RocksDB's files, how they are found there, and a column of them.
 //! - `manifest`: which files are live, and what of the log they cover.
+//! - `graph`: the graph of a column, in a file of its own.
 //! - `folder`: the files of one collection.
 //! - `policy`: when to seal and what to merge, as a pure function.
 //! - `sound`: whether a row that answers is the one that was written.
@@ -20,6 +21,7 @@ mod chunks;
 mod column;
 mod file;
 pub(crate) mod folder;
+mod graph;
 mod links;
 pub(crate) mod manifest;
 mod map;
@@ -39,7 +41,7 @@ pub(crate) use column::{DenseColumn, Found, SparseColumn};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use file::fuzz;
 use file::{LinkContents, Reader, check_count, check_ends};
-use index::{BitSet, Offset};
+use index::{BitSet, Graph, IndexKind, Offset, Origin};
 use links::Links;
 use map::{Map, Plain, View};
 
@@ -160,7 +162,7 @@ impl Segment {
         }
     }
 
-    /// A sealed segment from its file. Structures that are not in it are built by [`Self::build_structures`]. Time O(rows), without the rows
+    /// A sealed segment from its file. Its graphs are opened by [`Self::open_graph`] or built, k-d trees by [`Self::build_trees`]. Time O(rows), without the rows
     /// of dense vectors, which are not read.
     ///
     /// # Errors
@@ -314,9 +316,13 @@ impl Segment {
         dense + sparse + ids + self.versions.heap_bytes() + self.partitions.heap_bytes()
     }
 
-    /// Bytes of the mapped file: memory that the operating system takes back when it needs it.
+    /// Bytes of the mapped files, its own and those of its graphs: memory that the operating system takes back when it needs it.
     pub fn mapped_bytes(&self) -> usize {
-        self.file.as_ref().map_or(0, Reader::bytes)
+        let graphs = self.dense.values().filter_map(DenseColumn::graph);
+        let graphs: u64 = graphs
+            .map(|graph| graph.code_bytes() + graph.edge_bytes())
+            .sum();
+        self.file.as_ref().map_or(0, Reader::bytes) + graphs as usize
     }
 
     /// Whether it is a file.
@@ -324,14 +330,64 @@ impl Segment {
         self.file.is_some()
     }
 
-    /// Whether [`Self::build_structures`] has something to do.
+    /// Whether it is searched by scan although it should not be: a structure is still to be built.
     pub fn lacks_structures(&self) -> bool {
-        self.dense.values().any(DenseColumn::lacks_structure)
+        self.dense.values().any(|column| column.lacks().is_some())
     }
 
-    /// Builds the structures that a sealed segment lacks after it was opened.
-    pub fn build_structures(&self) {
-        self.dense.values().for_each(DenseColumn::build_structure);
+    /// Whether [`Self::build_trees`] has something to do.
+    pub fn lacks_trees(&self) -> bool {
+        let lacks = |column: &DenseColumn| column.lacks() == Some(IndexKind::KdTree);
+        self.dense.values().any(lacks)
+    }
+
+    /// Builds the k-d trees that a sealed segment lacks after it was opened.
+    pub fn build_trees(&self) {
+        self.dense.values().for_each(DenseColumn::build_tree);
+    }
+
+    /// The vector whose graph is still to be built, if one is.
+    pub fn lacking_graph(&self) -> Option<&str> {
+        let mut columns = self.dense.iter();
+        let lacking = columns.find(|(_, column)| column.lacks() == Some(IndexKind::Graph));
+        lacking.map(|(name, _)| name.as_str())
+    }
+
+    /// Positions and names of the vectors that may have a graph in a file.
+    fn graph_columns(&self) -> impl Iterator<Item = (usize, &str)> {
+        let columns = self.dense.iter().enumerate();
+        let of_graph = columns.filter(|(_, (_, column))| column.kind() == IndexKind::Graph);
+        of_graph.map(|(at, (name, _))| (at, name.as_str()))
+    }
+
+    /// Writes the graph of a vector durably under a temporary name.
+    fn write_graph(&self, path: &Path, vector: &str, graph: &Graph) -> Result<()> {
+        graph::write(path, self.owner(vector), graph)
+    }
+
+    /// Maps the graph of a vector.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says, `Corrupted` if it is damaged or another's.
+    fn open_graph(&self, path: &Path, vector: &str) -> Result<()> {
+        self.dense[vector].open_graph(path, self.owner(vector))
+    }
+
+    fn owner<'a>(&self, vector: &'a str) -> graph::Owner<'a> {
+        let segment = self.file.as_ref().map_or(0, |reader| reader.checksum);
+        graph::Owner { segment, vector }
+    }
+
+    /// Has its graphs built from the largest of those of the segments that it was merged from.
+    pub fn seed_graphs(&self, sources: &[Source], origins: &Origins) {
+        for (name, column) in &self.dense {
+            if column.lacks() == Some(IndexKind::Graph)
+                && let Some(seed) = seed(name, column, sources, origins)
+            {
+                column.set_seed(seed);
+            }
+        }
     }
 
     /// Compares the checksums that opening leaves out. Time O(bytes of its rows).
@@ -342,6 +398,14 @@ impl Segment {
     pub fn verify(&self) -> Result<()> {
         self.verify_own()?;
         for (name, column) in &self.dense {
+            if let Some(graph) = column.graph() {
+                graph.verify().map_err(|error| {
+                    error.context(format!(
+                        "verify graph of \"{name}\" of segment {}",
+                        self.uid
+                    ))
+                })?;
+            }
             for offset in 0..self.len() as Offset {
                 self.verify_row(column, offset).map_err(|error| {
                     error.context(format!("verify \"{name}\" of segment {}", self.uid))
@@ -428,6 +492,27 @@ fn ordinal(row: &PointRow, name: &str) -> Option<u32> {
     let mut references = row.vectors.iter();
     let reference = references.find(|reference| reference.name == name)?;
     (reference.index == row.version).then_some(reference.ordinal)
+}
+
+/// The largest graph of a vector's sources, and which of its rows the rows of the column were.
+fn seed(
+    name: &str,
+    column: &DenseColumn,
+    sources: &[Source],
+    origins: &Origins,
+) -> Option<graph::Seed> {
+    let graphs = sources.iter().filter_map(|source| {
+        let column = source.segment.dense.get(name)?;
+        Some((&*source.segment, column, column.graph()?))
+    });
+    let (segment, base, graph) = graphs.max_by_key(|(_, column, _)| column.rows())?;
+    let origin = |row: usize| {
+        let (uid, offset) = origins[column.offset_of(row) as usize];
+        let row = (uid == segment.uid).then(|| base.row_of(offset)).flatten();
+        row.map_or(Origin::Other, |row| Origin::Base(row as Offset))
+    };
+    let origins = (0..column.rows()).map(origin).collect();
+    Some(graph::Seed::new(graph.clone(), origins))
 }
 
 fn read_ids(reader: &Reader) -> Result<Chunks<PointId>> {

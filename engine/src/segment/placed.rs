@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 use crate::storage::{BLOB_BYTES_MIN, record};
 
 /// Whether rows of such vectors may stand in RocksDB's files: they are large enough to be in blob files, stand there as this machine reads
-/// numbers, and are searched by a scan, which takes them wherever they are.
+/// numbers, and are searched by a scan or a graph, which take them wherever they are.
 pub(super) fn is_linkable(config: &VectorConfig) -> bool {
     let kind = index::choose(config.index, config.metric, config.dim, usize::MAX);
     cfg!(target_endian = "little")
         && record::dense_bytes(config.dim) as u64 >= BLOB_BYTES_MIN
-        && kind == Ok(IndexKind::Flat)
+        && matches!(kind, Ok(IndexKind::Flat | IndexKind::Graph))
 }
 
 /// The bits of a place: `at` in the segment's own rows (file 0), or in the link before `file`.
@@ -66,6 +66,16 @@ impl Placed {
             )));
         }
         Ok(Self { dim, places, files })
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The number of components of a row.
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
     /// Its numbers.

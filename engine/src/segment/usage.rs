@@ -2,8 +2,8 @@
 
 use index::IndexKind;
 
-use super::Segment;
 use super::file::Section;
+use super::{DenseColumn, Segment};
 use crate::point::PointId;
 use crate::usage::Parts;
 
@@ -64,7 +64,12 @@ impl Segment {
         parts.add("vectors", dense);
         parts.add("sparse", sparse);
         parts.add("ids", ids);
-        let known = dense + sparse + ids;
+        let mut known = dense + sparse + ids;
+        for graph in self.dense.values().filter_map(DenseColumn::graph) {
+            parts.add("codes", graph.code_bytes());
+            parts.add("graph", graph.edge_bytes());
+            known += graph.code_bytes() + graph.edge_bytes();
+        }
         parts.add("other", (self.mapped_bytes() as u64).saturating_sub(known));
     }
 
@@ -76,16 +81,22 @@ impl Segment {
             .map(|column| column.values_bytes())
             .sum();
         // Rows, lists that grow by doubling, and the lists once more in order.
-        self.len() as u64 * MERGED_ROW_BYTES + 4 * sparse as u64 + self.structures_bytes()
+        self.len() as u64 * MERGED_ROW_BYTES + 4 * sparse as u64 + self.trees_bytes()
     }
 
-    /// About how many bytes the structures of its dense vectors take, when they are built.
-    pub fn structures_bytes(&self) -> u64 {
-        let structures = self.dense.values().map(|column| match column.kind() {
-            IndexKind::Flat => 0,
+    /// About how many bytes the k-d trees of its dense vectors take, when they are built.
+    pub fn trees_bytes(&self) -> u64 {
+        let trees = self.dense.values().map(|column| match column.kind() {
+            IndexKind::Flat | IndexKind::Graph => 0,
             // A tree is made of a copy of its rows, which it orders.
-            _ => 2 * column.rows() as u64 * (column.dim() as u64 * 4 + 8),
+            IndexKind::KdTree => 2 * column.rows() as u64 * (column.dim() as u64 * 4 + 8),
         });
-        structures.sum()
+        trees.sum()
+    }
+
+    /// About how many bytes of heap building the graph of a vector takes, until it is in its file.
+    pub fn graph_bytes(&self, vector: &str) -> u64 {
+        let column = &self.dense[vector];
+        super::graph::build_bytes(column.rows(), column.dim())
     }
 }

@@ -119,6 +119,11 @@ impl Calibration {
         Some(point)
     }
 
+    /// The recall that the greatest effort measured brings; `None` if nothing was measured.
+    pub fn best(&self, k: usize) -> Option<f32> {
+        self.curve(k).last().map(|point| point.recall)
+    }
+
     /// What an end of the walk should bring: the best point that asks for no more; `None` if none does.
     pub fn estimate(&self, k: usize, ef: usize, gamma: f32) -> Option<f32> {
         self.curve(k)

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::build::{BuildParams, Candidate, Material, Pruner, candidates, connect, link, write};
 use super::walk::{GraphView, NO_EDGE, Scratch, Stop, Walk};
-use super::{Graph, in_pool};
+use super::{Graph, RECALL_DEFAULT, in_pool};
 use crate::aligned::Aligned;
 use crate::distance::codes::{Job, Simd, dispatch};
 use crate::quantizer::{Guard, Prepared, RowSource, TrainParams, suits};
@@ -25,6 +25,8 @@ pub enum Origin {
 const NEW_MAX: f64 = 0.4;
 /// If fewer than this share of the base's rows live on, its edges are worth little.
 const KEPT_MIN: f64 = 0.5;
+/// The number of neighbours for which the recall of the merged graph is judged.
+const MEASURED_K: usize = 10;
 /// Candidates of the walk that finds a new row's place.
 const EF: usize = 64;
 /// Rows of one task.
@@ -35,7 +37,8 @@ impl Graph {
     ///
     /// New rows find their candidates by a walk, as in DiskANN, and among each other by partitions; rows that lost
     /// neighbours look at the neighbours of these (FreshDiskANN, arXiv 2105.09613, algorithm 4). If most rows are new, or
-    /// most old ones died, or the coding does not suit the rows any more, it is built anew. Equal inputs make equal graphs.
+    /// most old ones died, or the coding does not suit the rows any more, or calibration finds that no effort brings
+    /// [`RECALL_DEFAULT`], it is built anew. Equal inputs make equal graphs.
     ///
     /// - `origins`: `[n]`, from where each of `rows` comes; each row of the base at most once.
     ///
@@ -64,14 +67,17 @@ impl Graph {
         let few_new = (rows.len() - kept) as f64 <= NEW_MAX * rows.len() as f64;
         let many_kept = kept as f64 >= KEPT_MIN * self.len() as f64;
         let coding = self.codes.coding();
-        if !(few_new && many_kept && suits(coding, &*rows, params.seed)) {
+        let anew = |rows: Arc<dyn RowSource>| {
             let train = TrainParams {
                 encoding: coding.encoding(),
                 metric: coding.metric(),
                 seed: params.seed,
                 guard: Guard::Replace,
             };
-            return Self::over(Codes::build(&*rows, &train), rows, &params);
+            Self::over(Codes::build(&*rows, &train), rows, &params)
+        };
+        if !(few_new && many_kept && suits(coding, &*rows, params.seed)) {
+            return anew(rows);
         }
         let codes = Codes::encode(coding.clone(), &*rows);
         let material = Material::new(&codes, &*rows);
@@ -91,7 +97,12 @@ impl Graph {
         let mut edges = link(&material, &params, &edges, is_new);
         connect(&material, params.degree, entry, edges.as_mut_slice());
         drop(material);
-        Self::assemble(codes, rows, edges, entry, &params)
+        let merged = Self::assemble(codes, rows.clone(), edges, entry, &params);
+        let best = merged.calibrations().0.best(MEASURED_K);
+        if best.is_some_and(|recall| recall < RECALL_DEFAULT) {
+            return anew(rows);
+        }
+        merged
     }
 
     /// The edges of the base's rows under their new names, mended where neighbours died.

@@ -35,7 +35,7 @@ pub use build::BuildParams;
 pub use calibration::{Calibration, Point};
 pub use costs::Costs;
 pub use merge::Origin;
-pub use search::{Answer, Effort, GraphSearch, Route};
+pub use search::{Answer, Effort, GraphSearch, RECALL_DEFAULT, Route};
 pub use stored::{GraphError, StoredGraph};
 
 use crate::aligned::Aligned;

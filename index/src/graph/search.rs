@@ -7,7 +7,13 @@ use super::walk::{Stop, Walk};
 use super::{Graph, Learned};
 use crate::codes::{CLOSE_TIMES, close, rerank};
 use crate::quantizer::Prepared;
-use crate::{Among, BitSet, Neighbor, Offset, SearchError, Stats};
+use crate::{
+    Among, BitSet, IndexKind, Metric, Neighbor, Offset, SearchError, SearchParams, Stats,
+    VectorIndex,
+};
+
+/// The recall that is sought when none is asked for.
+pub const RECALL_DEFAULT: f32 = 0.98;
 
 /// How hard to search.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -363,6 +369,51 @@ impl Graph {
         pools.iter_mut().for_each(|pool| pool.reset(count));
         self.codes.scan_for_many(prepared, &mut pools);
         pools
+    }
+}
+
+impl VectorIndex for Graph {
+    fn kind(&self) -> IndexKind {
+        IndexKind::Graph
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn dim(&self) -> usize {
+        self.dim()
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric()
+    }
+
+    fn search(
+        &self,
+        query: &[f32],
+        params: &SearchParams<'_>,
+        stats: &mut Stats,
+    ) -> Result<Vec<Neighbor>, SearchError> {
+        let effort = if params.exact {
+            Effort::Exact
+        } else {
+            Effort::Recall(RECALL_DEFAULT)
+        };
+        let search = GraphSearch {
+            k: params.k,
+            effort,
+            filter: params.filter,
+            max_distance: params.max_distance,
+        };
+        let answer = Graph::search(self, query, &search)?;
+        stats.visited += answer.stats.visited;
+        stats.distance_calls += answer.stats.distance_calls;
+        Ok(answer.neighbors)
+    }
+
+    fn memory(&self) -> usize {
+        self.memory()
     }
 }
 

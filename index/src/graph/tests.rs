@@ -617,3 +617,36 @@ fn many_threads_search_at_once() {
     });
     assert!(graph.memory() > graph.codes().memory());
 }
+
+/// Behind the trait a graph answers as asked: exactly, or with the recall that is sought by default.
+#[test]
+fn serves_as_an_index() {
+    let rows = rows_like(Metric::Cosine, 3000, 32, 5);
+    let index = crate::build(crate::IndexKind::Graph, Metric::Cosine, rows.clone()).unwrap();
+    assert_eq!(
+        (index.kind().name(), index.len(), index.dim()),
+        ("graph", 3000, 32)
+    );
+    let (mut found, mut stats) = (0, Stats::default());
+    for query in (0..50).map(|row| rows.row(row * 31)) {
+        let mut params = SearchParams::new(10);
+        let expected = scan(
+            Metric::Cosine,
+            query,
+            rows.as_slice(),
+            32,
+            &params,
+            &mut Stats::default(),
+        );
+        let near = index.search(query, &params, &mut stats).unwrap();
+        found += near
+            .iter()
+            .filter(|neighbor| expected.contains(neighbor))
+            .count();
+        params.exact = true;
+        assert_eq!(index.search(query, &params, &mut stats).unwrap(), expected);
+    }
+    assert!(found >= 480, "{found} of 500");
+    let l1 = crate::build(crate::IndexKind::Graph, Metric::L1, rows);
+    assert!(l1.is_err_and(|error| error.to_string().contains("L1")));
+}

@@ -21,6 +21,18 @@ pub struct TrainParams {
     pub guard: Guard,
 }
 
+impl TrainParams {
+    /// The codes that suit most rows: SQ8, replaced where they order badly.
+    pub fn new(metric: Metric) -> Self {
+        Self {
+            encoding: Encoding::Sq8,
+            metric,
+            seed: 1,
+            guard: Guard::Replace,
+        }
+    }
+}
+
 /// What to do with codes that order rows badly.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Guard {

@@ -40,6 +40,7 @@ pub use order::Prepared;
 pub(crate) use order::{Order, OrderJob};
 pub use rotation::Rotation;
 pub use stored::CodingError;
+pub(crate) use stored::DIM_MAX;
 
 use crate::Metric;
 use crate::aligned::Aligned;

@@ -14,7 +14,7 @@ use crate::Metric;
 
 const VERSION: u8 = 1;
 /// The most components: with more, integer sums of byte products could overflow.
-pub(super) const DIM_MAX: usize = 65_536;
+pub(crate) const DIM_MAX: usize = 65_536;
 const METRICS: [Metric; 3] = [Metric::L2, Metric::Cosine, Metric::Dot];
 const HEADER_BYTES: usize = 16;
 

@@ -37,14 +37,18 @@ pub(crate) fn segment(bytes: &[u8]) {
 /// Opens the bytes as a segment; if that works, reads all of it.
 fn open_and_read(bytes: &[u8]) -> Result<()> {
     let map = Map::of_bytes(bytes);
-    let contents = Arc::new(read_contents(map.bytes())?);
-    let reader = Reader { map, contents };
+    let (contents, checksum) = read_contents(map.bytes())?;
+    let reader = Reader {
+        map,
+        contents: Arc::new(contents),
+        checksum,
+    };
     let _ = reader.verify();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/links");
     let links = Links::new(&golden, golden.join("none"));
     let segment = Segment::read(1, reader, &config(), &links)?;
     let _ = segment.verify();
-    segment.build_structures();
+    segment.build_trees();
     let rows = segment.len() as Offset;
     for offset in 0..rows.min(300) {
         let _ = (segment.id(offset), segment.version(offset));
@@ -55,10 +59,11 @@ fn open_and_read(bytes: &[u8]) -> Result<()> {
         }
     }
     let some = index::BitSet::from_offsets(rows as usize, (0..rows).step_by(3));
+    let asked = crate::query::SearchParams::default();
     for rows in [Rows::All, Rows::Only(&some)] {
-        let _ = segment.dense[""].search(&[0.5, 0.5], 5, rows, false, None)?;
-        let _ = segment.dense["wide"].search(&[0.5; 20], 5, rows, false, None)?;
-        let _ = segment.dense["large"].search(&[0.5; 130], 5, rows, false, None)?;
+        let _ = segment.dense[""].search(&[0.5, 0.5], 5, rows, &asked)?;
+        let _ = segment.dense["wide"].search(&[0.5; 20], 5, rows, &asked)?;
+        let _ = segment.dense["large"].search(&[0.5; 130], 5, rows, &asked)?;
         let query = [(3, 1.0), (20, -1.0), (21, 2.0)];
         let found = segment.sparse["words"].search(&query, 5, rows);
         let live = |offset| matches!(rows, Rows::All) || some.contains(offset);
@@ -97,7 +102,7 @@ fn with_right_checksums(mut contents: Contents, body: &[u8]) -> Vec<u8> {
         }
     }
     let record = codec::encode(&contents);
-    let header = header(file.len() as u64, &record);
+    let header = header::<Contents>(file.len() as u64, &record);
     file[..HEADER_BYTES].copy_from_slice(&header);
     file.extend_from_slice(&record);
     file
@@ -146,7 +151,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 }
 
 fn loose(golden: &[u8]) -> Vec<u8> {
-    let mut contents = read_contents(golden).expect("the golden file");
+    let (mut contents, _) = read_contents::<Contents>(golden).expect("the golden file");
     let mut body = Vec::new();
     for section in sections(&mut contents) {
         let (start, length) = (section.at as usize, section.bytes as usize);

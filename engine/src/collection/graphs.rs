@@ -1,0 +1,98 @@
+//! Graphs over sealed segments, built in the background and kept in files.
+
+use std::sync::Arc;
+
+use index::Graph;
+
+use super::{Collection, WorkKind};
+use crate::budget::{Claim, Purpose};
+use crate::error::Result;
+use crate::segment::Segment;
+
+/// A graph that is to be built.
+pub(crate) struct GraphJob {
+    segment: Arc<Segment>,
+    vector: String,
+    _claim: Claim,
+}
+
+impl GraphJob {
+    /// Builds it on so many threads; none if there can be none for these rows.
+    pub fn build(&self, threads: usize) -> Option<Graph> {
+        self.segment.dense[&self.vector].build_graph(threads)
+    }
+}
+
+/// What is to be done about graphs.
+pub(crate) enum GraphStep {
+    Build(GraphJob),
+    /// There is one to be built, but no memory for it now.
+    Wait,
+    Nothing,
+}
+
+impl Collection {
+    /// The next graph to be built: of the largest segment that lacks one.
+    pub(crate) fn begin_graph(&self) -> GraphStep {
+        #[cfg(test)]
+        if self.is_paused.load(std::sync::atomic::Ordering::SeqCst) {
+            return GraphStep::Nothing;
+        }
+        self.next_graph()
+    }
+
+    fn next_graph(&self) -> GraphStep {
+        self.work.set_waiting_graph(None);
+        if self.folder.is_removed() {
+            return GraphStep::Nothing;
+        }
+        let lacking = self.state.read().lacking_graphs();
+        let Some(segment) = lacking.into_iter().max_by_key(|segment| segment.len()) else {
+            return GraphStep::Nothing;
+        };
+        let Some(vector) = segment.lacking_graph().map(str::to_owned) else {
+            return GraphStep::Nothing;
+        };
+        let budget = self.store.budget();
+        let bytes = segment.graph_bytes(&vector);
+        if bytes > budget.left_for_builds() {
+            let what = self.lack_of_memory("a graph", segment.len(), bytes);
+            self.work.set_waiting_graph(Some(what));
+            return GraphStep::Wait;
+        }
+        self.work.begin_graph(WorkKind::Build, segment.len());
+        GraphStep::Build(GraphJob {
+            _claim: budget.claim(Purpose::Builds, bytes),
+            segment,
+            vector,
+        })
+    }
+
+    /// Brings a graph that was built to its file and to searches.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; `StorageFull`.
+    pub(crate) fn end_graph(&self, job: GraphJob, graph: Option<Graph>) -> Result<()> {
+        self.work.end_graph();
+        let Some(graph) = graph else {
+            return Ok(());
+        };
+        let bytes = graph.codes().as_bytes().len() + size_of_val(graph.edges());
+        self.store.ensure_space(bytes as u64)?;
+        self.folder.write_graph(&job.segment, &job.vector, &graph)?;
+        drop((graph, job));
+        self.claims.update(&self.state.read());
+        self.store.budget().give_back_if_much();
+        Ok(())
+    }
+
+    /// Builds every graph that is lacking.
+    #[cfg(test)]
+    pub(crate) fn build_graphs_now(&self) {
+        while let GraphStep::Build(job) = self.next_graph() {
+            let graph = job.build(1);
+            self.end_graph(job, graph).unwrap();
+        }
+    }
+}

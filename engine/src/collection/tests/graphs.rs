@@ -1,0 +1,300 @@
+//! Graphs are built after sealing, kept in files, and derived as these: searches answer without them, and they are built again.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::query::{Answer, SegmentExplain};
+
+const ROWS: u64 = 1500;
+const K: usize = 5;
+
+/// A graph over rows in the segment's file, and one over rows in linked files.
+fn create(engine: &Engine) -> Arc<Collection> {
+    let mut config = config();
+    for name in ["wide", "large"] {
+        config.vectors.get_mut(name).unwrap().index = Some(IndexKind::Graph);
+    }
+    let collection = engine.create_collection(NAME, config).unwrap();
+    collection.is_paused.store(true, Ordering::SeqCst);
+    collection
+}
+
+fn sealed(dir: &Path) -> (Engine, Arc<Collection>) {
+    let engine = open(dir);
+    let collection = create(&engine);
+    write(&engine, (0..ROWS).map(|n| (n, Some(0.5))));
+    collection.seal_now();
+    (engine, collection)
+}
+
+fn near(n: u64, using: &str) -> Vec<f32> {
+    let point = point(n, 0.5);
+    match point.vectors.get(using) {
+        Some(Vector::Dense(values)) => values.iter().map(|x| x + 0.01).collect(),
+        _ => panic!("point {n} has no \"{using}\""),
+    }
+}
+
+fn ask(collection: &Collection, using: &str, n: u64, params: SearchParams) -> Answer {
+    let query = Query {
+        kind: QueryKind::Nearest(QueryVector::Dense(near(n, using))),
+        using: using.into(),
+        limit: K,
+        params: SearchParams {
+            explain: true,
+            ..params
+        },
+        ..Query::default()
+    };
+    collection.query(&query).unwrap()
+}
+
+fn ids(answer: &Answer) -> HashSet<PointId> {
+    let points = answer.points.iter();
+    points.map(|point| point.id.clone()).collect()
+}
+
+/// Index and route of the only sealed segment.
+fn how(answer: &Answer) -> (&'static str, Option<&'static str>) {
+    let explain = answer.explain.as_ref().unwrap();
+    let sealed: Vec<&SegmentExplain> = explain
+        .segments
+        .iter()
+        .filter(|segment| segment.state == "sealed")
+        .collect();
+    assert_eq!(sealed.len(), 1, "{explain:?}");
+    (sealed[0].index, sealed[0].route)
+}
+
+const WALKED: (&str, Option<&str>) = ("graph", Some("walk"));
+const SCANNED: (&str, Option<&str>) = ("flat", None);
+
+/// The share of the true neighbours that is answered, over both vectors.
+fn recall(collection: &Collection, params: &SearchParams) -> f64 {
+    let exact = SearchParams {
+        exact: true,
+        ..SearchParams::default()
+    };
+    let (mut met, mut wanted) = (0, 0);
+    for using in ["wide", "large"] {
+        for n in (0..ROWS).step_by(36) {
+            let truth = ids(&ask(collection, using, n, exact.clone()));
+            let answer = ids(&ask(collection, using, n, params.clone()));
+            assert_eq!(answer.len(), K);
+            met += answer.intersection(&truth).count();
+            wanted += truth.len();
+        }
+    }
+    met as f64 / wanted as f64
+}
+
+fn graph_files(engine: &Engine) -> Vec<PathBuf> {
+    let all = files(engine).into_iter();
+    all.filter(|path| path.extension().is_some_and(|end| end == "graph"))
+        .collect()
+}
+
+fn params() -> SearchParams {
+    SearchParams::default()
+}
+
+#[test]
+fn a_sealed_segment_gets_its_graphs_and_a_start_maps_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = sealed(dir.path());
+    assert!(collection.progress().pending);
+    assert_eq!(collection.progress().indexed_rows, 0);
+    assert_eq!(how(&ask(&collection, "wide", 0, params())), SCANNED);
+    collection.build_graphs_now();
+    assert!(!collection.progress().pending);
+    assert_eq!(collection.progress().indexed_rows, ROWS as usize);
+    let written = graph_files(&engine);
+    assert_eq!(written.len(), 2);
+    let check = |collection: &Collection| {
+        for using in ["wide", "large"] {
+            assert_eq!(how(&ask(collection, using, 0, params())), WALKED);
+        }
+        assert!(recall(collection, &params()) > 0.95);
+        assert!(collection.check_all().is_empty());
+    };
+    check(&collection);
+    let bytes: u64 = written
+        .iter()
+        .map(|path| path.metadata().unwrap().len())
+        .sum();
+    let mut parts = crate::usage::Parts::default();
+    let view = collection.view();
+    view.parts
+        .iter()
+        .for_each(|part| part.segment.add_mapped(&mut parts));
+    assert_eq!(parts.get("codes") + parts.get("graph"), bytes);
+    // Loaded without a builder: nothing is there but what was mapped.
+    check(&load_again(&engine));
+    // An exact answer compares all rows; a narrow walk finds less than a wide one, and says so.
+    let exact = SearchParams {
+        exact: true,
+        ..params()
+    };
+    assert_eq!(how(&ask(&collection, "wide", 0, exact)), SCANNED);
+    let estimate = |params| {
+        let answer = ask(&collection, "large", 0, params);
+        answer.explain.unwrap().recall_estimate
+    };
+    let of = |target| SearchParams {
+        target_recall: Some(target),
+        ..params()
+    };
+    assert!(estimate(of(0.5)) <= estimate(of(0.99)));
+    assert!(estimate(of(0.99)).is_some_and(|recall| recall > 0.9));
+}
+
+#[test]
+fn a_graph_that_is_missing_or_damaged_is_built_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = sealed(dir.path());
+    collection.build_graphs_now();
+    let [path, other] = &graph_files(&engine)[..] else {
+        panic!("two graphs");
+    };
+    let sound = std::fs::read(path).unwrap();
+    let check = |damaged: Option<Vec<u8>>| {
+        match &damaged {
+            None => std::fs::remove_file(path).unwrap(),
+            Some(bytes) => {
+                // As a new file: the old one is mapped.
+                std::fs::remove_file(path).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+        }
+        let again = load_again(&engine);
+        let lacking = again.state.read().lacking_graphs();
+        assert_eq!(lacking.len(), 1);
+        assert!(recall(&again, &params()) > 0.95);
+        again.build_graphs_now();
+        assert!(again.state.read().lacking_graphs().is_empty());
+        assert_eq!(
+            std::fs::read(path).unwrap(),
+            sound,
+            "equal rows, equal graph"
+        );
+    };
+    check(None);
+    check(Some(Vec::new()));
+    check(Some(sound[..sound.len() - 1].to_vec()));
+    check(Some(std::fs::read(other).unwrap()));
+    let mut flipped = sound.clone();
+    // The header of the graph, behind that of the file.
+    flipped[4096 + 20] ^= 1;
+    check(Some(flipped));
+    // Of edges every one is looked at; codes are told by a check.
+    let mut flipped = sound.clone();
+    let last = flipped.len() - 300;
+    flipped[4096 * 2 + 70] ^= 0x40;
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, &flipped).unwrap();
+    let again = load_again(&engine);
+    assert!(again.state.read().lacking_graphs().is_empty());
+    let problems = again.check_all();
+    assert!(problems[0].contains("codes: checksum"), "{problems:?}");
+    assert!(last > 4096);
+}
+
+#[test]
+fn a_merge_keeps_what_the_graph_of_the_larger_segment_knows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = sealed(dir.path());
+    collection.build_graphs_now();
+    write(&engine, (0..100).map(|n| (n * 3, None)));
+    write(&engine, (1..200).map(|n| (n * 7, Some(0.25))));
+    assert!(
+        recall(&collection, &params()) > 0.95,
+        "dead rows are passed by"
+    );
+    write(&engine, (0..400).map(|n| (ROWS + n, Some(0.5))));
+    collection.seal_now();
+    let view = collection.view();
+    assert_eq!(view.parts.len(), 2, "one sealed, one growing");
+    drop(view);
+    assert_eq!(how(&ask(&collection, "wide", 0, params())), SCANNED);
+    collection.build_graphs_now();
+    assert_eq!(how(&ask(&collection, "wide", 0, params())), WALKED);
+    assert!(recall(&collection, &params()) > 0.95);
+    assert_eq!(
+        graph_files(&engine).len(),
+        2,
+        "those of the old segment went with it"
+    );
+    assert!(collection.check_all().is_empty());
+}
+
+#[test]
+fn a_graph_waits_for_memory_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = sealed(dir.path());
+    let budget = collection.store.budget();
+    let all = budget.claim(Purpose::Builds, budget.left_for_builds());
+    collection.build_graphs_now();
+    assert_eq!(collection.state.read().lacking_graphs().len(), 1);
+    let waiting = collection.progress().waiting.unwrap();
+    assert!(
+        waiting.contains("a graph of") && waiting.contains("--memory"),
+        "{waiting}"
+    );
+    drop(all);
+    collection.build_graphs_now();
+    assert_eq!(collection.progress().waiting, None);
+    assert_eq!(graph_files(&engine).len(), 2);
+}
+
+/// The thread does by itself what the other tests ask for, and does not keep the folder when the engine goes.
+#[test]
+fn graphs_are_built_in_the_background() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    collection.is_paused.store(false, Ordering::SeqCst);
+    write(&engine, (0..ROWS).map(|n| (n, Some(0.5))));
+    drop(collection);
+    drop(engine);
+    let engine = open(dir.path());
+    let collection = engine.collection(NAME).unwrap();
+    let begun = Instant::now();
+    while collection.progress().pending || collection.progress().indexed_rows == 0 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{:?}",
+            collection.progress()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(graph_files(&engine).len(), 2);
+    assert_eq!(how(&ask(&collection, "wide", 0, params())), WALKED);
+}
+
+/// A row that is no number cannot be coded: its segment is searched by scan.
+#[test]
+fn rows_that_no_graph_takes_are_scanned() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = sealed(dir.path());
+    let path = files(&engine)
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|end| end == "segment"))
+        .unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let Some(Vector::Dense(values)) = point(4, 0.5).vectors.remove("wide") else {
+        panic!("it has one");
+    };
+    let row: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let at = bytes
+        .windows(row.len())
+        .position(|window| window == row)
+        .unwrap();
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let again = load_again(&engine);
+    again.build_graphs_now();
+    assert_eq!(how(&ask(&again, "wide", 0, params())), SCANNED);
+    assert_eq!(how(&ask(&again, "large", 0, params())), WALKED);
+}

@@ -1,0 +1,162 @@
+//! The background thread that builds the graphs of sealed segments: it takes longer than sealing, which must not wait for it.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::CollectionId;
+use crate::builder::words;
+use crate::collection::{Collection, GraphStep};
+use crate::error::Result;
+use crate::thread::start_thread;
+
+/// After so long a graph for which there was no memory, or no space, is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The thread, and the way to wake it. It is not waited for: what it was building when this is dropped is thrown away.
+pub(crate) struct GraphBuilder {
+    sender: Sender<Weak<Collection>>,
+    /// Held by the thread while it keeps a collection from being dropped.
+    stopped: Arc<Mutex<bool>>,
+}
+
+impl GraphBuilder {
+    /// Starts the thread, which builds each graph on so many threads.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the operating system gives no thread.
+    pub fn start(threads: usize) -> Result<Self> {
+        let (sender, receiver) = channel();
+        let stopped = Arc::new(Mutex::new(false));
+        let worker = Worker {
+            threads,
+            stopped: stopped.clone(),
+            given_up: HashSet::new(),
+        };
+        start_thread("graph-builder", move || worker.run(&receiver))?;
+        Ok(Self { sender, stopped })
+    }
+
+    /// Tells it that the collection may lack graphs.
+    pub fn wake(&self, collection: &Arc<Collection>) {
+        // The thread ends only when this is dropped.
+        let _ = self.sender.send(Arc::downgrade(collection));
+    }
+}
+
+impl Drop for GraphBuilder {
+    fn drop(&mut self) {
+        *self.stopped.lock() = true;
+    }
+}
+
+struct Worker {
+    threads: usize,
+    stopped: Arc<Mutex<bool>>,
+    /// Collections whose graphs cannot be built until the next start.
+    given_up: HashSet<CollectionId>,
+}
+
+/// What to do with a collection next.
+enum Next {
+    Again,
+    Later,
+    Nothing,
+    GiveUp,
+}
+
+impl Worker {
+    /// Waits for news; asleep without a timer when there is nothing to build.
+    fn run(mut self, receiver: &Receiver<Weak<Collection>>) {
+        let mut waiting: HashMap<CollectionId, Weak<Collection>> = HashMap::new();
+        let note = |waiting: &mut HashMap<_, _>, collection: Weak<Collection>| {
+            if let Some(strong) = collection.upgrade() {
+                waiting.insert(strong.id(), collection);
+            }
+        };
+        loop {
+            let news = if waiting.is_empty() {
+                receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                receiver.recv_timeout(AGAIN)
+            };
+            match news {
+                Ok(collection) => note(&mut waiting, collection),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for more in receiver.try_iter() {
+                note(&mut waiting, more);
+            }
+            for (id, collection) in std::mem::take(&mut waiting) {
+                loop {
+                    match self.step(id, &collection) {
+                        Next::Again => {}
+                        Next::Later => {
+                            waiting.insert(id, collection);
+                            break;
+                        }
+                        Next::Nothing => break,
+                        Next::GiveUp => {
+                            self.given_up.insert(id);
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Builds one graph. The collection, and with it the store, can be dropped while it is built.
+    fn step(&self, id: CollectionId, collection: &Weak<Collection>) -> Next {
+        if self.given_up.contains(&id) {
+            return Next::Nothing;
+        }
+        let job = match self.with(collection, Collection::begin_graph) {
+            Some(GraphStep::Build(job)) => job,
+            Some(GraphStep::Wait) => return Next::Later,
+            Some(GraphStep::Nothing) | None => return Next::Nothing,
+        };
+        // A bug of ours in one collection must not end the building of all others.
+        let built = catch_unwind(AssertUnwindSafe(|| job.build(self.threads)));
+        let ended = self.with(collection, |collection| match built {
+            Ok(graph) => match collection.end_graph(job, graph) {
+                Ok(()) => Next::Again,
+                Err(error) => {
+                    tracing::error!(%error, collection = collection.name(), "a graph was not written; it is built again");
+                    Next::Later
+                }
+            },
+            Err(panic) => {
+                collection.note_trouble(&format!(
+                    "a graph cannot be built until the next start, its points are searched by scan: {}",
+                    words(&*panic)
+                ));
+                Next::GiveUp
+            }
+        });
+        ended.unwrap_or(Next::Nothing)
+    }
+
+    /// Lends the collection, unless it or the builder is gone.
+    fn with<R>(
+        &self,
+        collection: &Weak<Collection>,
+        work: impl FnOnce(&Collection) -> R,
+    ) -> Option<R> {
+        let stopped = self.stopped.lock();
+        if *stopped {
+            return None;
+        }
+        let strong = collection.upgrade()?;
+        let result = work(&strong);
+        // Before the lock is given back: whoever drops the builder then holds the last of it.
+        drop(strong);
+        Some(result)
+    }
+}
