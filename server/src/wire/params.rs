@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
 
-/// How to search. Settings for structures that this version lacks are read and mean nothing: they cannot change an answer.
+/// How to search. Settings for quantization are read and mean nothing: answers are compared in full whatever they say.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ParamsWire {
@@ -25,7 +25,7 @@ impl ParamsWire {
     ///
     /// # Errors
     ///
-    /// 400 if `index` or `target_recall` cannot be met by any structure.
+    /// 400 if `index` is no structure or `target_recall` no share.
     pub fn params(self) -> ApiResult<SearchParams> {
         if self
             .idf
@@ -33,14 +33,10 @@ impl ParamsWire {
         {
             return Err(ApiError::unsupported("`params.idf`"));
         }
-        // Every structure of this version answers exactly, so each target is met.
-        if let Some(target) = self.target_recall
-            && !(target > 0.0 && target <= 1.0)
-        {
-            return Err(ApiError::bad_request(format!(
-                "params.target_recall: {target} is out of range: give more than 0 and at most 1"
-            )));
-        }
+        let target_recall = self
+            .target_recall
+            .map(|target| target_recall("params.target_recall", target))
+            .transpose()?;
         let index = self
             .index
             .map(|name| {
@@ -50,11 +46,26 @@ impl ParamsWire {
             .transpose()?;
         Ok(SearchParams {
             exact: self.exact.unwrap_or_default(),
+            target_recall,
             ef: self.hnsw_ef,
             index,
             explain: self.explain.unwrap_or_default(),
         })
     }
+}
+
+/// A share that answers should hold of the true neighbours.
+///
+/// # Errors
+///
+/// 400 if it is none.
+pub fn target_recall(name: &str, target: f32) -> ApiResult<f32> {
+    if target > 0.0 && target <= 1.0 {
+        return Ok(target);
+    }
+    Err(ApiError::bad_request(format!(
+        "{name}: {target} is out of range: give more than 0 and at most 1"
+    )))
 }
 
 /// A path, or `{"key", "direction", "start_from"}`.

@@ -312,6 +312,7 @@ fn index_kind(name: IndexName) -> IndexKind {
     match name {
         IndexName::Flat => IndexKind::Flat,
         IndexName::KdTree => IndexKind::KdTree,
+        IndexName::Graph => IndexKind::Graph,
     }
 }
 

@@ -73,6 +73,8 @@ pub enum IndexName {
     Flat,
     /// k-d tree, for up to 8 numbers.
     KdTree,
+    /// Approximate, for cosine, dot and euclid.
+    Graph,
 }
 
 impl IndexName {
@@ -81,6 +83,7 @@ impl IndexName {
         match self {
             Self::Flat => "flat",
             Self::KdTree => "kdtree",
+            Self::Graph => "graph",
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::http::{ApiError, ApiResult, from_json};
 use crate::wire::filter::FilterWire;
 use crate::wire::id::{Id, from_path};
 use crate::wire::inference::image_bytes;
-use crate::wire::params::ParamsWire;
+use crate::wire::params::{ParamsWire, target_recall};
 use crate::wire::query::LIMIT_DEFAULT;
 use crate::wire::selection::WithPayload;
 
@@ -90,19 +90,14 @@ impl SearchQuery {
             .map(|json| from_json::<FilterWire>(json.as_bytes()))
             .transpose()?;
         let with_payload = flag("with_payload", self.with_payload)?.unwrap_or(true);
-        // A target is met by every structure of this version: they all answer exactly.
+        let target = self.target_recall;
         let params = SearchParams {
             exact: flag("exact", self.exact)?.unwrap_or_default(),
+            target_recall: target
+                .map(|target| target_recall("target_recall", target))
+                .transpose()?,
             ..SearchParams::default()
         };
-        if self
-            .target_recall
-            .is_some_and(|target| !(target > 0.0 && target <= 1.0))
-        {
-            return Err(ApiError::bad_request(
-                "target_recall is out of range: give more than 0 and at most 1",
-            ));
-        }
         Ok(Search {
             text: self.text.map(Into::into),
             image: None,
