@@ -80,9 +80,10 @@ pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use index::{IndexKind, Metric};
 pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
-pub use repair::{Loss, OnLoss, RepairOutcome, RepairReport, repair};
+pub use repair::{Double, Loss, OnLoss, RepairOutcome, RepairReport, repair};
 pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 
+pub use storage::aside::{DroppedLog, dropped_logs};
 pub use storage::guard::sync_folder;
 pub use thread::start_thread;
 pub use usage::{Background, CollectionUsage, FamilyUsage, Parts, ProcessMemory, Usage};

@@ -1,5 +1,6 @@
 //! Repair of a data folder that no server uses: what is derived is built again, what has a copy is restored, and what is lost is named.
 //!
+//! - `double`: a throwaway double of a data folder, to look at.
 //! - `examine`: the records that all collections share, and those of each collection.
 //! - `partition`: the log, the notes and the position of one partition.
 //! - `rows`: the rows of a collection with their vectors and media.
@@ -11,6 +12,7 @@
 //! What restores a row: the entries of its partition's log that are not purged (the last thousand and more) hold rows whole, and the change
 //! records tell which of them took effect. What names a row that is gone: the segment files and the change records.
 
+mod double;
 mod examine;
 mod partition;
 mod rows;
@@ -23,11 +25,14 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::segment::folder::{Folder, remove_segments};
+use crate::storage::aside::{self, DroppedLog};
 use crate::storage::guard::{Guard, sync_folder};
 use crate::storage::salvage::finish_copy;
-use crate::storage::{DATABASE_FOLDER, Family, Store, aside};
+use crate::storage::{DATABASE_FOLDER, Family, Store};
 use crate::{Engine, EngineOptions};
 use examine::{Edit, Examination, examine};
+
+pub use double::Double;
 
 /// What to do about what is lost.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -62,6 +67,8 @@ pub struct RepairReport {
     pub restored: Vec<String>,
     /// Cannot be read, and is nowhere else.
     pub lost: Vec<Loss>,
+    /// Write-ahead logs that were read up to their damage only, now or by an earlier start.
+    pub dropped: Vec<DroppedLog>,
     /// Where what was changed is as it was; the report is there too.
     pub kept: Option<PathBuf>,
     /// What is still wrong after it.
@@ -77,6 +84,12 @@ pub struct Loss {
     pub point: Option<String>,
     /// What of it.
     pub what: String,
+}
+
+impl Loss {
+    fn of_point(&self) -> (Option<String>, Option<String>) {
+        (self.collection.clone(), self.point.clone())
+    }
 }
 
 impl std::fmt::Display for Loss {
@@ -99,6 +112,10 @@ impl RepairReport {
         });
     }
 
+    fn has_nothing_to_tell(&self) -> bool {
+        self.lost.is_empty() && self.restored.is_empty() && self.dropped.is_empty()
+    }
+
     fn take(&mut self, examination: &Examination) {
         let add = |to: &mut Vec<String>, from: &[String]| {
             for line in from {
@@ -109,11 +126,15 @@ impl RepairReport {
         };
         add(&mut self.rebuilt, &examination.rebuilt);
         add(&mut self.restored, &examination.restored);
-        for loss in &examination.lost {
-            if !self.lost.contains(loss) {
-                self.lost.push(loss.clone());
-            }
-        }
+        // A later examination says the same point lost in other words.
+        let told: BTreeSet<_> = self.lost.iter().map(Loss::of_point).collect();
+        let is_new = |loss: &&Loss| match &loss.point {
+            Some(_) => !told.contains(&loss.of_point()),
+            None => !self.lost.contains(loss),
+        };
+        let new: Vec<Loss> = examination.lost.iter().filter(is_new).cloned().collect();
+        drop(told);
+        self.lost.extend(new);
     }
 }
 
@@ -135,11 +156,13 @@ pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
     }
     let Some(mut store) = open(dir, on_loss, &mut report)? else {
         report.outcome = RepairOutcome::Asked;
+        report.dropped = aside::dropped_logs(dir)?;
         return Ok(report);
     };
+    report.dropped = aside::dropped_logs(dir)?;
     let mut found = examine(&store, BTreeSet::new())?;
     report.take(&found);
-    if found.is_sound() && report.lost.is_empty() && report.restored.is_empty() {
+    if found.is_sound() && report.has_nothing_to_tell() {
         return Ok(report);
     }
     if !report.lost.is_empty() && on_loss == OnLoss::Ask {
@@ -158,9 +181,10 @@ pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
         found = examine(&store, found.stale)?;
         report.take(&found);
     }
-    let kept = match &report.kept {
-        Some(kept) => kept.clone(),
-        None => aside::create_folder(dir)?,
+    let kept = match (&report.kept, report.dropped.last()) {
+        (Some(kept), _) => kept.clone(),
+        (None, Some(dropped)) => dropped.folder.clone(),
+        (None, None) => aside::create_folder(dir)?,
     };
     keep_records(&store, &found.edits, &kept)?;
     write(&store, found.edits)?;
@@ -183,6 +207,38 @@ fn open(dir: &Path, on_loss: OnLoss, report: &mut RepairReport) -> Result<Option
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
         opened => return opened.map(Some),
     };
+    if on_loss == OnLoss::Ask {
+        let double = Double::new(dir)?;
+        let mut told = RepairReport::default();
+        make_openable(double.path(), &refused, &mut told)?;
+        if !told.lost.is_empty() {
+            report.restored = told.restored;
+            for loss in told.lost {
+                report.lose(double.said_of_data(&loss.what));
+            }
+            return Ok(None);
+        }
+    }
+    make_openable(dir, &refused, report)?;
+    if !report.lost.is_empty() {
+        let kept = match &report.kept {
+            Some(kept) => kept.clone(),
+            None => aside::create_folder(dir)?,
+        };
+        let guard = dir.join("guard");
+        std::fs::rename(&guard, kept.join("guard")).map_err(|error| Error::io(&error, &guard))?;
+        report.kept = Some(kept);
+        // They may hold, or leave out, what the lost writes did.
+        remove_segments(dir)?;
+        report
+            .rebuilt
+            .push("the segments of all collections".to_owned());
+    }
+    Store::open_lenient(dir).map(Some)
+}
+
+/// Restores what RocksDB needs to open at all, and tells what it lacks then.
+fn make_openable(dir: &Path, refused: &Error, report: &mut RepairReport) -> Result<()> {
     if restore_current(dir)? {
         report
             .restored
@@ -193,8 +249,7 @@ fn open(dir: &Path, on_loss: OnLoss, report: &mut RepairReport) -> Result<Option
             .context(refused.to_string())
             .noted("what is left of it cannot be opened; restore the folder from a snapshot of the node, or collections from their archives")
     })?;
-    let guard = dir.join("guard");
-    match Guard::floor(&guard) {
+    match Guard::floor(&dir.join("guard")) {
         Ok(floor) if sequence < floor => report.lose(format!(
             "the last {} changes of the write-ahead log, up to its change {floor}: writes that were acknowledged",
             floor - sequence
@@ -204,20 +259,7 @@ fn open(dir: &Path, on_loss: OnLoss, report: &mut RepairReport) -> Result<Option
             "{error}: whether the end of the write-ahead log is there cannot be told"
         )),
     }
-    if !report.lost.is_empty() {
-        if on_loss == OnLoss::Ask {
-            return Ok(None);
-        }
-        let kept = aside::create_folder(dir)?;
-        std::fs::rename(&guard, kept.join("guard")).map_err(|error| Error::io(&error, &guard))?;
-        report.kept = Some(kept);
-        // They may hold, or leave out, what the lost writes did.
-        remove_segments(dir)?;
-        report
-            .rebuilt
-            .push("the segments of all collections".to_owned());
-    }
-    Store::open_lenient(dir).map(Some)
+    Ok(())
 }
 
 /// Writes the file `CURRENT` if it names no manifest and there is one.
@@ -283,14 +325,17 @@ fn write(store: &Store, edits: Vec<Edit>) -> Result<()> {
         .context("write what was repaired")
 }
 
+/// Writes the report where what was changed is kept, and beside each dropped log: it is told with that.
 fn write_report(report: &RepairReport) -> Result<()> {
-    let Some(kept) = &report.kept else {
-        return Ok(());
-    };
-    let path = kept.join("report.json");
     let text = serde_json::to_string_pretty(report)
         .map_err(|error| Error::invalid(format!("report: {error}")))?;
-    std::fs::write(&path, text).map_err(|error| Error::io(&error, &path))
+    let dropped = report.dropped.iter().map(|dropped| &dropped.folder);
+    let folders: BTreeSet<&PathBuf> = dropped.chain(&report.kept).collect();
+    for folder in folders {
+        aside::write_durably(&folder.join(aside::REPORT), text.as_bytes())?;
+        sync_folder(folder)?;
+    }
+    Ok(())
 }
 
 /// Names of families whose unreadable ranges are told by what refers to them, or are built again.

@@ -284,7 +284,7 @@ pub(crate) fn remove_others(data: &Path, exists: impl Fn(CollectionId) -> bool) 
     }
 }
 
-fn segments(data: &Path) -> PathBuf {
+pub(crate) fn segments(data: &Path) -> PathBuf {
     data.join("segments")
 }
 

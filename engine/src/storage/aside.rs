@@ -1,7 +1,10 @@
 //! Damaged files kept aside, in `DATA/damaged-<milliseconds since 1970>`, before anything may change or delete them.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use super::DATABASE_FOLDER;
 use super::guard::sync_folder;
@@ -11,6 +14,98 @@ use crate::error::{Error, Result, ResultExt};
 /// Most of what is copied of a write-ahead log: four times what RocksDB lets it grow to. The newest files come first.
 const WAL_BYTES_MAX: u64 = 1 << 30;
 const FOLDER_PREFIX: &str = "damaged-";
+/// Beside the copy of a log whose damaged end was dropped: what RocksDB said of it.
+const CAUSE: &str = "dropped.txt";
+/// What a repair says of what it found and did.
+pub const REPORT: &str = "report.json";
+
+/// A write-ahead log that was read up to its damage only, as it was before.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct DroppedLog {
+    /// Where its files are kept.
+    pub folder: PathBuf,
+    /// Names of its files, oldest first.
+    pub logs: Vec<String>,
+    /// What was wrong with it.
+    pub cause: String,
+}
+
+impl std::fmt::Display for DroppedLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the write-ahead log was damaged ({}) and is read up to the damage: what was acknowledged within the last second before the stop \
+             may be lost; the log as it was ({}) is kept in {}",
+            self.cause,
+            self.logs.join(", "),
+            self.folder.display()
+        )
+    }
+}
+
+/// Notes durably that the log copied to `kept` was read up to its damage only.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn note_dropped(kept: &Path, cause: &Error) -> Result<()> {
+    let path = kept.join(CAUSE);
+    write_durably(&path, cause.to_string().as_bytes())?;
+    sync_folder(kept)
+}
+
+/// The logs that were read up to their damage only, and of which no repair has told yet.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn dropped_logs(data: &Path) -> Result<Vec<DroppedLog>> {
+    let mut dropped = Vec::new();
+    for folder in folders(data) {
+        let Ok(cause) = std::fs::read(folder.join(CAUSE)) else {
+            continue;
+        };
+        if folder.join(REPORT).exists() {
+            continue;
+        }
+        let names = logs(&folder)?.into_iter().filter_map(|log| {
+            let name = log.path.file_name()?;
+            Some(name.to_string_lossy().into_owned())
+        });
+        dropped.push(DroppedLog {
+            logs: names.collect(),
+            cause: String::from_utf8_lossy(&cause).into_owned(),
+            folder,
+        });
+    }
+    Ok(dropped)
+}
+
+/// Writes a file that a power cut does not take away once its folder is synced.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| Error::io(&error, path))
+}
+
+/// The folders of damaged files, oldest first.
+fn folders(data: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(data).into_iter().flatten().flatten();
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(FOLDER_PREFIX))
+    };
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_one).collect();
+    folders.sort();
+    folders
+}
 
 /// Makes a new folder in the data folder to keep damaged files in.
 ///
@@ -85,17 +180,13 @@ fn logs(database: &Path) -> Result<Vec<LogFile>> {
     Ok(logs)
 }
 
-/// A folder that holds files of these names and lengths.
+/// A folder that holds files of these names and lengths, of which no repair has told yet.
 fn kept_before(data: &Path, logs: &[LogFile]) -> Option<PathBuf> {
-    let folders = std::fs::read_dir(data).ok()?.flatten();
-    let mut folders = folders.map(|entry| entry.path()).filter(|path| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with(FOLDER_PREFIX))
-    });
-    folders.find(|folder| {
-        logs.iter().all(|log| {
+    folders(data).into_iter().find(|folder| {
+        let holds_all = logs.iter().all(|log| {
             let copy = folder.join(log.path.file_name().unwrap_or_default());
             std::fs::metadata(copy).is_ok_and(|copy| copy.len() == log.bytes)
-        })
+        });
+        holds_all && !folder.join(REPORT).exists()
     })
 }

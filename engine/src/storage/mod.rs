@@ -608,6 +608,9 @@ fn open_database(
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
         other => return Ok((other?, None)),
     };
+    if is_of_another_file(&error) {
+        return Err(error);
+    }
     // Opening may remove what it does not use, and the guard may refuse the rest.
     let kept = aside::keep_wal(data)?;
     let kept_at = kept
@@ -627,11 +630,21 @@ fn open_database(
         },
         false => consistent,
     };
-    let opened = open_with(opening).map_err(|error| match &kept {
+    let db = open_with(opening).map_err(|error| match &kept {
         Some(kept) => error.noted(&kept_fact(kept)),
         None => error,
-    });
-    Ok((opened?, kept))
+    })?;
+    if let Some(kept) = &kept {
+        aside::note_dropped(kept, &error)?;
+    }
+    Ok((db, kept))
+}
+
+/// Whether an error names a damaged or missing file that is none of the write-ahead log: opening it otherwise does not help.
+fn is_of_another_file(error: &Error) -> bool {
+    let text = error.message();
+    let names_other = [".sst", ".blob", "MANIFEST", "CURRENT"];
+    names_other.iter().any(|name| text.contains(name)) && !text.contains(".log")
 }
 
 /// How to open the database.

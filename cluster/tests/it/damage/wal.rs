@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cluster::engine::query::{Selection, VectorSelection};
-use cluster::engine::{Error, ErrorKind, Metric, PointId};
+use cluster::engine::{
+    Error, ErrorKind, Metric, OnLoss, PointId, RepairOutcome, dropped_logs, repair,
+};
 use cluster::{Node, NodeOptions};
 use serde_json::json;
 
@@ -14,7 +16,8 @@ use crate::{Random, dense, eventually, open, point};
 
 /// So many that no partition gets enough writes to purge its log, which would be batches of its own.
 const IDS: u64 = 500;
-const WRITES_MAX: usize = 2500;
+const STRETCHES: usize = 4;
+const WRITES_OF_STRETCH: usize = 400;
 
 /// A store as a kill left it, after single writes: serial 1 to point 1, serial 2 to point 2, ...
 struct Written {
@@ -40,15 +43,20 @@ impl Written {
         let node = open(&running);
         node.create_collection("c", dense(4, Metric::L2, None))
             .unwrap();
-        let begun = Instant::now();
         let mut acknowledged = Vec::new();
-        while begun.elapsed() < Duration::from_millis(2600) && acknowledged.len() < WRITES_MAX {
-            let serial = acknowledged.len() as u64 + 1;
-            let written = point(serial % IDS, &[serial as f32; 4], json!({"serial": serial}));
-            node.upsert("c", vec![written]).unwrap();
-            acknowledged.push(Instant::now());
-            // A few seconds of writes: the guard notes what is durable once a second.
-            std::thread::sleep(Duration::from_millis(1));
+        let guard = || std::fs::read(running.join("guard")).unwrap();
+        for stretch in 0..STRETCHES {
+            let noted = guard();
+            for _ in 0..WRITES_OF_STRETCH {
+                let serial = acknowledged.len() as u64 + 1;
+                let written = point(serial % IDS, &[serial as f32; 4], json!({"serial": serial}));
+                node.upsert("c", vec![written]).unwrap();
+                acknowledged.push(Instant::now());
+            }
+            // What is durable is noted once a second, and not of the last stretch yet.
+            if stretch + 1 < STRETCHES {
+                eventually("the guard notes what is durable", || guard() != noted);
+            }
         }
         // What a kill would leave at this moment; the guard lags behind as it may.
         let store = dir.join("written");
@@ -197,7 +205,7 @@ fn a_damaged_log_loses_nothing_or_its_loss_is_told() {
     places.extend([(last, Damage::Zero), (last + 1, Damage::Flip)]);
     places.retain(|(place, _)| *place < length);
     let scratch = crate::scratch();
-    let (mut told, mut whole, mut unnoticed) = (0, 0, 0);
+    let (mut told, mut whole, mut unnoticed, mut dropped) = (0, 0, 0, 0);
     let mut window = Duration::ZERO;
     for (place, damage) in &places {
         let store = scratch.path().join("damaged");
@@ -233,6 +241,8 @@ fn a_damaged_log_loses_nothing_or_its_loss_is_told() {
                     whole += 1;
                 } else {
                     unnoticed += 1;
+                    drop(node);
+                    dropped += u64::from(is_told(&store, *damage));
                     window =
                         window.max(written.acknowledged[count - 1] - written.acknowledged[held]);
                 }
@@ -246,11 +256,30 @@ fn a_damaged_log_loses_nothing_or_its_loss_is_told() {
         places.len(),
         window.as_millis()
     );
-    assert!(told > 20 && whole > 10, "inconclusive");
+    println!("of the tails that are missing {dropped} are told");
+    assert!(told > 20 && whole > 10 && dropped > 5, "inconclusive");
     assert!(
         window <= WINDOW + WINDOW_SLACK,
         "writes of the last {window:?} went unnoticed"
     );
+}
+
+/// Whether a start told durably that it dropped the end of the log; once a repair has told it, it is told no more.
+fn is_told(store: &Path, damage: Damage) -> bool {
+    let dropped = dropped_logs(store).unwrap();
+    let Some(of_log) = dropped.first() else {
+        // A log that just ends is what every kill leaves.
+        assert!(matches!(damage, Damage::Cut), "{damage:?} is not told");
+        return false;
+    };
+    assert_eq!(of_log.logs.len(), 1, "{of_log}");
+    let report = repair(store, OnLoss::Ask).unwrap();
+    assert_eq!(report.outcome, RepairOutcome::Repaired, "{report:?}");
+    assert_eq!((report.dropped, report.left), (dropped, Vec::new()));
+    assert_eq!(dropped_logs(store).unwrap(), Vec::new());
+    let again = repair(store, OnLoss::Ask).unwrap();
+    assert_eq!(again.outcome, RepairOutcome::Sound, "{again:?}");
+    true
 }
 
 #[test]

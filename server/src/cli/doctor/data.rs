@@ -1,8 +1,8 @@
 //! The data folder and the disk below it.
 
 use std::path::Path;
-use std::time::Instant;
 
+use cluster::engine::{Double, dropped_logs};
 use cluster::{Node, NodeOptions};
 use serde_json::json;
 
@@ -48,55 +48,69 @@ pub(super) fn free_space(folder: &Path) -> Finding {
     }
 }
 
-/// Opens the data as the server would, unless a server has it open.
+/// What there is to say of the data: a double of it is opened as the server would, so that nothing of it changes.
 pub(super) fn folder(folder: &Path) -> Vec<Finding> {
     let shown = folder.display();
+    let holds = |entry: &&str| folder.join(entry).exists();
     if !folder.exists() {
-        return vec![Finding::new(
-            Status::Ok,
-            "data",
-            format!("{shown} does not exist yet; `vecino serve` makes it"),
-        )];
+        let detail = format!("{shown} does not exist yet; `vecino serve` makes it");
+        return vec![Finding::new(Status::Ok, "data", detail)];
     }
-    // Opening would make a store in a folder without one.
-    if folder.is_dir()
-        && STORE_ENTRIES
-            .iter()
-            .all(|entry| !folder.join(entry).exists())
-    {
+    if folder.is_dir() && !STORE_ENTRIES.iter().any(holds) {
         let detail = format!("{shown} holds no data yet");
         return vec![Finding::new(Status::Ok, "data", detail)];
     }
-    let node = match Node::open(folder, NodeOptions::default()) {
-        Ok(node) => node,
+    let mut findings = match dropped_logs(folder) {
+        Ok(dropped) => dropped
+            .into_iter()
+            .map(|dropped| failing(folder, dropped.to_string()))
+            .collect(),
+        Err(error) => vec![failing(folder, format!("{shown}: {error}"))],
+    };
+    match Double::new(folder) {
+        Ok(double) => findings.extend(look(folder, &double)),
         Err(error) if is_locked(&error.to_string()) => {
-            return vec![
-                Finding::new(
-                    Status::Ok,
-                    "data",
-                    format!("{shown} is in use by a running server"),
-                )
-                .mend("stop the server to have the data itself checked"),
-            ];
+            let detail = format!("{shown} is in use by a running server");
+            let finding = Finding::new(Status::Ok, "data", detail);
+            findings.push(finding.mend("stop the server to have the data itself checked"));
         }
+        Err(error) => findings.push(failing(folder, format!("{shown}: {error}"))),
+    }
+    findings
+}
+
+/// Opens the double of the data in `folder`, reads everything, and tells what is wrong, or how much there is.
+fn look(folder: &Path, double: &Double) -> Vec<Finding> {
+    let shown = folder.display();
+    let node = match Node::open(double.path(), NodeOptions::default()) {
+        Ok(node) => node,
         Err(error) => {
-            return vec![
-                Finding::new(Status::Fail, "data", format!("{shown}: {error}"))
-                    .mend(how_to_mend(folder)),
-            ];
+            let error = double.said_of_data(&error.to_string());
+            return vec![failing(folder, format!("{shown}: {error}"))];
         }
     };
-    let started = Instant::now();
-    while !node.is_ready() && started.elapsed().as_secs() < 600 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
+    node.wait_until_ready();
+    let mut problems = node.check();
+    let dropped = dropped_logs(double.path()).unwrap_or_default();
+    problems.extend(dropped.iter().map(|dropped| {
+        format!(
+            "the write-ahead log is damaged ({}; its files: {}) and can be read up to the damage only: what was acknowledged within the last \
+             second before the stop may be lost; the next start or repair copies the log to {shown}/damaged-<time> first",
+            dropped.cause,
+            dropped.logs.join(", ")
+        )
+    }));
+    if problems.is_empty() {
+        return sound(folder, &node);
     }
-    let problems = node.check();
-    if !problems.is_empty() {
-        return problems
-            .into_iter()
-            .map(|problem| Finding::new(Status::Fail, "data", problem).mend(how_to_mend(folder)))
-            .collect();
-    }
+    problems
+        .into_iter()
+        .map(|problem| failing(folder, double.said_of_data(&problem)))
+        .collect()
+}
+
+/// How much there is in sound data, and what uses memory and disk.
+fn sound(folder: &Path, node: &Node) -> Vec<Finding> {
     let names = node.collections();
     let points: usize = names
         .iter()
@@ -104,7 +118,8 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
         .map(|collection| collection.info().points)
         .sum();
     let detail = format!(
-        "{shown} is sound: {}, {}",
+        "{} is sound: {}, {}",
+        folder.display(),
         counted(names.len() as u64, "collection"),
         counted(points as u64, "point")
     );
@@ -120,6 +135,10 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
     findings
 }
 
+fn failing(folder: &Path, what: String) -> Finding {
+    Finding::new(Status::Fail, "data", what).mend(how_to_mend(folder))
+}
+
 fn how_to_mend(folder: &Path) -> String {
     format!(
         "run `vecino doctor --repair {}`: it tells first what would be lost; or restore a snapshot",
@@ -129,7 +148,139 @@ fn how_to_mend(folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use cluster::engine::{
+        CollectionConfig, Metric, OnLoss, Payload, Point, PointId, RepairOutcome, Vector,
+        VectorConfig, repair,
+    };
+
     use super::*;
+
+    const DIM: usize = 160;
+
+    /// A store of one collection with two hundred points, all of them in the write-ahead log.
+    fn write(data: &Path) {
+        let node = Node::open(data, NodeOptions::default()).unwrap();
+        node.wait_until_ready();
+        let mut config = CollectionConfig::default();
+        let (dim, metric, index) = (DIM, Metric::L2, None);
+        let vector = VectorConfig { dim, metric, index };
+        config.vectors.insert(String::new(), vector);
+        node.create_collection("c", config).unwrap();
+        let written = |id| Point {
+            id: PointId::Num(id),
+            vectors: BTreeMap::from([(String::new(), Vector::Dense(vec![id as f32; DIM]))]),
+            payload: Payload::new(),
+            expires_at_ms: None,
+            media: Vec::new(),
+        };
+        // One by one, so that the log has many records.
+        for id in 0..200 {
+            node.upsert("c", vec![written(id)]).unwrap();
+        }
+    }
+
+    /// As [`write`], and one with a segment.
+    fn write_segment(data: &Path) {
+        write(data);
+        let node = Node::open(data, NodeOptions::default()).unwrap();
+        let since = std::time::Instant::now();
+        // A rest of a second seals what was written.
+        while !data.join("segments/1/manifest").exists() {
+            assert!(since.elapsed().as_secs() < 60, "nothing was sealed");
+            std::thread::yield_now();
+        }
+        drop(node);
+    }
+
+    /// Every file below the folder, with its bytes.
+    fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => files.extend(self::files(&path)),
+                false => {
+                    let bytes = std::fs::read(&path).unwrap();
+                    files.insert(path, bytes);
+                }
+            }
+        }
+        files
+    }
+
+    fn found(data: &Path) -> Vec<Finding> {
+        let before = files(data);
+        let found = folder(data);
+        assert!(before == files(data), "looking changes nothing: {found:?}");
+        found
+    }
+
+    fn damage(path: &Path, place: usize) {
+        let mut bytes = std::fs::read(path).unwrap();
+        let place = place.min(bytes.len() - 40);
+        bytes[place..place + 32]
+            .iter_mut()
+            .for_each(|byte| *byte ^= 0x5a);
+        // Not through a link.
+        std::fs::remove_file(path).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    fn file(data: &Path, extension: &str) -> PathBuf {
+        let is_one = |path: &&PathBuf| path.extension().is_some_and(|of| of == extension);
+        let files = files(data);
+        files.keys().filter(is_one).next_back().unwrap().clone()
+    }
+
+    #[test]
+    fn looking_at_a_sound_store_changes_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        write(place.path());
+        let found = found(place.path());
+        assert_eq!(found[0].status, Status::Ok, "{found:?}");
+        assert!(found[0].detail.contains("200 points"), "{found:?}");
+    }
+
+    /// Within the second that the guard does not cover, a start drops the damaged end of the log without refusing.
+    #[test]
+    fn a_damaged_end_of_the_log_is_told_until_a_repair_has_told_it() {
+        let place = tempfile::tempdir().unwrap();
+        let running = place.path().join("running");
+        let data = place.path().join("data");
+        write(&running);
+        std::fs::create_dir(&data).unwrap();
+        std::fs::rename(running.join("rocksdb"), data.join("rocksdb")).unwrap();
+        let log = file(&data, "log");
+        damage(&log, std::fs::read(&log).unwrap().len() - 400);
+        for _ in 0..2 {
+            let found = found(&data);
+            assert_eq!(found[0].status, Status::Fail, "{found:?}");
+            let name = log.file_name().unwrap().to_str().unwrap();
+            for part in ["write-ahead log", "may be lost", name] {
+                assert!(found[0].detail.contains(part), "{part}: {found:?}");
+            }
+        }
+        drop(Node::open(&data, NodeOptions::default()).unwrap());
+        let told = found(&data);
+        assert_eq!(told[0].status, Status::Fail, "{told:?}");
+        assert!(told[0].detail.contains("damaged-"), "{told:?}");
+        let report = repair(&data, OnLoss::Ask).unwrap();
+        assert_eq!(report.outcome, RepairOutcome::Repaired, "{report:?}");
+        assert_eq!(report.dropped.len(), 1, "{report:?}");
+        assert_eq!(found(&data)[0].status, Status::Ok);
+    }
+
+    #[test]
+    fn looking_at_a_damaged_segment_changes_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        write_segment(place.path());
+        damage(&file(place.path(), "segment"), 4096);
+        let found = found(place.path());
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
 
     #[test]
     fn a_folder_that_is_not_there_has_a_disk() {

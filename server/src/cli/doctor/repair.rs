@@ -49,6 +49,7 @@ fn to_text(report: &RepairReport, folder: &Path, paint: Paint) -> String {
             text.push_str(&format!("  and {more} more (--json tells all)\n"));
         }
     };
+    let dropped: Vec<String> = report.dropped.iter().map(ToString::to_string).collect();
     let lost: Vec<String> = report.lost.iter().map(ToString::to_string).collect();
     let will = |done: &str, to_do: &str| {
         if asked {
@@ -59,6 +60,7 @@ fn to_text(report: &RepairReport, folder: &Path, paint: Paint) -> String {
     };
     list(will("built again:", "can be built again:"), &report.rebuilt);
     list(will("restored:", "can be restored:"), &report.restored);
+    list(paint.bad("may be lost:"), &dropped);
     list(paint.bad("lost, and nowhere else:"), &lost);
     list(paint.bad("still wrong:"), &report.left);
     text.push_str(&match (asked, &report.kept) {
