@@ -108,12 +108,15 @@ fn explain(error: &anyhow::Error, args: &ServeArgs) -> Failure {
         _ if is_locked(&text) => Failure::new("the data folder is in use")
             .at(args.data.display().to_string())
             .mend("another vecino uses this folder: use that one, stop it, or choose another folder with --data"),
-        _ => failure.at(args.data.display().to_string()).mend("run `vecino doctor` to see what is wrong"),
+        _ => failure.at(args.data.display().to_string()).mend(format!(
+            "run `vecino doctor --data {}` to see what is wrong",
+            args.data.display()
+        )),
     }
 }
 
 /// Whether an error says that another process has the data folder open.
-pub fn is_locked(text: &str) -> bool {
+fn is_locked(text: &str) -> bool {
     let text = text.to_lowercase();
     text.contains("lock")
         && (text.contains("temporarily unavailable")

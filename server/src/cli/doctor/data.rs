@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use cluster::engine::{Double, dropped_logs};
+use cluster::engine::{Double, ErrorKind, dropped_logs};
 use cluster::{Node, NodeOptions};
 use serde_json::json;
 
 use super::{Finding, Status, usage};
 use crate::cli::output::{bytes_text, counted};
-use crate::cli::serve::is_locked;
 
 /// Below this much free space a load of pictures will soon end.
 const FREE_BYTES_ODD: u64 = 2_000_000_000;
@@ -69,7 +68,7 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
     };
     match Double::new(folder) {
         Ok(double) => findings.extend(look(folder, &double)),
-        Err(error) if is_locked(&error.to_string()) => {
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
             let detail = format!("{shown} is in use by a running server");
             let finding = Finding::new(Status::Ok, "data", detail);
             findings.push(finding.mend("stop the server to have the data itself checked"));
@@ -232,7 +231,7 @@ mod tests {
     fn file(data: &Path, extension: &str) -> PathBuf {
         let is_one = |path: &&PathBuf| path.extension().is_some_and(|of| of == extension);
         let files = files(data);
-        files.keys().filter(is_one).next_back().unwrap().clone()
+        files.keys().rfind(is_one).unwrap().clone()
     }
 
     #[test]
