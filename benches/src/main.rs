@@ -7,6 +7,7 @@
 //! cargo run --release -p benches -- scifact      text: words, meaning and their fusions, over HTTP
 //! cargo run --release -p benches -- pictures     pictures: nearest neighbour by class, words, load rate, over HTTP
 //! cargo run --release -p benches -- peers        our index against other libraries, at equal recall (`make peers`)
+//! cargo run --release -p benches -- graph        a graph through a node against the same graph by itself
 //! cargo run --release -p benches -- idle         memory and CPU of a server at rest, time to the first answer
 //! ```
 //!
@@ -19,6 +20,7 @@
 mod canonical;
 mod data;
 mod environment;
+mod graph;
 mod idle;
 mod kdtree;
 mod measure;
@@ -65,6 +67,8 @@ enum Command {
     Scifact(scifact::ScifactArgs),
     /// Picture retrieval on grocery and caltech51 over HTTP.
     Pictures(pictures::PicturesArgs),
+    /// A graph through a node against the same graph by itself.
+    Graph(graph::GraphArgs),
     /// A server at rest, and how soon it answers.
     Idle(idle::IdleArgs),
     /// Our index against the libraries of others, at equal recall.
@@ -118,6 +122,7 @@ fn run(arguments: &Arguments) -> Result<Report> {
         Some(Command::Mnist(args)) => mnist::run(args),
         Some(Command::Scifact(args)) => scifact::run(args),
         Some(Command::Pictures(args)) => pictures::run(args),
+        Some(Command::Graph(args)) => graph::run(args, seed),
         Some(Command::Idle(args)) => idle::run(args),
         Some(Command::Peers(args)) => peers::run(args, seed),
         Some(Command::PeersWorker(_)) => anyhow::bail!("a worker makes no report"),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use cluster::engine::query::{Explain, Query, QueryKind, QueryVector, ScoredPoint, SearchParams};
+use cluster::engine::query::{
+    Explain, Query, QueryKind, QueryVector, ScoredPoint, SearchParams, Selection,
+};
 use cluster::engine::{
     Collection, CollectionConfig, Metric, Payload, Point, PointId, Vector, VectorConfig,
 };
@@ -199,6 +201,26 @@ impl Loaded {
     /// The query is refused.
     pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<ScoredPoint>> {
         Ok(self.collection.query(&nearest(query, k))?.points)
+    }
+
+    /// The same, with these settings and this of the payloads.
+    ///
+    /// # Errors
+    ///
+    /// The query is refused.
+    pub fn search_with(
+        &self,
+        query: &[f32],
+        k: usize,
+        params: &SearchParams,
+        payload: &Selection,
+    ) -> Result<Vec<ScoredPoint>> {
+        let query = Query {
+            params: params.clone(),
+            with_payload: payload.clone(),
+            ..nearest(query, k)
+        };
+        Ok(self.collection.query(&query)?.points)
     }
 
     /// Recall and speed with as many threads as named, as rows of a table.

@@ -26,7 +26,7 @@ use crate::report::{Cell, Report, Table};
 use chart::Curve;
 use ours::Structure;
 pub use ours::{OursArgs, serve};
-use sets::Set;
+pub use sets::{Set, Vectors};
 use sweep::{K, Step};
 use worker::Worker;
 

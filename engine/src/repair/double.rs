@@ -16,7 +16,7 @@ use crate::storage::DATABASE_FOLDER;
 /// In the data folder: hard links do not cross file systems.
 const FOLDER_PREFIX: &str = "doctor-";
 /// Extensions of files that nobody changes in place.
-const UNCHANGING: [&str; 3] = ["sst", "blob", "segment"];
+const UNCHANGING: [&str; 4] = ["sst", "blob", "segment", "graph"];
 
 /// A double of a data folder that no server uses; it is gone when this is dropped.
 pub struct Double {

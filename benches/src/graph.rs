@@ -1,0 +1,151 @@
+//! A graph through a collection of a node against the same graph by itself: what lies between the index and its user.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use cluster::engine::Metric;
+use cluster::engine::query::{SearchParams, Selection};
+use index::{BuildParams, Effort, Graph, GraphSearch, Rows, TrainParams};
+use serde_json::json;
+
+use crate::measure::{Pairs, Ratio, pairs};
+use crate::node::{Exact, Loaded, offsets};
+use crate::peers::{Set, Vectors};
+use crate::report::{Cell, Report, Table};
+
+const K: usize = 10;
+/// Queries that one side does before the other has its turn.
+const CHUNK: usize = 50;
+/// Share of the bare graph's speed that a collection must have.
+const RATIO_MIN: f64 = 0.85;
+const TARGETS: [f32; 2] = [0.95, 0.99];
+
+/// What to measure.
+#[derive(Args, Debug)]
+pub struct GraphArgs {
+    /// Rows and queries.
+    #[arg(long, value_enum, default_value = "minilm40k")]
+    set: Set,
+    /// Interleaved pairs.
+    #[arg(long, default_value_t = 15)]
+    pairs: usize,
+}
+
+/// Measures.
+///
+/// # Errors
+///
+/// The data is absent, or the node refuses something.
+pub fn run(args: &GraphArgs, seed: u64) -> Result<Report> {
+    let Vectors { base, queries } = args.set.vectors(seed)?;
+    let mut report = Report::new(
+        "graph",
+        json!({ "set": format!("{:?}", args.set), "k": K, "pairs": args.pairs }),
+    );
+    let exact = Exact::find(&base, &queries, Metric::L2, K)?;
+    let loaded = Loaded::new(&base, Metric::L2)?;
+    ensure!(
+        loaded.structures().starts_with("graph over") && !loaded.structures().contains(','),
+        "the collection has {}, not one graph",
+        loaded.structures()
+    );
+    let rows = Rows::new(base.ncols(), base.iter().copied().collect());
+    let graph = Graph::build(
+        Arc::new(rows),
+        &TrainParams::new(Metric::L2),
+        &BuildParams::default(),
+    );
+    let asked: Vec<Vec<f32>> = queries.rows().into_iter().map(|row| row.to_vec()).collect();
+
+    let mut table = Table::new(
+        format!(
+            "{:?}: a collection against its bare graph, one thread, CPU time",
+            args.set
+        ),
+        &[
+            "target",
+            "answers",
+            "recall_bare",
+            "recall_node",
+            "QPS_bare",
+            "QPS_node",
+            "ratio",
+            "low",
+            "high",
+        ],
+    );
+    for target in TARGETS {
+        let bare = |query: &[f32]| {
+            let search = GraphSearch::new(K, Effort::Recall(target));
+            graph.search(query, &search).map(|answer| answer.neighbors)
+        };
+        let params = SearchParams {
+            target_recall: Some(target),
+            ..SearchParams::default()
+        };
+        let found: Vec<Vec<u32>> = asked
+            .iter()
+            .map(|query| {
+                Ok(bare(query)?
+                    .iter()
+                    .map(|neighbor| neighbor.offset)
+                    .collect())
+            })
+            .collect::<Result<_>>()?;
+        let recall_bare = exact.recall(&found);
+        for (name, payload) in [("ids", Selection::None), ("payloads", Selection::All)] {
+            let through = |query: &[f32]| loaded.search_with(query, K, &params, &payload);
+            let found: Vec<Vec<u32>> = asked
+                .iter()
+                .map(|query| offsets(&through(query)?))
+                .collect::<Result<_>>()?;
+            let recall_node = exact.recall(&found);
+            let mut failed = None;
+            let measured: Pairs = pairs(
+                args.pairs,
+                asked.len(),
+                CHUNK,
+                |range| {
+                    for query in &asked[range] {
+                        if let Err(error) = through(query) {
+                            failed = Some(error);
+                        }
+                    }
+                },
+                |range| {
+                    for query in &asked[range] {
+                        std::hint::black_box(bare(query).is_ok());
+                    }
+                },
+            );
+            if let Some(error) = failed {
+                return Err(error).context("a query through the node");
+            }
+            let Ratio {
+                median,
+                interval: [low, high],
+            } = measured.ratio();
+            let [node_qps, bare_qps] = measured.rates();
+            let number = |value: f64| Cell::Number(value, 3);
+            table.push(vec![
+                Cell::Number(f64::from(target), 2),
+                name.into(),
+                Cell::Number(recall_bare, 4),
+                Cell::Number(recall_node, 4),
+                Cell::Number(bare_qps, 0),
+                Cell::Number(node_qps, 0),
+                number(median),
+                number(low),
+                number(high),
+            ]);
+            report.goal(
+                format!("target {target}, {name}: node/bare >= {RATIO_MIN}"),
+                format!("{median:.3} [{low:.3}, {high:.3}]"),
+                median >= RATIO_MIN,
+            );
+        }
+    }
+    report.table(table);
+    Ok(report)
+}
