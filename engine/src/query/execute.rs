@@ -13,7 +13,10 @@ use super::sample::sample;
 use super::search::{RowSets, Search, add_row, search};
 use super::target::{average_vector, resolve};
 use super::trace::Trace;
-use super::{Answer, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint};
+use super::{
+    Answer, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint, Selection,
+    VectorSelection,
+};
 use crate::Partition;
 use crate::collection::{Collection, Location, State, View};
 use crate::config::CollectionConfig;
@@ -24,7 +27,8 @@ impl Collection {
     /// Answers a query, best first.
     ///
     /// Filters are evaluated first. Then one view of all segments is taken and searched: a write is seen by the whole query or not at all, and
-    /// does not wait for it. Payloads and vectors of the answers are read last; a point that is deleted in between is left out.
+    /// does not wait for it. Payloads and vectors of the answers, if they are asked for, are read last; a point that is deleted in between is left
+    /// out then.
     ///
     /// # Errors
     ///
@@ -46,33 +50,53 @@ impl Collection {
         let mut page = run(self, &view, &bound, &mut trace)?;
         page.drain(..query.offset.min(page.len()));
         page.truncate(query.limit);
-        let located: Vec<(PointId, Partition)> = page
-            .iter()
-            .map(|candidate| (candidate.id.clone(), partition(&view, candidate.location)))
-            .collect();
         trace.stage("search");
-        let records = fetch(self, &located, &query.with_payload, &query.with_vectors)?;
-        let points = page
-            .into_iter()
-            .zip(records)
-            .filter_map(|(candidate, record)| {
-                let record = record?;
-                Some(ScoredPoint {
-                    id: candidate.id,
-                    version: record.version,
-                    score: candidate.score,
-                    payload: record.payload,
-                    vectors: record.vectors,
-                    order_value: candidate.order_value,
-                    score_parts: candidate.parts,
-                })
-            })
-            .collect();
+        let points = self.points(query, &view, page)?;
         trace.stage("fetch");
         Ok(Answer {
             points,
             explain: trace.finish(query),
         })
+    }
+
+    /// The candidates with what is asked for of their payloads and vectors: the store is read only for these.
+    fn points(&self, query: &Query, view: &View, page: Vec<Candidate>) -> Result<Vec<ScoredPoint>> {
+        if query.with_payload == Selection::None && query.with_vectors == VectorSelection::None {
+            let version = |at: Location| view.segment(at.uid).map(|held| held.version(at.offset));
+            let points = page.into_iter().filter_map(|candidate| {
+                let version = version(candidate.location)?;
+                Some(scored(candidate, version))
+            });
+            return Ok(points.collect());
+        }
+        let located: Vec<(PointId, Partition)> = page
+            .iter()
+            .map(|candidate| (candidate.id.clone(), partition(view, candidate.location)))
+            .collect();
+        let records = fetch(self, &located, &query.with_payload, &query.with_vectors)?;
+        let points = page.into_iter().zip(records);
+        let points = points.filter_map(|(candidate, record)| {
+            let record = record?;
+            Some(ScoredPoint {
+                payload: record.payload,
+                vectors: record.vectors,
+                ..scored(candidate, record.version)
+            })
+        });
+        Ok(points.collect())
+    }
+}
+
+/// The candidate as an answer, without what only the store has.
+fn scored(candidate: Candidate, version: u64) -> ScoredPoint {
+    ScoredPoint {
+        id: candidate.id,
+        version,
+        score: candidate.score,
+        payload: None,
+        vectors: None,
+        order_value: candidate.order_value,
+        score_parts: candidate.parts,
     }
 }
 
