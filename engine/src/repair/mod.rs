@@ -210,7 +210,8 @@ fn open(dir: &Path, on_loss: OnLoss, report: &mut RepairReport) -> Result<Option
     if on_loss == OnLoss::Ask {
         let double = Double::new(dir)?;
         let mut told = RepairReport::default();
-        make_openable(double.path(), &refused, &mut told)?;
+        make_openable(double.path(), &refused, &mut told)
+            .map_err(|error| Error::new(error.kind(), double.said_of_data(&error.to_string())))?;
         if !told.lost.is_empty() {
             report.restored = told.restored;
             for loss in told.lost {
@@ -244,6 +245,7 @@ fn make_openable(dir: &Path, refused: &Error, report: &mut RepairReport) -> Resu
             .restored
             .push("the name of the database's manifest".to_owned());
     }
+    Guard::check_catalog(dir)?;
     let sequence = Store::lenient_sequence(dir).map_err(|error| {
         error
             .context(refused.to_string())

@@ -633,3 +633,119 @@ fn a_repair_that_was_killed_is_finished() {
     check(&engine, "c", &[]);
     assert_eq!(engine.check(), Vec::<String>::new());
 }
+
+/// The file that `CURRENT` names.
+fn manifest(dir: &Path) -> PathBuf {
+    let database = dir.join(DATABASE_FOLDER);
+    let name = std::fs::read_to_string(database.join("CURRENT")).unwrap();
+    database.join(name.trim_end())
+}
+
+/// Names and bytes of the database's files but the one that RocksDB logs to.
+fn database_bytes(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let extensions = ["sst", "blob", "log"];
+    let paths = extensions.map(|extension| database_files(dir, extension));
+    let read = |path: PathBuf| (path.clone(), std::fs::read(path).unwrap());
+    let mut files: std::collections::BTreeMap<_, _> =
+        paths.into_iter().flatten().map(read).collect();
+    for path in [manifest(dir), dir.join(DATABASE_FOLDER).join("CURRENT")] {
+        if path.exists() {
+            files.extend([read(path)]);
+        }
+    }
+    files
+}
+
+/// RocksDB opens the older state of a list of its files that lacks its end, begins anew without its name, and deletes what it does not know
+/// then. All of that is refused before, and nothing is touched, whatever is tried.
+#[test]
+fn a_damaged_list_of_files_is_refused_and_nothing_is_deleted() {
+    let original = tempfile::tempdir().unwrap();
+    filled(original.path());
+    let store = Store::open(original.path()).unwrap();
+    store.flush_all();
+    store.close().unwrap();
+    drop(store);
+    let length = std::fs::read(manifest(original.path())).unwrap().len();
+    let damages = [
+        "flipped",
+        "zeroed",
+        "end cut",
+        "half cut",
+        "end zeroed",
+        "missing",
+        "unnamed",
+        "both missing",
+    ];
+    for damage in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        copy_folder(original.path(), dir);
+        let path = manifest(dir);
+        let mut bytes = std::fs::read(&path).unwrap();
+        match damage {
+            "flipped" => bytes[60] ^= 0x41,
+            "zeroed" => bytes.fill(0),
+            "end cut" => bytes.truncate(length - 1),
+            "half cut" => bytes.truncate(length / 2),
+            "end zeroed" => bytes[length / 2..].fill(0),
+            _ => {}
+        }
+        std::fs::write(&path, bytes).unwrap();
+        if damage.ends_with("missing") {
+            std::fs::remove_file(&path).unwrap();
+        }
+        let current = dir.join(DATABASE_FOLDER).join("CURRENT");
+        if damage == "unnamed" || damage.starts_with("both") {
+            std::fs::remove_file(&current).unwrap();
+        }
+        let files = |dir: &Path| match current.exists() {
+            true => database_bytes(dir),
+            false => [database_files(dir, "sst"), database_files(dir, "blob")]
+                .concat()
+                .into_iter()
+                .map(|path| (path, Vec::new()))
+                .collect(),
+        };
+        let before = files(dir);
+        for _ in 0..2 {
+            let error = Engine::open(dir, EngineOptions::default()).err();
+            let text = error
+                .unwrap_or_else(|| panic!("{damage}: opened"))
+                .to_string();
+            assert!(text.contains("MANIFEST"), "{damage}: {text}");
+            assert!(text.contains("restore"), "{damage}: {text}");
+            assert!(!text.contains("write-ahead log"), "{damage}: {text}");
+            assert!(before == files(dir), "{damage}: files changed");
+        }
+        if damage == "unnamed" {
+            // The file is there: a repair names it.
+            check_repair(dir, &["name of the database's manifest"], &[], &[]);
+            continue;
+        }
+        for on_loss in [OnLoss::Ask, OnLoss::Accept] {
+            let text = repair(dir, on_loss).unwrap_err().to_string();
+            assert!(text.contains("MANIFEST"), "{damage}: {text}");
+            assert!(text.contains("from a snapshot"), "{damage}: {text}");
+            assert!(before == files(dir), "{damage}: a repair changed files");
+        }
+    }
+}
+
+#[test]
+fn a_missing_table_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path());
+    let store = Store::open(folder.path()).unwrap();
+    store.compact_all();
+    drop(store);
+    let table = database_files(folder.path(), "sst").pop().unwrap();
+    std::fs::remove_file(&table).unwrap();
+    let before = database_bytes(folder.path());
+    let error = Engine::open(folder.path(), EngineOptions::default()).err();
+    let text = error.unwrap().to_string();
+    let name = table.file_name().unwrap().to_str().unwrap();
+    assert!(text.contains(name), "{text}");
+    assert!(!text.contains("write-ahead log"), "{text}");
+    assert!(before == database_bytes(folder.path()));
+}

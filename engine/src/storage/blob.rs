@@ -165,12 +165,12 @@ fn u64_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
 }
 
 /// RocksDB stores checksums like this, so that the checksum of bytes that hold one is not special.
-fn masked(crc: u32) -> u32 {
+pub(super) fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// CRC-32C of what had `crc` and then `bytes`.
-fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc, bytes)
 }
 

@@ -3,6 +3,8 @@
 //! RocksDB opens without a word when a WAL file is missing or damaged before its tail. So a small file beside it holds the sequence
 //! number that was durable at the last note; a store below that floor refuses to serve as if nothing had happened.
 //!
+//! It also notes how far RocksDB's catalogue of its files reached ([`super::catalog`]).
+//!
 //! Two slots of 512 bytes are written in turn, so that a torn write leaves the other: codec record of ([`Slot`]), CRC-32 at the end.
 //! The floor is noted at opening, at clean shutdown, and by a thread of its own at most a second after a write: a loss within the last
 //! second's writes is not noticed by the guard (the WAL's own checksums still notice damage).
@@ -20,7 +22,8 @@ use std::time::{Duration, Instant};
 use bincode::{Decode, Encode};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::codec;
+use super::catalog::{self, Extent};
+use super::{DATABASE_FOLDER, codec};
 use crate::error::{Error, Result, ResultExt};
 
 const SLOT_BYTES: usize = 512;
@@ -32,6 +35,8 @@ struct Slot {
     serial: u64,
     /// Sequence number that was durable.
     floor: u64,
+    /// How far the catalogue reached then; a file without it has the slot's padding here, which says that none is known.
+    catalog: Extent,
 }
 
 /// The open guard file, and the thread that writes it.
@@ -42,6 +47,7 @@ pub struct Guard {
 
 struct Shared {
     path: PathBuf,
+    database: PathBuf,
     /// Held while the file is written.
     slots: Mutex<Slots>,
     /// Held for moments only: a write of points never waits for the file.
@@ -77,6 +83,22 @@ impl Guard {
         }
     }
 
+    /// Checks, before RocksDB opens the database in `data`, that its catalogue is what was noted. An unreadable guard file is left to
+    /// [`Self::open`] to tell.
+    ///
+    /// # Errors
+    ///
+    /// As of [`catalog::check`].
+    pub fn check_catalog(data: &Path) -> Result<()> {
+        let path = data.join("guard");
+        let noted = match File::open(&path) {
+            Ok(file) => read_file(&file, &path).unwrap_or_default().catalog,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Extent::default(),
+            Err(error) => return Err(Error::io(&error, &path)),
+        };
+        catalog::check(data, noted)
+    }
+
     /// Opens or creates the file and compares its floor with the store's `sequence`, which is durable.
     ///
     /// # Errors
@@ -104,6 +126,7 @@ impl Guard {
         }
         let shared = Arc::new(Shared {
             path: path.to_path_buf(),
+            database: path.with_file_name(DATABASE_FOLDER),
             slots: Mutex::new(Slots { file, last }),
             due: Mutex::new(Due {
                 durable: sequence,
@@ -174,11 +197,13 @@ impl Drop for Guard {
 }
 
 impl Shared {
-    /// Notes what is due, at most once a second; asleep without a timer when nothing is.
+    /// Notes what is due, at most once a second; asleep without a timer when nothing is. While the catalogue grows after the last write, it is
+    /// noted too: what was written goes to tables later.
     fn run(&self) {
         let mut due = self.due.lock();
+        let mut settled = true;
         while !due.closing {
-            if due.durable == due.tried {
+            if due.durable == due.tried && settled {
                 self.changed.wait(&mut due);
                 continue;
             }
@@ -188,15 +213,25 @@ impl Shared {
                 continue;
             }
             let sequence = due.durable;
+            let rested = due.tried == sequence;
             due.tried = sequence;
             due.tried_at = Instant::now();
-            MutexGuard::unlocked(&mut due, || {
+            settled = MutexGuard::unlocked(&mut due, || {
+                if rested && !self.catalog_grew() {
+                    return true;
+                }
                 if let Err(error) = self.write(sequence) {
                     // The points are durable all the same: only a loss of them would pass unnoticed, until a note succeeds.
                     tracing::warn!(%error, "the guard file lags behind");
                 }
+                false
             });
         }
+    }
+
+    fn catalog_grew(&self) -> bool {
+        let last = self.slots.lock().last.catalog;
+        self.catalog(last) != last
     }
 
     fn write(&self, floor: u64) -> Result<()> {
@@ -205,6 +240,7 @@ impl Shared {
             serial: slots.last.serial + 1,
             // Two notes may overtake each other on their way here.
             floor: floor.max(slots.last.floor),
+            catalog: self.catalog(slots.last.catalog),
         };
         let bytes = slot_bytes(slot);
         let at = (slot.serial % 2) * SLOT_BYTES as u64;
@@ -218,6 +254,16 @@ impl Shared {
             .context("write the guard file")?;
         slots.last = slot;
         Ok(())
+    }
+}
+
+impl Shared {
+    /// How far the catalogue reaches now; what was noted last if that cannot be read.
+    fn catalog(&self, last: Extent) -> Extent {
+        Extent::durable(&self.database, last).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the guard file lags behind the database's list of its files");
+            last
+        })
     }
 }
 
@@ -271,7 +317,7 @@ fn read_slot(bytes: &[u8]) -> Option<Slot> {
         return None;
     }
     // The record is padded with zeros: its length is that of its encoding.
-    (1..=32).find_map(|len| codec::decode::<Slot>(body.get(..len)?, "guard").ok())
+    (1..=64).find_map(|len| codec::decode::<Slot>(body.get(..len)?, "guard").ok())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! - `record`: what the values hold.
 //! - `blob`: where in RocksDB's blob files a value stands.
 //! - `aside`: damaged files, kept before anything may change them.
+//! - `catalog`: whether all of RocksDB's list of its files is there.
 //! - `failure`: ends the process when a durable write failed at the disk.
 //! - `garbage`: gives back the disk of removed vectors.
 //! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
@@ -18,6 +19,7 @@
 
 pub mod aside;
 pub mod blob;
+mod catalog;
 pub mod codec;
 mod failure;
 mod garbage;
@@ -137,6 +139,7 @@ impl Store {
         let path = dir.join(DATABASE_FOLDER);
         let fresh = !path.join("CURRENT").exists();
         let guard_path = dir.join("guard");
+        Guard::check_catalog(dir)?;
         if fresh && guard_path.exists() {
             return Err(Error::corrupted(format!(
                 "{} is gone but {} shows that points were acknowledged here; put the folder back, or move the guard file away to start empty",
@@ -317,7 +320,15 @@ impl Store {
         self.guard.durable()
     }
 
-    /// Brings everything into tables.
+    /// Writes everything to tables.
+    #[cfg(test)]
+    pub fn flush_all(&self) {
+        for family in Family::ALL {
+            self.db.flush_cf(self.handle(family)).unwrap();
+        }
+    }
+
+    /// Brings everything into tables of the last level.
     #[cfg(test)]
     pub fn compact_all(&self) {
         for family in Family::ALL {

@@ -45,6 +45,7 @@ impl Store {
     ///
     /// `Corrupted` if too little is left for RocksDB to open, or by the guard.
     pub fn open_lenient(dir: &Path) -> Result<Self> {
+        Guard::check_catalog(dir)?;
         aside::keep_wal(dir)?;
         let opening = Opening {
             recovery: DBRecoveryMode::PointInTime,
@@ -70,6 +71,7 @@ impl Store {
     ///
     /// As [`Self::open_lenient`].
     pub fn lenient_sequence(dir: &Path) -> Result<u64> {
+        Guard::check_catalog(dir)?;
         aside::keep_wal(dir)?;
         let opening = Opening {
             recovery: DBRecoveryMode::PointInTime,

@@ -1,6 +1,6 @@
 //! The door to the guard file for a fuzzer.
 
-use super::{SLOT_BYTES, Slot, last_slot, read_slot, slot_bytes};
+use super::{Extent, SLOT_BYTES, Slot, last_slot, read_slot, slot_bytes};
 
 /// The file as it is, and its slots under right checksums.
 pub(crate) fn guard(bytes: &[u8]) {
@@ -26,8 +26,14 @@ fn mended(bytes: &[u8]) {
 }
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    let slots =
-        [(1, 0), (2, 500), (u64::MAX, u64::MAX)].map(|(serial, floor)| Slot { serial, floor });
+    let slots = [(1, 0), (2, 500), (u64::MAX, u64::MAX)].map(|(serial, floor)| Slot {
+        serial,
+        floor,
+        catalog: Extent {
+            number: serial,
+            bytes: floor,
+        },
+    });
     let both = [slot_bytes(slots[1]), slot_bytes(slots[0])].concat();
     vec![both, slot_bytes(slots[2]), vec![1, 251, 0, 2, 7]]
 }
