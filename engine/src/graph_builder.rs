@@ -12,6 +12,7 @@ use crate::CollectionId;
 use crate::builder::words;
 use crate::collection::{Collection, GraphStep};
 use crate::error::Result;
+use crate::observer::Observer;
 use crate::thread::start_thread;
 
 /// After so long a graph for which there was no memory, or no space, is tried again.
@@ -35,6 +36,7 @@ impl GraphBuilder {
         let stopped = Arc::new(Mutex::new(false));
         let worker = Worker {
             threads,
+            observer: Observer::start()?,
             stopped: stopped.clone(),
             given_up: HashSet::new(),
         };
@@ -57,6 +59,7 @@ impl Drop for GraphBuilder {
 
 struct Worker {
     threads: usize,
+    observer: Observer,
     stopped: Arc<Mutex<bool>>,
     /// Collections whose graphs cannot be built until the next start.
     given_up: HashSet<CollectionId>,
@@ -117,7 +120,11 @@ impl Worker {
         if self.given_up.contains(&id) {
             return Next::Nothing;
         }
-        let job = match self.with(collection, Collection::begin_graph) {
+        let begun = self.with(collection, |collection| {
+            collection.observe_by(&self.observer);
+            collection.begin_graph()
+        });
+        let job = match begun {
             Some(GraphStep::Build(job)) => job,
             Some(GraphStep::Wait) => return Next::Later,
             Some(GraphStep::Nothing) | None => return Next::Nothing,

@@ -54,6 +54,7 @@ pub mod fuzz;
 mod graph_builder;
 mod log;
 mod machine;
+mod observer;
 mod planted;
 mod point;
 pub mod query;

@@ -7,6 +7,7 @@ use index::Graph;
 use super::{Collection, WorkKind};
 use crate::budget::{Claim, Purpose};
 use crate::error::Result;
+use crate::observer::Observer;
 use crate::segment::Segment;
 
 /// A graph that is to be built.
@@ -66,6 +67,18 @@ impl Collection {
             segment,
             vector,
         })
+    }
+
+    /// Has the graphs learn from the queries that are asked.
+    pub(crate) fn observe_by(&self, observer: &Observer) {
+        for part in &self.view().parts {
+            let graphs = part
+                .segment
+                .dense
+                .values()
+                .filter_map(|column| column.graph());
+            graphs.for_each(|graph| graph.observe_by(observer));
+        }
     }
 
     /// Brings a graph that was built to its file and to searches.

@@ -604,7 +604,7 @@ impl DenseColumn {
                 return Ok(Found::exact(neighbors, kind, &sealed.reason, stats));
             }
             (_, Some(Structure::Graph(file))) => {
-                return sealed.search_graph(&file.graph, query, scan, params);
+                return sealed.search_graph(file, query, scan, params);
             }
         };
         let mut stats = Stats::default();
@@ -632,7 +632,7 @@ impl Sealed {
 
     fn search_graph(
         &self,
-        graph: &Graph,
+        file: &Arc<GraphFile>,
         query: &[f32],
         scan: &SearchParams<'_>,
         params: &query::SearchParams,
@@ -651,9 +651,13 @@ impl Sealed {
             filter: scan.filter,
             max_distance: None,
         };
-        let answer = graph
+        let answer = file
+            .graph
             .search(query, &search)
             .map_err(|error| Error::invalid(error.to_string()))?;
+        if scan.filter.is_none() {
+            file.note(query);
+        }
         Ok(Found {
             neighbors: answer.neighbors,
             index: IndexKind::Graph.name(),

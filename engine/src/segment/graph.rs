@@ -11,7 +11,8 @@
 //! [`GraphFile::verify`].
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use bincode::{Decode, Encode};
 use index::{BuildParams, Graph, Offset, Origin, RowSource, StoredGraph, TrainParams};
@@ -20,6 +21,7 @@ use super::file::{FileContents, Reader, Section, Writer};
 use super::map::{View, bytes_of};
 use super::placed::Placed;
 use crate::error::{Error, Result};
+use crate::observer::Observer;
 
 /// What the file holds.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -113,6 +115,10 @@ impl Seed {
 pub(crate) struct GraphFile {
     pub graph: Graph,
     reader: Reader<GraphContents>,
+    /// Learns from the queries that are asked, once it is there.
+    observer: OnceLock<Observer>,
+    /// How many were asked.
+    asked: AtomicU64,
 }
 
 impl GraphFile {
@@ -142,7 +148,24 @@ impl GraphFile {
             rows: Arc::new(rows),
         });
         let graph = graph.map_err(|error| Error::corrupted(error.to_string()))?;
-        Ok(Self { graph, reader })
+        Ok(Self {
+            graph,
+            reader,
+            observer: OnceLock::new(),
+            asked: AtomicU64::new(0),
+        })
+    }
+
+    /// Has it learn from queries.
+    pub fn observe_by(&self, observer: &Observer) {
+        let _ = self.observer.get_or_init(|| observer.clone());
+    }
+
+    /// Notes a query that was asked of all rows.
+    pub fn note(self: &Arc<Self>, query: &[f32]) {
+        if let Some(observer) = self.observer.get() {
+            observer.note(&self.asked, || Arc::downgrade(self), query);
+        }
     }
 
     /// Compares the checksums that opening leaves out. Time O(bytes).

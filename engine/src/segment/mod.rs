@@ -41,6 +41,7 @@ pub(crate) use column::{DenseColumn, Found, SparseColumn};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use file::fuzz;
 use file::{LinkContents, Reader, check_count, check_ends};
+pub(crate) use graph::GraphFile;
 use index::{BitSet, Graph, IndexKind, Offset, Origin};
 use links::Links;
 use map::{Map, Plain, View};

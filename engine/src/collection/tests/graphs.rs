@@ -272,6 +272,39 @@ fn graphs_are_built_in_the_background() {
     assert_eq!(how(&ask(&collection, "wide", 0, params())), WALKED);
 }
 
+/// Queries that are far from all rows are of another kind than those that were measured: nothing is claimed of them until enough were asked.
+#[test]
+fn a_graph_learns_from_the_queries_that_are_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_engine, collection) = sealed(dir.path());
+    collection.build_graphs_now();
+    collection.observe_by(&crate::observer::Observer::start().unwrap());
+    let estimate = |n: u64| {
+        let far = (0..LARGE_DIM).map(|at| 9.0 + ((n * 31 + at as u64) as f32).sin());
+        let query = Query {
+            kind: QueryKind::Nearest(QueryVector::Dense(far.collect())),
+            using: "large".into(),
+            limit: K,
+            params: SearchParams {
+                explain: true,
+                ..params()
+            },
+            ..Query::default()
+        };
+        let answer = collection.query(&query).unwrap();
+        answer.explain.unwrap().recall_estimate
+    };
+    assert_eq!(estimate(0), None);
+    let begun = Instant::now();
+    let mut asked = 0;
+    while estimate(asked).is_none() {
+        asked += 1;
+        assert!(begun.elapsed() < Duration::from_secs(60), "{asked} asked");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!((99..400).contains(&asked), "{asked}");
+}
+
 /// A row that is no number cannot be coded: its segment is searched by scan.
 #[test]
 fn rows_that_no_graph_takes_are_scanned() {
