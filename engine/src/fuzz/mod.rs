@@ -8,7 +8,7 @@
 //! - `entry`: log entries, to their decision.
 //! - `lists`: inverted lists of sparse vectors, against lists that were built.
 //!
-//! Doors to what is private to a module stand beside it: `segment::file::fuzz`, `archive::fuzz`, `storage::{blob,guard}::fuzz`.
+//! Doors to what is private to a module stand beside it: `segment::{file,graph}::fuzz`, `archive::fuzz`, `storage::{blob,guard}::fuzz`.
 
 mod entry;
 mod lists;
@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "record",
         run: records::record,
@@ -67,6 +67,11 @@ pub const TARGETS: [Target; 10] = [
         name: "segment",
         run: crate::segment::fuzz::segment,
         seeds: crate::segment::fuzz::seeds,
+    },
+    Target {
+        name: "graph",
+        run: crate::segment::graph::fuzz::graph,
+        seeds: crate::segment::graph::fuzz::seeds,
     },
     Target {
         name: "blob",

@@ -10,6 +10,9 @@
 //! and scans answer meanwhile. Opening reads the edges once, to see that each leads to a row; damaged codes make bad answers, and are told by
 //! [`GraphFile::verify`].
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};

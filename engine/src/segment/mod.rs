@@ -21,7 +21,7 @@ mod chunks;
 mod column;
 mod file;
 pub(crate) mod folder;
-mod graph;
+pub(crate) mod graph;
 mod links;
 pub(crate) mod manifest;
 mod map;
