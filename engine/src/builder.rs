@@ -149,24 +149,23 @@ fn note(
 
 /// Does what is due, until it is done or the threads shall end; answers how long to wait before looking again, if at all.
 fn step(collection: &Arc<Collection>, shared: &Shared) -> Option<Duration> {
-    shared.graphs.wake(collection);
     loop {
         if shared.closing.load(Ordering::Relaxed) {
             return None;
         }
         match collection.build_step() {
-            Ok(true) => {
-                collection.store.budget().give_back_if_much();
+            Ok(true) => collection.store.budget().give_back_if_much(),
+            Ok(false) => {
                 shared.graphs.wake(collection);
-            }
-            Ok(false) => match collection.store.collect_garbage() {
-                Ok(true) => {}
-                Ok(false) => return collection.next_check(),
-                Err(error) => {
-                    tracing::error!(%error, "the disk of removed vectors was not given back");
-                    return collection.next_check();
+                match collection.store.collect_garbage() {
+                    Ok(true) => {}
+                    Ok(false) => return collection.next_check(),
+                    Err(error) => {
+                        tracing::error!(%error, "the disk of removed vectors was not given back");
+                        return collection.next_check();
+                    }
                 }
-            },
+            }
             Err(error) => {
                 // The rows stay searchable by scan; the next write tries again.
                 tracing::error!(%error, collection = collection.name(), "sealing a segment failed");

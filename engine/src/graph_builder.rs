@@ -15,8 +15,8 @@ use crate::error::Result;
 use crate::observer::Observer;
 use crate::thread::start_thread;
 
-/// After so long a graph for which there was no memory, or no space, is tried again.
-const AGAIN: Duration = Duration::from_secs(5);
+/// After so long a graph that had to wait is looked at again: for memory, for disk space, or because rows came too fast.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// The thread, and the way to wake it. It is not waited for: what it was building when this is dropped is thrown away.
 pub(crate) struct GraphBuilder {

@@ -8,7 +8,7 @@ use super::{Collection, WorkKind};
 use crate::budget::{Claim, Purpose};
 use crate::error::Result;
 use crate::observer::Observer;
-use crate::segment::Segment;
+use crate::segment::{Segment, policy};
 
 /// A graph that is to be built.
 pub(crate) struct GraphJob {
@@ -27,7 +27,7 @@ impl GraphJob {
 /// What is to be done about graphs.
 pub(crate) enum GraphStep {
     Build(GraphJob),
-    /// There is one to be built, but no memory for it now.
+    /// There is one to be built, but not now: rows come fast, or there is no memory.
     Wait,
     Nothing,
 }
@@ -47,9 +47,18 @@ impl Collection {
         if self.folder.is_removed() {
             return GraphStep::Nothing;
         }
-        let lacking = self.state.read().lacking_graphs();
-        let Some(segment) = lacking.into_iter().max_by_key(|segment| segment.len()) else {
+        let (lacking, growing) = {
+            let state = self.state.read();
+            (state.lacking_graphs(), state.growing_size())
+        };
+        if lacking.is_empty() {
             return GraphStep::Nothing;
+        }
+        let due = lacking
+            .into_iter()
+            .filter(|segment| policy::graph_due(segment.age(), growing));
+        let Some(segment) = due.max_by_key(|segment| segment.len()) else {
+            return GraphStep::Wait;
         };
         let Some(vector) = segment.lacking_graph().map(str::to_owned) else {
             return GraphStep::Nothing;
@@ -103,6 +112,7 @@ impl Collection {
     /// Builds every graph that is lacking.
     #[cfg(test)]
     pub(crate) fn build_graphs_now(&self) {
+        self.state.write().rest();
         while let GraphStep::Build(job) = self.next_graph() {
             let graph = job.build(1);
             self.end_graph(job, graph).unwrap();

@@ -34,6 +34,7 @@ mod usage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub(crate) use build::{Origins, Source};
 use chunks::Chunks;
@@ -70,6 +71,8 @@ pub(crate) struct Segment {
     pub dense: BTreeMap<String, DenseColumn>,
     /// By vector name.
     pub sparse: BTreeMap<String, SparseColumn>,
+    /// When it was made, or opened.
+    since: Instant,
     /// Of a sealed segment.
     file: Option<Reader>,
     links: Arc<[Link]>,
@@ -158,6 +161,7 @@ impl Segment {
             partitions: Numbers::Growing(Chunks::new(CHUNK_LEN)),
             dense: dense.collect(),
             sparse: sparse.collect(),
+            since: Instant::now(),
             file: None,
             links: Arc::new([]),
         }
@@ -222,6 +226,7 @@ impl Segment {
             partitions: Numbers::Mapped(partitions),
             dense,
             sparse,
+            since: Instant::now(),
             file: Some(reader),
             links,
         })
@@ -345,6 +350,11 @@ impl Segment {
     /// Builds the k-d trees that a sealed segment lacks after it was opened.
     pub fn build_trees(&self) {
         self.dense.values().for_each(DenseColumn::build_tree);
+    }
+
+    /// How long it has been there.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// The vector whose graph is still to be built, if one is.

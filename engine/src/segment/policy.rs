@@ -14,6 +14,8 @@ pub(crate) const SEAL_BYTES: usize = 64 << 20;
 pub(crate) const LINKED_BYTES_MIN: usize = 4 << 20;
 /// Rest after which it is sealed, whatever its size.
 pub(crate) const SEAL_AGE: Duration = Duration::from_secs(1);
+/// A segment that is so old gets its graph although rows still come.
+const GRAPH_AGE: Duration = Duration::from_secs(5);
 /// A sealed segment joins a merge if it has at most this many times the rows gathered so far.
 const MERGE_FACTOR: usize = 3;
 /// A sealed segment with a larger share of dead rows is rewritten by itself.
@@ -119,6 +121,11 @@ pub(crate) fn next_check(growing: GrowingSize) -> Option<Duration> {
     (growing.rows > 0 || growing.unsaved > 0).then(|| SEAL_AGE.saturating_sub(growing.idle))
 }
 
+/// Whether a graph is worth building over a segment that has been there for `age`: while rows come fast it would soon be merged with others.
+pub(crate) fn graph_due(age: Duration, growing: GrowingSize) -> bool {
+    growing.idle >= SEAL_AGE || age >= GRAPH_AGE
+}
+
 /// Whether the manifest should be written although nothing is to be sealed: many deletes, or a few and then rest.
 pub(crate) fn save_due(growing: GrowingSize) -> bool {
     growing.unsaved >= SAVE_CHANGES || growing.unsaved > 0 && growing.idle >= SEAL_AGE
@@ -179,6 +186,17 @@ mod tests {
         // A sound one by itself is not written again.
         check(false, &[0, 1], 79, None);
         check(false, &[0, 1], 29, None);
+    }
+
+    #[test]
+    fn graphs_wait_for_a_rest_or_some_age() {
+        let check = |age_ms, idle_ms, expected| {
+            let age = Duration::from_millis(age_ms);
+            assert_eq!(graph_due(age, growing(10, idle_ms)), expected);
+        };
+        check(0, 1000, true);
+        check(4999, 999, false);
+        check(5000, 0, true);
     }
 
     #[test]
