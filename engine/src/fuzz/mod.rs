@@ -8,7 +8,7 @@
 //! - `entry`: log entries, to their decision.
 //! - `lists`: inverted lists of sparse vectors, against lists that were built.
 //!
-//! Doors to what is private to a module stand beside it: `segment::{file,graph}::fuzz`, `archive::fuzz`, `storage::{blob,guard}::fuzz`.
+//! Doors to what is private to a module stand beside it: `segment::{file,graph}::fuzz`, `archive::fuzz`, `storage::{blob,catalog,guard}::fuzz`.
 
 mod entry;
 mod lists;
@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "record",
         run: records::record,
@@ -77,6 +77,11 @@ pub const TARGETS: [Target; 11] = [
         name: "blob",
         run: crate::storage::blob::fuzz::blob,
         seeds: crate::storage::blob::fuzz::seeds,
+    },
+    Target {
+        name: "catalog",
+        run: crate::storage::catalog::fuzz::catalog,
+        seeds: crate::storage::catalog::fuzz::seeds,
     },
     Target {
         name: "sparse-lists",

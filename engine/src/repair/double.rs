@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::segment::folder::segments;
-use crate::storage::DATABASE_FOLDER;
+use crate::storage::{DATABASE_FOLDER, catalog};
 
 /// In the data folder: hard links do not cross file systems.
 const FOLDER_PREFIX: &str = "doctor-";
@@ -57,6 +57,9 @@ impl Double {
         if from.join("guard").exists() {
             copy(&from.join("guard"), &to.join("guard"))?;
         }
+        for path in catalog::copies(from) {
+            copy(&path, &to.join(path.file_name().unwrap_or_default()))?;
+        }
         Ok(())
     }
 
@@ -81,7 +84,7 @@ impl Drop for Double {
 }
 
 /// Takes the lock of a database as RocksDB does; `None` if none was ever taken there.
-fn lock(database: &Path) -> Result<Option<File>> {
+pub(super) fn lock(database: &Path) -> Result<Option<File>> {
     let path = database.join("LOCK");
     let file = match OpenOptions::new().read(true).write(true).open(&path) {
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),

@@ -28,7 +28,7 @@ use crate::segment::folder::{Folder, remove_segments};
 use crate::storage::aside::{self, DroppedLog};
 use crate::storage::guard::{Guard, sync_folder};
 use crate::storage::salvage::finish_copy;
-use crate::storage::{DATABASE_FOLDER, Family, Store};
+use crate::storage::{DATABASE_FOLDER, Family, Store, catalog};
 use crate::{Engine, EngineOptions};
 use examine::{Edit, Examination, examine};
 
@@ -159,6 +159,7 @@ pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
         report.dropped = aside::dropped_logs(dir)?;
         return Ok(report);
     };
+    store.remove_unfinished_copy();
     report.dropped = aside::dropped_logs(dir)?;
     let mut found = examine(&store, BTreeSet::new())?;
     report.take(&found);
@@ -245,7 +246,17 @@ fn make_openable(dir: &Path, refused: &Error, report: &mut RepairReport) -> Resu
             .restored
             .push("the name of the database's manifest".to_owned());
     }
-    Guard::check_catalog(dir)?;
+    if let Err(damaged) = Guard::check_catalog(dir) {
+        // To be let go before RocksDB takes it.
+        let _lock = double::lock(&dir.join(DATABASE_FOLDER))?;
+        let kept = report.kept.clone();
+        let kept = || kept.map_or_else(|| aside::create_folder(dir), Ok);
+        let noted = Guard::noted_catalog(dir)?;
+        let restored = catalog::restore(dir, noted, kept);
+        report.kept = Some(restored.map_err(|error| error.context(damaged.to_string()))?);
+        let what = "the database's list of its files (MANIFEST), from its copy";
+        report.restored.push(what.to_owned());
+    }
     let sequence = Store::lenient_sequence(dir).map_err(|error| {
         error
             .context(refused.to_string())

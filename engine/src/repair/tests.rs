@@ -191,9 +191,13 @@ fn a_sound_store_is_left_alone() {
         ErrorKind::NotFound
     );
     filled(dir.path());
+    // Of a repair that was killed before its copy was complete.
+    let unfinished = dir.path().join("repaired");
+    std::fs::create_dir_all(unfinished.join(DATABASE_FOLDER)).unwrap();
     let report = repair(dir.path(), OnLoss::Accept).unwrap();
     assert_eq!(report.outcome, RepairOutcome::Sound, "{report:?}");
     assert_eq!(report.kept, None);
+    assert!(!unfinished.exists());
     let engine = engine(dir.path());
     check(&engine, "c", &[]);
     let error = repair(dir.path(), OnLoss::Accept).unwrap_err();
@@ -657,7 +661,7 @@ fn database_bytes(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// RocksDB opens the older state of a list of its files that lacks its end, begins anew without its name, and deletes what it does not know
-/// then. All of that is refused before, and nothing is touched, whatever is tried.
+/// then. All of that is refused before, and nothing is touched until a repair restores it from a copy that names the same files.
 #[test]
 fn a_damaged_list_of_files_is_refused_and_nothing_is_deleted() {
     let original = tempfile::tempdir().unwrap();
@@ -723,12 +727,33 @@ fn a_damaged_list_of_files_is_refused_and_nothing_is_deleted() {
             check_repair(dir, &["name of the database's manifest"], &[], &[]);
             continue;
         }
-        for on_loss in [OnLoss::Ask, OnLoss::Accept] {
-            let text = repair(dir, on_loss).unwrap_err().to_string();
-            assert!(text.contains("MANIFEST"), "{damage}: {text}");
-            assert!(text.contains("from a snapshot"), "{damage}: {text}");
-            assert!(before == files(dir), "{damage}: a repair changed files");
-        }
+        let refused = |why: &str| {
+            for on_loss in [OnLoss::Ask, OnLoss::Accept] {
+                let text = repair(dir, on_loss).unwrap_err().to_string();
+                for part in ["MANIFEST", "from a snapshot", why] {
+                    assert!(text.contains(part), "{damage}: {part}: {text}");
+                }
+                assert!(!text.contains("doctor-"), "{damage}: {text}");
+            }
+        };
+        let copy = catalog::copies(dir).pop().unwrap();
+        let copied = std::fs::read(&copy).unwrap();
+        std::fs::remove_file(&copy).unwrap();
+        refused("there is no copy");
+        std::fs::write(&copy, &copied[..copied.len() - 1]).unwrap();
+        refused("damaged too");
+        std::fs::write(&copy, &copied).unwrap();
+        let newer = dir.join(DATABASE_FOLDER).join("999999.sst");
+        std::fs::write(&newer, "").unwrap();
+        refused("of another moment than the tables (999999.sst)");
+        std::fs::remove_file(&newer).unwrap();
+        let table = database_files(dir, "sst").remove(0);
+        let bytes = std::fs::read(&table).unwrap();
+        std::fs::remove_file(&table).unwrap();
+        refused(table.file_stem().unwrap().to_str().unwrap());
+        std::fs::write(&table, bytes).unwrap();
+        assert!(before == files(dir), "{damage}: a repair changed files");
+        check_repair(dir, &["MANIFEST), from its copy"], &[], &[]);
     }
 }
 

@@ -9,6 +9,14 @@
 //! ```text
 //! fragment  masked CRC-32C of kind and bytes u32 | length u16 | kind u8 (1 whole, 2 first, 3 middle, 4 last) | bytes
 //! ```
+//!
+//! - `copy`: a second one, outside the database.
+//! - `edits`: the files that it names.
+
+mod copy;
+mod edits;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -21,6 +29,8 @@ use super::DATABASE_FOLDER;
 use super::blob::{crc32c, masked};
 use super::guard::sync_folder;
 use crate::error::{Error, Result, ResultExt};
+
+pub use copy::{copies, restore};
 
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
@@ -36,12 +46,13 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// That of the catalogue in use, made durable; `known` if that is still all, or if there is no database. Reads what was added only.
+    /// That of the catalogue in use, made durable and copied; `known` if that is still all, or if there is no database. Reads what was added only.
     ///
     /// # Errors
     ///
     /// What the disk says.
-    pub fn durable(database: &Path, known: Self) -> Result<Self> {
+    pub fn durable(data: &Path, known: Self) -> Result<Self> {
+        let database = &data.join(DATABASE_FOLDER);
         let Some((number, path)) = named(database)? else {
             return Ok(known);
         };
@@ -63,6 +74,12 @@ impl Extent {
         }
         if number != known.number {
             sync_folder(database)?;
+        }
+        if found != known
+            && let Err(error) = copy::extend(data, &file, from, found)
+        {
+            // Only a repair of a damaged catalogue needs it; it refuses one that lacks something.
+            tracing::warn!(%error, "there is no copy of the database's list of its files");
         }
         Ok(found)
     }
@@ -91,8 +108,9 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     };
     if number < noted.number {
         return Err(Error::corrupted(format!(
-            "{}: names MANIFEST-{number:06}, but MANIFEST-{:06} was in use; {MEND}",
+            "{}: names MANIFEST-{number:06}, but {} tells that MANIFEST-{:06} was in use; {MEND} (without that file, if the database was put back)",
             current.display(),
+            data.join("guard").display(),
             noted.number
         )));
     }

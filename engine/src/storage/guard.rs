@@ -23,7 +23,7 @@ use bincode::{Decode, Encode};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::catalog::{self, Extent};
-use super::{DATABASE_FOLDER, codec};
+use super::codec;
 use crate::error::{Error, Result, ResultExt};
 
 const SLOT_BYTES: usize = 512;
@@ -47,7 +47,7 @@ pub struct Guard {
 
 struct Shared {
     path: PathBuf,
-    database: PathBuf,
+    data: PathBuf,
     /// Held while the file is written.
     slots: Mutex<Slots>,
     /// Held for moments only: a write of points never waits for the file.
@@ -90,13 +90,21 @@ impl Guard {
     ///
     /// As of [`catalog::check`].
     pub fn check_catalog(data: &Path) -> Result<()> {
+        catalog::check(data, Self::noted_catalog(data)?)
+    }
+
+    /// How far the catalogue reached at the last note; nothing without a readable file.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn noted_catalog(data: &Path) -> Result<Extent> {
         let path = data.join("guard");
-        let noted = match File::open(&path) {
-            Ok(file) => read_file(&file, &path).unwrap_or_default().catalog,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Extent::default(),
-            Err(error) => return Err(Error::io(&error, &path)),
-        };
-        catalog::check(data, noted)
+        match File::open(&path) {
+            Ok(file) => Ok(read_file(&file, &path).unwrap_or_default().catalog),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Extent::default()),
+            Err(error) => Err(Error::io(&error, &path)),
+        }
     }
 
     /// Opens or creates the file and compares its floor with the store's `sequence`, which is durable.
@@ -126,7 +134,7 @@ impl Guard {
         }
         let shared = Arc::new(Shared {
             path: path.to_path_buf(),
-            database: path.with_file_name(DATABASE_FOLDER),
+            data: path.parent().unwrap_or(Path::new("")).to_path_buf(),
             slots: Mutex::new(Slots { file, last }),
             due: Mutex::new(Due {
                 durable: sequence,
@@ -260,7 +268,7 @@ impl Shared {
 impl Shared {
     /// How far the catalogue reaches now; what was noted last if that cannot be read.
     fn catalog(&self, last: Extent) -> Extent {
-        Extent::durable(&self.database, last).unwrap_or_else(|error| {
+        Extent::durable(&self.data, last).unwrap_or_else(|error| {
             tracing::warn!(%error, "the guard file lags behind the database's list of its files");
             last
         })

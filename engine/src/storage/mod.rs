@@ -19,7 +19,7 @@
 
 pub mod aside;
 pub mod blob;
-mod catalog;
+pub mod catalog;
 pub mod codec;
 mod failure;
 mod garbage;

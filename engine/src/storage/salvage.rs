@@ -83,6 +83,13 @@ impl Store {
         Ok(db.latest_sequence_number())
     }
 
+    /// Removes what a killed [`Self::copy_readable`] left: it is made anew if it is needed.
+    pub fn remove_unfinished_copy(&self) {
+        if !self.dir.join(COPY_COMPLETE).exists() {
+            let _ = std::fs::remove_dir_all(self.dir.join(COPY_FOLDER));
+        }
+    }
+
     /// As [`Store::scan`], but goes on behind what cannot be read, and answers where that is.
     ///
     /// A gap ends at the first readable key that a search by halves finds: a few readable records between two damaged blocks may be taken for
