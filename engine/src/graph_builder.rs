@@ -18,9 +18,12 @@ use crate::thread::start_thread;
 /// After so long a graph that had to wait is looked at again: for memory, for disk space, or because rows came too fast.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// A collection that may lack graphs. Its number comes along, because asking it would keep it, for a moment, from being dropped.
+type News = (CollectionId, Weak<Collection>);
+
 /// The thread, and the way to wake it. It is not waited for: what it was building when this is dropped is thrown away.
 pub(crate) struct GraphBuilder {
-    sender: Sender<Weak<Collection>>,
+    sender: Sender<News>,
     /// Held by the thread while it keeps a collection from being dropped.
     stopped: Arc<Mutex<bool>>,
 }
@@ -47,7 +50,9 @@ impl GraphBuilder {
     /// Tells it that the collection may lack graphs.
     pub fn wake(&self, collection: &Arc<Collection>) {
         // The thread ends only when this is dropped.
-        let _ = self.sender.send(Arc::downgrade(collection));
+        let _ = self
+            .sender
+            .send((collection.id(), Arc::downgrade(collection)));
     }
 }
 
@@ -75,13 +80,8 @@ enum Next {
 
 impl Worker {
     /// Waits for news; asleep without a timer when there is nothing to build.
-    fn run(mut self, receiver: &Receiver<Weak<Collection>>) {
+    fn run(mut self, receiver: &Receiver<News>) {
         let mut waiting: HashMap<CollectionId, Weak<Collection>> = HashMap::new();
-        let note = |waiting: &mut HashMap<_, _>, collection: Weak<Collection>| {
-            if let Some(strong) = collection.upgrade() {
-                waiting.insert(strong.id(), collection);
-            }
-        };
         loop {
             let news = if waiting.is_empty() {
                 receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -89,13 +89,13 @@ impl Worker {
                 receiver.recv_timeout(AGAIN)
             };
             match news {
-                Ok(collection) => note(&mut waiting, collection),
+                Ok((id, collection)) => {
+                    waiting.insert(id, collection);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            for more in receiver.try_iter() {
-                note(&mut waiting, more);
-            }
+            waiting.extend(receiver.try_iter());
             for (id, collection) in std::mem::take(&mut waiting) {
                 loop {
                     match self.step(id, &collection) {
@@ -140,6 +140,7 @@ impl Worker {
                 }
             },
             Err(panic) => {
+                collection.give_up_graph();
                 collection.note_trouble(&format!(
                     "a graph cannot be built until the next start, its points are searched by scan: {}",
                     words(&*panic)

@@ -1,10 +1,12 @@
 //! The background thread by which graphs learn from the queries that are asked: what effort brings which recall is measured on a graph's own rows
 //! when it is built, and may be wrong for queries of another kind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use crate::builder::words;
 use crate::error::Result;
 use crate::segment::GraphFile;
 use crate::thread::start_thread;
@@ -58,10 +60,14 @@ impl Observer {
 
 fn run(receiver: &Receiver<Asked>) {
     while let Ok(Asked { graph, query }) = receiver.recv() {
-        if let Some(file) = graph.upgrade()
-            && let Err(error) = file.graph.observe(&query)
-        {
-            tracing::debug!(%error, "a query was not learned from");
+        let Some(file) = graph.upgrade() else {
+            continue;
+        };
+        // A bug of ours with one query must not end the learning from all others.
+        match catch_unwind(AssertUnwindSafe(|| file.graph.observe(&query))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a query was not learned from"),
+            Err(panic) => tracing::error!(panic = words(&*panic), "a query was not learned from"),
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) enum GraphStep {
 }
 
 impl Collection {
-    /// The next graph to be built: of the largest segment that lacks one.
+    /// The next graph to be built: the largest for which there is memory.
     pub(crate) fn begin_graph(&self) -> GraphStep {
         #[cfg(test)]
         if self.is_paused.load(std::sync::atomic::Ordering::SeqCst) {
@@ -54,22 +54,26 @@ impl Collection {
         if lacking.is_empty() {
             return GraphStep::Nothing;
         }
-        let due = lacking
-            .into_iter()
-            .filter(|segment| policy::graph_due(segment.age(), growing));
-        let Some(segment) = due.max_by_key(|segment| segment.len()) else {
-            return GraphStep::Wait;
-        };
-        let Some(vector) = segment.lacking_graph().map(str::to_owned) else {
-            return GraphStep::Nothing;
-        };
         let budget = self.store.budget();
-        let bytes = segment.graph_bytes(&vector);
-        if bytes > budget.left_for_builds() {
-            let what = self.lack_of_memory("a graph", segment.len(), bytes);
-            self.work.set_waiting_graph(Some(what));
-            return GraphStep::Wait;
+        let left = budget.left_for_builds();
+        let mut next = None;
+        for segment in lacking {
+            let Some(vector) = segment.lacking_graph().map(str::to_owned) else {
+                continue;
+            };
+            let bytes = segment.graph_bytes(&vector);
+            if bytes > left {
+                let what = self.lack_of_memory("a graph", segment.len(), bytes);
+                self.work.set_waiting_graph(Some(what));
+            } else if policy::graph_due(segment.age(), growing)
+                && next.as_ref().is_none_or(|(_, _, most)| bytes > *most)
+            {
+                next = Some((segment, vector, bytes));
+            }
         }
+        let Some((segment, vector, bytes)) = next else {
+            return GraphStep::Wait;
+        };
         self.work.begin_graph(WorkKind::Build, segment.len());
         GraphStep::Build(GraphJob {
             _claim: budget.claim(Purpose::Builds, bytes),
@@ -90,6 +94,11 @@ impl Collection {
         }
     }
 
+    /// Notes that building one has ended without any.
+    pub(crate) fn give_up_graph(&self) {
+        self.work.end_graph();
+    }
+
     /// Brings a graph that was built to its file and to searches.
     ///
     /// # Errors
@@ -100,6 +109,10 @@ impl Collection {
         let Some(graph) = graph else {
             return Ok(());
         };
+        // Merged away meanwhile, with its files.
+        if self.view().segment(job.segment.uid).is_none() {
+            return Ok(());
+        }
         let bytes = graph.codes().as_bytes().len() + size_of_val(graph.edges());
         self.store.ensure_space(bytes as u64)?;
         self.folder.write_graph(&job.segment, &job.vector, &graph)?;

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::segment::folder::{Folder, remove_segments};
+use crate::segment::folder::keep_segments;
 use crate::storage::aside::{self, DroppedLog};
 use crate::storage::guard::{Guard, sync_folder};
 use crate::storage::salvage::finish_copy;
@@ -190,7 +190,7 @@ pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
     keep_records(&store, &found.edits, &kept)?;
     write(&store, found.edits)?;
     for id in found.stale {
-        Folder::new(dir, id).remove();
+        keep_segments(dir, Some(id), &kept)?;
     }
     store.close()?;
     drop(store);
@@ -229,9 +229,9 @@ fn open(dir: &Path, on_loss: OnLoss, report: &mut RepairReport) -> Result<Option
         };
         let guard = dir.join("guard");
         std::fs::rename(&guard, kept.join("guard")).map_err(|error| Error::io(&error, &guard))?;
-        report.kept = Some(kept);
         // They may hold, or leave out, what the lost writes did.
-        remove_segments(dir)?;
+        keep_segments(dir, None, &kept)?;
+        report.kept = Some(kept);
         report
             .rebuilt
             .push("the segments of all collections".to_owned());

@@ -259,16 +259,23 @@ impl Folder {
     }
 }
 
-/// Removes the files of all collections: they are made again of what the store has. To be called when no collection is open.
+/// Moves the files of one collection, or of all, to the folder `kept`: they are made again of what the store has. To be called when no
+/// collection is open.
 ///
 /// # Errors
 ///
 /// What the disk says.
-pub(crate) fn remove_segments(data: &Path) -> Result<()> {
-    let folder = segments(data);
-    match std::fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&error, &folder)),
-        _ => Ok(()),
+pub(crate) fn keep_segments(data: &Path, of: Option<CollectionId>, kept: &Path) -> Result<()> {
+    let mut from = segments(data);
+    let mut to = segments(kept);
+    if let Some(collection) = of {
+        std::fs::create_dir_all(&to).map_err(|error| Error::io(&error, &to))?;
+        from.push(collection.0.to_string());
+        to.push(collection.0.to_string());
+    }
+    match std::fs::rename(&from, &to) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&error, &from)),
+        _ => sync_folder(kept).context("keep segments aside"),
     }
 }
 

@@ -46,6 +46,13 @@ pub struct GraphSearch<'a> {
 }
 
 impl GraphSearch<'_> {
+    /// Whether so many of `len` rows may answer that the neighbours are about as near as among all: what is known of these holds. A segment of
+    /// which some rows were deleted is searched like that.
+    pub fn passes_most(&self, len: usize) -> bool {
+        self.filter
+            .is_none_or(|filter| filter.count() as f64 >= MOST * len as f64)
+    }
+
     /// The `k` nearest of all rows.
     pub fn new(k: usize, effort: Effort) -> Self {
         Self {
@@ -90,6 +97,8 @@ pub struct Answer {
 const SCAN_RECALL: f32 = 0.99;
 /// How many times as long as planned a filtered walk may take before it is given up.
 const PATIENCE: f32 = 2.0;
+/// The share of the rows that is most of them.
+const MOST: f64 = 0.75;
 /// From so many neighbours on, relative to the rows, a walk would see most rows anyway.
 const SCAN_FROM: usize = 20;
 
@@ -314,9 +323,9 @@ impl Graph {
     ) -> Option<f32> {
         let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
         let calibration = Self::calibration(&learned);
-        // A filter or a bound leaves farther neighbours, or fewer: they say nothing of the query.
+        // A filter that passes few leaves farther neighbours, a bound fewer: they say nothing of the query.
         let judge = neighbors.len().min(10);
-        if search.filter.is_none()
+        if search.passes_most(self.len())
             && judge > 0
             && !calibration.is_usual(judge - 1, neighbors[judge - 1].distance)
         {

@@ -129,17 +129,26 @@ fn a_deleted_collection_gives_memory_and_disk_back() {
     const POINTS: u64 = 200_000;
     let server = Server::start();
     let resident = || bytes(&get(&server, "/usage"), "/process/resident");
+    // A thread that learns from a query has the graph mapped until it is through.
+    let settled = |most: u64| {
+        let started = Instant::now();
+        while resident() > most && started.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        resident()
+    };
     // The first time, pages of the program itself are read and stay: nine tenths of what came must go.
-    fill(&server, "first", 1000);
+    fill(&server, "first", 5000);
     delete(&server, "first");
     let start = resident();
     fill(&server, "first", POINTS);
     let loaded = resident();
     delete(&server, "first");
-    let (before, disk_before) = (resident(), folder_bytes(&server.data()));
+    let before = settled(start + (loaded - start) / 10);
+    let disk_before = folder_bytes(&server.data());
     println!("the first time: resident {start} {loaded} {before}");
     assert!(
-        before - start < (loaded - start) / 10,
+        before.saturating_sub(start) <= (loaded - start) / 10,
         "{start} {loaded} {before}"
     );
 
@@ -160,12 +169,13 @@ fn a_deleted_collection_gives_memory_and_disk_back() {
     );
 
     delete(&server, "large");
-    let (after, disk_after) = (resident(), folder_bytes(&server.data()));
+    let after = settled(before + (loaded - before) / 10);
+    let disk_after = folder_bytes(&server.data());
     println!("resident {before} {loaded} {after}, disk {disk_before} {disk_loaded} {disk_after}");
     let usage = get(&server, "/usage");
     // What the allocator keeps between what lives on varies: within 10 % of what the collection took.
     assert!(
-        after.saturating_sub(before) < (loaded - before) / 10,
+        after.saturating_sub(before) <= (loaded - before) / 10,
         "{before} {loaded} {after} {usage}"
     );
     // What is left is the log: it keeps its last entries, whose vectors and rows are gone.

@@ -133,7 +133,7 @@ impl Sealed {
             .graph
             .search(query, &search)
             .map_err(|error| Error::invalid(error.to_string()))?;
-        if scan.filter.is_none() {
+        if search.passes_most(file.graph.len()) {
             file.note(query);
         }
         Ok(Found {

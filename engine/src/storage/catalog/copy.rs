@@ -42,6 +42,9 @@ pub fn extend(data: &Path, catalog: &File, from: u64, extent: Extent) -> Result<
     let io = |error: std::io::Error| {
         Error::io(&error, &path).context("copy the database's list of its files")
     };
+    // One that lacks something, because it could not be written before, is begun anew.
+    let held = std::fs::metadata(&path).map_or(0, |held| held.len());
+    let from = if held < from { 0 } else { from };
     let mut added = vec![0; (extent.bytes - from) as usize];
     catalog.read_exact_at(&mut added, from).map_err(io)?;
     let mut options = OpenOptions::new();
