@@ -3,7 +3,7 @@
 //! ```text
 //! cargo build --release -p cluster --example restart
 //! restart fill  FOLDER ROWS DIM    writes the rows and waits until they are sealed
-//! restart open  FOLDER ROWS DIM    milliseconds from the start of the process to the first correct answer; memory
+//! restart open  FOLDER ROWS DIM    milliseconds from the start of the process to the first answer, and whether it is right; memory
 //! restart kill  FOLDER ROWS DIM    rewrites a hundredth of the rows and kills itself with SIGKILL
 //! restart mixed FOLDER ROWS DIM    times of searches at rest and while the rows are written again
 //! ```
@@ -72,14 +72,17 @@ fn fill(node: &Node, rows: u64, dim: usize) -> Outcome {
 }
 
 fn answer(node: &Node, rows: u64, dim: usize, since: Instant) -> Outcome {
-    search(node, rows / 3, dim)?;
+    let is_met = search(node, rows / 3, dim)?;
     println!(
-        "first correct answer after {} ms",
+        "first answer after {} ms, correct: {is_met}",
         since.elapsed().as_millis()
     );
     let again = Instant::now();
-    search(node, rows / 2, dim)?;
-    println!("a second one took {} ms", again.elapsed().as_millis());
+    let is_met = search(node, rows / 2, dim)?;
+    println!(
+        "a second one took {} ms, correct: {is_met}",
+        again.elapsed().as_millis()
+    );
     memory("at rest");
     let info = node.collection(COLLECTION)?.info();
     println!("{} points, {} indexed", info.points, info.indexed_rows);
@@ -119,7 +122,7 @@ fn mixed(node: &Node, rows: u64, dim: usize) -> Outcome {
     Ok(())
 }
 
-/// Times of searches until told to stop, with the answers checked.
+/// Times of searches until told to stop; prints how many were right.
 fn measure(
     node: &Node,
     rows: u64,
@@ -128,11 +131,13 @@ fn measure(
     most: usize,
 ) -> Result<Vec<Duration>, Box<dyn std::error::Error>> {
     let mut times = Vec::new();
+    let mut met = 0;
     while times.len() < most && !done.load(Ordering::Acquire) {
         let began = Instant::now();
-        search(node, times.len() as u64 * 7919 % rows, dim)?;
+        met += usize::from(search(node, times.len() as u64 * 7919 % rows, dim)?);
         times.push(began.elapsed());
     }
+    println!("{met} of {} found the point of their vector", times.len());
     Ok(times)
 }
 
@@ -149,7 +154,8 @@ fn report(what: &str, mut times: Vec<Duration>) {
     );
 }
 
-fn search(node: &Node, id: u64, dim: usize) -> Outcome {
+/// Whether the point whose vector is searched for comes first. Vectors without any structure are the hardest for a graph, which may miss it.
+fn search(node: &Node, id: u64, dim: usize) -> Result<bool, Box<dyn std::error::Error>> {
     let query = Query {
         kind: QueryKind::Nearest(QueryVector::Dense(vector(id, dim))),
         limit: 10,
@@ -157,10 +163,8 @@ fn search(node: &Node, id: u64, dim: usize) -> Outcome {
         ..Query::default()
     };
     let answer = node.collection(COLLECTION)?.query(&query)?;
-    match answer.points.first() {
-        Some(point) if point.id == PointId::Num(id) => Ok(()),
-        other => Err(format!("wanted point {id}, got {other:?}").into()),
-    }
+    let first = answer.points.first();
+    Ok(first.is_some_and(|point| point.id == PointId::Num(id)))
 }
 
 fn write(node: &Node, ids: std::ops::Range<u64>, dim: usize) -> Outcome {
