@@ -15,7 +15,6 @@
 //! | request bodies | an eighth, from 8 MiB, to 1 GiB | requests wait, and are refused after a while |
 //! | collections and builds | the rest | writes are refused (`StorageFull`); merges and structures wait |
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::give_back::{Freed, GiveBack};
 use crate::machine;
 
 /// The smallest budget: with less, the shares could hold nothing.
@@ -32,8 +32,6 @@ pub const MEMORY_BYTES_MIN: u64 = 128 << 20;
 const PROGRAM_BYTES: u64 = 48 << 20;
 /// How long a write waits for growing segments to be sealed: several times what sealing 64 MiB takes.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Freed bytes after which the allocator is asked to give memory back: less is soon used again.
-const RELEASE_BYTES: u64 = 16 << 20;
 
 /// A budget and its parts, in bytes.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize)]
@@ -126,35 +124,9 @@ pub(crate) enum Purpose {
 pub(crate) struct Budget {
     shares: MemoryShares,
     held: [AtomicU64; 3],
-    /// Freed since memory was given back last.
-    freed: AtomicU64,
-    give_back: GiveBack,
+    freed: Freed,
     /// Told when growing memory is freed.
     room: (Mutex<()>, Condvar),
-}
-
-/// What an [`crate::Engine`] calls, from a thread of its own, after it has freed much memory: it may ask the allocator to hand it to the operating
-/// system.
-#[derive(Clone, Default)]
-pub struct GiveBack(Option<Arc<dyn Fn() + Send + Sync>>);
-
-impl GiveBack {
-    /// Calls this function.
-    pub fn by(function: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(function)))
-    }
-
-    fn call(&self) {
-        if let Some(function) = &self.0 {
-            function();
-        }
-    }
-}
-
-impl fmt::Debug for GiveBack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("GiveBack").field(&self.0.is_some()).finish()
-    }
 }
 
 /// What is held of the budget now, in bytes.
@@ -175,8 +147,7 @@ impl Budget {
         Arc::new(Self {
             shares,
             held: [const { AtomicU64::new(0) }; 3],
-            freed: AtomicU64::new(0),
-            give_back,
+            freed: Freed::new(give_back),
             room: (Mutex::new(()), Condvar::new()),
         })
     }
@@ -290,17 +261,9 @@ impl Budget {
         )
     }
 
-    /// Gives freed memory back to the operating system if it is much. To be called by threads that nobody waits for.
-    pub fn give_back_if_much(&self) {
-        if self.freed.load(Ordering::Relaxed) >= RELEASE_BYTES {
-            self.give_back();
-        }
-    }
-
-    /// Gives freed memory back to the operating system.
+    /// Gives freed memory back to the operating system at once. To be called by threads that nobody waits for.
     pub fn give_back(&self) {
-        self.freed.store(0, Ordering::Relaxed);
-        self.give_back.call();
+        self.freed.give_back();
     }
 }
 
@@ -321,8 +284,7 @@ impl Claim {
             return;
         }
         held.fetch_sub(before - bytes, Ordering::Relaxed);
-        let freed = before - bytes;
-        self.budget.freed.fetch_add(freed, Ordering::Relaxed);
+        self.budget.freed.note(before - bytes);
         if self.purpose == Purpose::Growing {
             // Whoever waits has looked before, or looks after this.
             drop(self.budget.room.0.lock());
@@ -424,22 +386,5 @@ mod tests {
         assert_eq!(budget.usage().growing, share / 2);
         drop(claim);
         assert_eq!(budget.usage().growing, 0);
-    }
-
-    #[test]
-    fn much_that_was_freed_is_given_back() {
-        let count = Arc::new(AtomicU64::new(0));
-        let counted = count.clone();
-        let give_back = GiveBack::by(move || {
-            counted.fetch_add(1, Ordering::Relaxed);
-        });
-        let budget = Budget::new(MemoryShares::of(1 << 30).unwrap(), give_back);
-        drop(budget.claim(Purpose::Builds, RELEASE_BYTES - 1));
-        budget.give_back_if_much();
-        assert_eq!(count.load(Ordering::Relaxed), 0);
-        drop(budget.claim(Purpose::Growing, 1));
-        budget.give_back_if_much();
-        budget.give_back_if_much();
-        assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 }

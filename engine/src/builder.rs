@@ -13,6 +13,7 @@ use crate::CollectionId;
 use crate::collection::Collection;
 use crate::error::Result;
 use crate::graph_builder::GraphBuilder;
+use crate::storage::Store;
 use crate::thread::start_thread;
 
 /// The threads and the ways to wake them.
@@ -27,6 +28,12 @@ struct Shared {
     closing: AtomicBool,
     /// Woken when segments were sealed.
     graphs: GraphBuilder,
+}
+
+impl Shared {
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
 }
 
 impl Builder {
@@ -116,8 +123,22 @@ fn run(receiver: &Receiver<Weak<Collection>>, shared: &Shared) {
             }
             // A bug of ours in one collection must not end the sealing of all others.
             match catch_unwind(AssertUnwindSafe(|| step(&strong, shared))) {
-                Ok(Some(wait)) => note(&mut waiting, &collection, wait),
-                Ok(None) => {}
+                Ok(Step::Rested(wait)) => {
+                    let store = strong.store.clone();
+                    // It can be deleted, and its memory freed, while garbage is collected.
+                    drop(strong);
+                    let mut more = collect_garbage(&store);
+                    // Nobody would go on for a collection that is gone.
+                    while more && collection.strong_count() == 0 && !shared.is_closing() {
+                        more = collect_garbage(&store);
+                    }
+                    if more {
+                        note(&mut waiting, &collection, Duration::ZERO);
+                    } else if let Some(wait) = wait {
+                        note(&mut waiting, &collection, wait);
+                    }
+                }
+                Ok(Step::Ended) => {}
                 Err(panic) => {
                     let panic = words(&*panic);
                     strong.note_trouble(&format!(
@@ -147,30 +168,39 @@ fn note(
     }
 }
 
-/// Does what is due, until it is done or the threads shall end; answers how long to wait before looking again, if at all.
-fn step(collection: &Arc<Collection>, shared: &Shared) -> Option<Duration> {
+/// How work on a collection came to an end.
+enum Step {
+    /// Nothing is due; to be looked at again after this time, if at all.
+    Rested(Option<Duration>),
+    /// The threads shall end, or something failed: the next write tries again.
+    Ended,
+}
+
+/// Does what is due, until it is done or the threads shall end.
+fn step(collection: &Arc<Collection>, shared: &Shared) -> Step {
     loop {
-        if shared.closing.load(Ordering::Relaxed) {
-            return None;
+        if shared.is_closing() {
+            return Step::Ended;
         }
         match collection.build_step() {
-            Ok(true) => collection.store.budget().give_back_if_much(),
+            Ok(true) => {}
             Ok(false) => {
                 shared.graphs.wake(collection);
-                match collection.store.collect_garbage() {
-                    Ok(true) => {}
-                    Ok(false) => return collection.next_check(),
-                    Err(error) => {
-                        tracing::error!(%error, "the disk of removed vectors was not given back");
-                        return collection.next_check();
-                    }
-                }
+                return Step::Rested(collection.next_check());
             }
             Err(error) => {
                 // The rows stay searchable by scan; the next write tries again.
                 tracing::error!(%error, collection = collection.name(), "sealing a segment failed");
-                return None;
+                return Step::Ended;
             }
         }
     }
+}
+
+/// Gives back some of the disk space of removed vectors; whether there may be more.
+fn collect_garbage(store: &Store) -> bool {
+    store.collect_garbage().unwrap_or_else(|error| {
+        tracing::error!(%error, "the disk of removed vectors was not given back");
+        false
+    })
 }

@@ -20,12 +20,13 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use crate::audit::audit_log;
-use crate::budget::{Budget, GiveBack, MemoryShares};
+use crate::budget::{Budget, MemoryShares};
 use crate::builder::Builder;
 use crate::collection::Collection;
 use crate::config::CollectionConfig;
 use crate::env::Env;
 use crate::error::Result;
+use crate::give_back::GiveBack;
 use crate::log::Log;
 use crate::reclaim::Reclaimer;
 use crate::segment::Positions;

@@ -51,6 +51,7 @@ pub mod filter;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod give_back;
 mod graph_builder;
 mod log;
 mod machine;
@@ -68,7 +69,7 @@ mod thread;
 mod usage;
 
 pub use archive::{ArchiveReader, ArchiveSummary};
-pub use budget::{BudgetUsage, GiveBack, MEMORY_BYTES_MIN, MemoryShares};
+pub use budget::{BudgetUsage, MEMORY_BYTES_MIN, MemoryShares};
 pub use collection::{Collection, CollectionInfo, Progress, SegmentInfo, Work, WorkKind};
 pub use condition::{LOGGED_FILTER_BYTES_MAX, LoggedFilter, Precondition};
 pub use config::{
@@ -78,6 +79,7 @@ pub use config::{
 pub use engine::{Admission, Engine, EngineOptions, StorageStats};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, ResultExt};
+pub use give_back::GiveBack;
 pub use index::{IndexKind, Metric};
 pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};

@@ -118,7 +118,6 @@ impl Collection {
         self.folder.write_graph(&job.segment, &job.vector, &graph)?;
         drop((graph, job));
         self.claims.update(&self.state.read());
-        self.store.budget().give_back_if_much();
         Ok(())
     }
 

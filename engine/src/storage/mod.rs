@@ -42,8 +42,9 @@ use rocksdb::{
     WriteBufferManager, WriteOptions,
 };
 
-use crate::budget::{Budget, GiveBack, MemoryShares};
+use crate::budget::{Budget, MemoryShares};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::give_back::GiveBack;
 use crate::planted::{Bug, is_planted};
 use garbage::Garbage;
 use guard::{Guard, sync_folder};

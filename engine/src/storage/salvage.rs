@@ -12,8 +12,9 @@ use super::{
     Checks, DATABASE_FOLDER, Family, Opening, Store, WalTracking, aside, codec, key, open_with,
     within,
 };
-use crate::budget::{Budget, GiveBack, MemoryShares};
+use crate::budget::{Budget, MemoryShares};
 use crate::error::{Error, Result, ResultExt};
+use crate::give_back::GiveBack;
 use crate::{CollectionId, Partition};
 
 /// Where a copy grows.
