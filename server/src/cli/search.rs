@@ -53,6 +53,12 @@ pub struct SearchArgs {
     /// Only points that pass, as {"must": [{"key": "label", "match": {"value": "apple"}}]}.
     #[arg(long, value_name = "JSON")]
     filter: Option<String>,
+    /// Compare with every vector, however long it takes.
+    #[arg(long, conflicts_with = "target_recall")]
+    exact: bool,
+    /// How many of the true neighbours the answers shall hold, on average: more than 0, at most 1. Default: 0.98.
+    #[arg(long, value_name = "SHARE")]
+    target_recall: Option<f64>,
     /// Say how the answers were found and what it cost.
     #[arg(long)]
     explain: bool,
@@ -65,6 +71,20 @@ pub struct SearchArgs {
     /// Name of the vector to compare; for a vector the unnamed one, for --like all that fit, if not given.
     #[arg(long, value_name = "NAME")]
     using: Option<String>,
+}
+
+impl SearchArgs {
+    /// How to search, as both routes have it.
+    fn params(&self) -> Map<String, Value> {
+        let mut params = Map::new();
+        if self.exact {
+            params.insert("exact".to_owned(), true.into());
+        }
+        if let Some(target) = self.target_recall {
+            params.insert("target_recall".to_owned(), target.into());
+        }
+        params
+    }
 }
 
 /// Ways to search by text.
@@ -227,6 +247,7 @@ fn native(
     };
     body.insert("k".to_owned(), args.k.into());
     body.insert("explain".to_owned(), args.explain.into());
+    body.insert("params".to_owned(), args.params().into());
     if let Some(mode) = args.mode {
         body.insert("mode".to_owned(), mode.wire().into());
     }
@@ -246,7 +267,10 @@ fn by_vector(
     query: Value,
     filter: Option<Value>,
 ) -> Result<Value> {
-    let mut body = json!({ "query": query, "limit": args.k, "with_payload": true, "params": { "explain": args.explain } });
+    let mut params = args.params();
+    params.insert("explain".to_owned(), args.explain.into());
+    let mut body =
+        json!({ "query": query, "limit": args.k, "with_payload": true, "params": params });
     if let Some(using) = &args.using {
         body["using"] = using.as_str().into();
     }

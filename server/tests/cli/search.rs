@@ -88,3 +88,49 @@ fn three_dimensions_are_searched_by_a_k_d_tree() {
     let text = server.run(&["search", "[1, 2, 3]", "-c", "points", "--explain"]);
     assert!(text.out.contains("kdtree over 500 rows"), "{}", text.out);
 }
+
+#[test]
+fn effort_is_chosen_by_option() {
+    const ROWS: u32 = 3000;
+    let server = Server::start();
+    let row = |id: u32| (0..12).map(move |at| (id * 31 + at * 17 * (id % 29 + 1)) % 256);
+    let rows =
+        (0..ROWS).map(|id| row(id).fold(id.to_string(), |line, number| format!("{line},{number}")));
+    let names: Vec<String> = (0..12).map(|at| format!("x{at}")).collect();
+    let columns = names.join(",");
+    let text = format!("id,{columns}\n{}\n", rows.collect::<Vec<_>>().join("\n"));
+    let path = server.file("points.csv", text);
+    server.load(&path, "points", &["--vector-columns", &columns]);
+    wait_until_sealed(&server, "points");
+
+    let query = format!("{:?}", row(7).collect::<Vec<_>>());
+    let visited = |options: &[&str]| {
+        let all = [&["search", &query, "-c", "points", "--explain"], options].concat();
+        let found = server.json(&all);
+        let segment = &found["explain"]["segments"][0];
+        assert_eq!(segment["rows"], ROWS, "{found}");
+        segment["visited"].as_u64().unwrap()
+    };
+    assert_eq!(visited(&["--exact"]), u64::from(ROWS));
+    let (low, high) = (
+        visited(&["--target-recall", "0.5"]),
+        visited(&["--target-recall", "0.999"]),
+    );
+    assert!(low < high && high < u64::from(ROWS), "{low} {high}");
+
+    let refused = server.run(&["search", &query, "-c", "points", "--target-recall", "95"]);
+    assert!(
+        refused.code != 0 && refused.err.contains("at most 1"),
+        "{refused:?}"
+    );
+    let refused = server.run(&[
+        "search",
+        &query,
+        "-c",
+        "points",
+        "--exact",
+        "--target-recall",
+        "0.9",
+    ]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+}
