@@ -92,6 +92,9 @@ impl Coding {
             return Err(unknown(3));
         }
         let [_, _, _, rotated, d0, d1, d2, d3, seed @ ..] = *header;
+        if let (0, Some(at)) = (rotated, seed.iter().position(|&byte| byte != 0)) {
+            return Err(unknown(HEADER_BYTES - seed.len() + at));
+        }
         let dim = u32::from_le_bytes([d0, d1, d2, d3]) as usize;
         if dim == 0 || dim > DIM_MAX {
             return Err(CodingError::Dim(dim));

@@ -191,6 +191,7 @@ fn bytes_that_are_no_coding_are_refused() {
     check(&|b| b[1] = 5, "byte 1");
     check(&|b| b[2] = 3, "byte 2");
     check(&|b| b[3] = 2, "byte 3");
+    check(&|b| b[12] = 1, "byte 12");
     check(&|b| b[4..8].fill(0), "dim 0");
     check(&|b| b[4..8].fill(255), "dim 4294967295");
     check(&|b| b[16..20].fill(255), "number 0");
