@@ -69,7 +69,7 @@ pub fn dropped_logs(data: &Path) -> Result<Vec<DroppedLog>> {
             continue;
         }
         let names = logs(&folder)?.into_iter().filter_map(|log| {
-            let name = log.path.file_name()?;
+            let name = log.file_name()?;
             Some(name.to_string_lossy().into_owned())
         });
         dropped.push(DroppedLog {
@@ -141,18 +141,18 @@ pub fn keep_wal(data: &Path) -> Result<Option<PathBuf>> {
     let folder = create_folder(data)?;
     let mut bytes = 0;
     for log in logs.iter().rev() {
-        bytes += log.bytes;
+        bytes += file_bytes(log)?;
         if bytes > WAL_BYTES_MAX {
-            tracing::warn!(path = %log.path.display(), "this and older files of the write-ahead log were not kept aside: they are too large");
+            tracing::warn!(path = %log.display(), "this and older files of the write-ahead log were not kept aside: they are too large");
             break;
         }
         let copy = || -> std::io::Result<()> {
-            let to = folder.join(log.path.file_name().unwrap_or_default());
-            std::fs::copy(&log.path, &to)?;
+            let to = folder.join(log.file_name().unwrap_or_default());
+            std::fs::copy(log, &to)?;
             File::open(to)?.sync_all()
         };
         copy()
-            .map_err(|error| Error::io(&error, &log.path))
+            .map_err(|error| Error::io(&error, log))
             .context("keep the damaged write-ahead log aside")?;
     }
     sync_folder(&folder)?;
@@ -160,32 +160,35 @@ pub fn keep_wal(data: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(folder))
 }
 
-struct LogFile {
-    path: PathBuf,
-    bytes: u64,
-}
-
 /// RocksDB's log files, oldest first.
-fn logs(database: &Path) -> Result<Vec<LogFile>> {
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn logs(database: &Path) -> Result<Vec<PathBuf>> {
     let io = |error: std::io::Error| Error::io(&error, database);
     let mut logs = Vec::new();
     for entry in std::fs::read_dir(database).map_err(io)? {
         let path = entry.map_err(io)?.path();
         if path.extension().is_some_and(|extension| extension == "log") {
-            let bytes = std::fs::metadata(&path).map_err(io)?.len();
-            logs.push(LogFile { path, bytes });
+            logs.push(path);
         }
     }
-    logs.sort_by(|a, b| a.path.cmp(&b.path));
+    logs.sort();
     Ok(logs)
 }
 
+fn file_bytes(path: &Path) -> Result<u64> {
+    let metadata = std::fs::metadata(path).map_err(|error| Error::io(&error, path))?;
+    Ok(metadata.len())
+}
+
 /// A folder that holds files of these names and lengths, of which no repair has told yet.
-fn kept_before(data: &Path, logs: &[LogFile]) -> Option<PathBuf> {
+fn kept_before(data: &Path, logs: &[PathBuf]) -> Option<PathBuf> {
     folders(data).into_iter().find(|folder| {
         let holds_all = logs.iter().all(|log| {
-            let copy = folder.join(log.path.file_name().unwrap_or_default());
-            std::fs::metadata(copy).is_ok_and(|copy| copy.len() == log.bytes)
+            let copy = folder.join(log.file_name().unwrap_or_default());
+            matches!((file_bytes(&copy), file_bytes(log)), (Ok(copy), Ok(log)) if copy == log)
         });
         holds_all && !folder.join(REPORT).exists()
     })

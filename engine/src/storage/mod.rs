@@ -30,6 +30,7 @@ pub mod salvage;
 mod space;
 mod usage;
 pub mod view;
+mod wal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -616,7 +617,11 @@ fn open_database(
         tracking: WalTracking::On,
         checks: Checks::Strict,
     };
-    let error = match open_with(strict) {
+    let hole = match path.exists() {
+        true => wal::find_hole(path)?,
+        false => None,
+    };
+    let error = match hole.map_or_else(|| open_with(strict), Err) {
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
         other => return Ok((other?, None)),
     };
@@ -629,6 +634,7 @@ fn open_database(
         .as_deref()
         .map_or_else(|| "nothing to keep".to_owned(), kept_fact);
     tracing::warn!(%error, kept_at, "the write-ahead log is damaged; opening up to the last consistent point");
+    wal::mark_holes(path)?;
     let consistent = Opening {
         recovery: PointInTime,
         ..strict

@@ -10,7 +10,7 @@ use super::guard::{Guard, sync_folder};
 use super::record::{LogEntry, LogOperation, PointRow};
 use super::{
     Checks, DATABASE_FOLDER, Family, Opening, Store, WalTracking, aside, codec, key, open_with,
-    within,
+    wal, within,
 };
 use crate::budget::{Budget, MemoryShares};
 use crate::error::{Error, Result, ResultExt};
@@ -48,6 +48,7 @@ impl Store {
     pub fn open_lenient(dir: &Path) -> Result<Self> {
         Guard::check_catalog(dir)?;
         aside::keep_wal(dir)?;
+        wal::mark_holes(&dir.join(DATABASE_FOLDER))?;
         let opening = Opening {
             recovery: DBRecoveryMode::PointInTime,
             tracking: WalTracking::Off,
@@ -74,6 +75,7 @@ impl Store {
     pub fn lenient_sequence(dir: &Path) -> Result<u64> {
         Guard::check_catalog(dir)?;
         aside::keep_wal(dir)?;
+        wal::mark_holes(&dir.join(DATABASE_FOLDER))?;
         let opening = Opening {
             recovery: DBRecoveryMode::PointInTime,
             tracking: WalTracking::Off,
