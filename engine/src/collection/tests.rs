@@ -781,17 +781,16 @@ fn remove_unnamed_vectors(collection: &Collection) {
 
 #[test]
 fn links_that_the_store_has_dropped_are_left() {
+    // So many that their removal is no matter of a few.
+    const ROWS: u64 = 24_000;
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
     let collection = create(&engine);
     let lives = |n: &u64| n % 10 == 3;
-    write(&engine, (0..12_000).map(|n| (n, Some(1.0))));
+    write(&engine, (0..ROWS).map(|n| (n, Some(1.0))));
     collection.seal_now();
     let first = links(&engine);
-    write(
-        &engine,
-        (0..12_000).filter(|n| !lives(n)).map(|n| (n, None)),
-    );
+    write(&engine, (0..ROWS).filter(|n| !lives(n)).map(|n| (n, None)));
     remove_unnamed_vectors(&collection);
     let before = without_words(answers(&collection));
     while collection.store.collect_garbage().unwrap() {}
@@ -804,9 +803,9 @@ fn links_that_the_store_has_dropped_are_left() {
     };
     let now = links(&engine);
     assert!(!now.is_empty() && first.iter().all(|link| !now.contains(link)));
-    assert!(bytes(&now) < 12_000 * 600 / 9, "{} bytes", bytes(&now));
+    assert!(bytes(&now) < ROWS * 600 / 9, "{} bytes", bytes(&now));
     let linked = row_bytes(&collection).linked;
-    assert_eq!(linked, large_bytes((0..12_000).filter(lives)));
+    assert_eq!(linked, large_bytes((0..ROWS).filter(lives)));
     assert_eq!(collection.check_all(), Vec::<String>::new());
     drop(collection);
     drop(engine);

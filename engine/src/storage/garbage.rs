@@ -13,8 +13,9 @@ use rocksdb::{BottommostLevelCompaction, CompactOptions};
 use super::{Family, Store};
 use crate::error::{Result, ResultExt};
 
-/// Vectors that must have been removed: fewer are no matter.
-const REMOVED_MIN: u64 = 1024;
+/// Vectors that must have been removed: fewer are no matter. Each time a memtable is flushed and tables are compacted: a small collection that is
+/// written again and again would be at it all the time.
+const REMOVED_MIN: u64 = 16 << 10;
 /// Share of the vectors that must have been removed before their keys are compacted: one of so many.
 const REMOVED_SHARE: u64 = 4;
 /// Bytes of garbage that are no matter.
