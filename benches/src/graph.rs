@@ -1,14 +1,13 @@
 //! A graph through a collection of a node against the same graph by itself: what lies between the index and its user.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use cluster::engine::Metric;
 use cluster::engine::query::{SearchParams, Selection};
-use index::{BuildParams, Effort, Graph, GraphSearch, Rows, TrainParams};
+use index::{Effort, GraphSearch};
 use serde_json::json;
 
+use crate::bare;
 use crate::measure::{Pairs, Ratio, pairs};
 use crate::node::{Exact, Loaded, offsets};
 use crate::peers::{Set, Vectors};
@@ -50,13 +49,8 @@ pub fn run(args: &GraphArgs, seed: u64) -> Result<Report> {
         "the collection has {}, not one graph",
         loaded.structures()
     );
-    let rows = Rows::new(base.ncols(), base.iter().copied().collect());
-    let graph = Graph::build(
-        Arc::new(rows),
-        &TrainParams::new(Metric::L2),
-        &BuildParams::default(),
-    );
-    let asked: Vec<Vec<f32>> = queries.rows().into_iter().map(|row| row.to_vec()).collect();
+    let graph = bare::graph(&bare::rows(&base), 0);
+    let asked = bare::lists(&queries);
 
     let mut table = Table::new(
         format!(
@@ -76,7 +70,7 @@ pub fn run(args: &GraphArgs, seed: u64) -> Result<Report> {
         ],
     );
     for target in TARGETS {
-        let bare = |query: &[f32]| {
+        let alone = |query: &[f32]| {
             let search = GraphSearch::new(K, Effort::Recall(target));
             graph.search(query, &search).map(|answer| answer.neighbors)
         };
@@ -86,12 +80,7 @@ pub fn run(args: &GraphArgs, seed: u64) -> Result<Report> {
         };
         let found: Vec<Vec<u32>> = asked
             .iter()
-            .map(|query| {
-                Ok(bare(query)?
-                    .iter()
-                    .map(|neighbor| neighbor.offset)
-                    .collect())
-            })
+            .map(|query| Ok(bare::offsets(&alone(query)?)))
             .collect::<Result<_>>()?;
         let recall_bare = exact.recall(&found);
         for (name, payload) in [("ids", Selection::None), ("payloads", Selection::All)] {
@@ -115,7 +104,7 @@ pub fn run(args: &GraphArgs, seed: u64) -> Result<Report> {
                 },
                 |range| {
                     for query in &asked[range] {
-                        std::hint::black_box(bare(query).is_ok());
+                        std::hint::black_box(alone(query).is_ok());
                     }
                 },
             );

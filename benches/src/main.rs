@@ -8,6 +8,10 @@
 //! cargo run --release -p benches -- pictures     pictures: nearest neighbour by class, words, load rate, over HTTP
 //! cargo run --release -p benches -- peers        our index against other libraries, at equal recall (`make peers`)
 //! cargo run --release -p benches -- graph        a graph through a node against the same graph by itself
+//! cargo run --release -p benches -- recall       the recall that is asked for, and the one that comes, on every set
+//! cargo run --release -p benches -- filters      filters of 50 to 0.3 %: the way chosen against the walk and the scan
+//! cargo run --release -p benches -- growth       speed and build time of a row with 10,000 to 1,000,000 rows
+//! cargo run --release -p benches -- churn        recall after half of the rows were deleted and written again
 //! cargo run --release -p benches -- idle         memory and CPU of a server at rest, time to the first answer
 //! ```
 //!
@@ -17,10 +21,14 @@
 //!
 //! Exit codes: 0 done or skipped, 1 failed, 2 wrong usage, 3 measured, but a goal was missed.
 
+mod bare;
 mod canonical;
+mod churn;
 mod data;
 mod environment;
+mod filters;
 mod graph;
+mod growth;
 mod idle;
 mod kdtree;
 mod measure;
@@ -29,6 +37,7 @@ mod node;
 mod peers;
 mod pictures;
 mod ranking;
+mod recall;
 mod report;
 mod scifact;
 mod target;
@@ -69,6 +78,14 @@ enum Command {
     Pictures(pictures::PicturesArgs),
     /// A graph through a node against the same graph by itself.
     Graph(graph::GraphArgs),
+    /// The recall that is asked for, and the one that comes.
+    Recall(recall::RecallArgs),
+    /// Filters that pass many rows or few.
+    Filters(filters::FiltersArgs),
+    /// What more rows cost.
+    Growth(growth::GrowthArgs),
+    /// Half of the rows deleted and written again.
+    Churn(churn::ChurnArgs),
     /// A server at rest, and how soon it answers.
     Idle(idle::IdleArgs),
     /// Our index against the libraries of others, at equal recall.
@@ -123,6 +140,10 @@ fn run(arguments: &Arguments) -> Result<Report> {
         Some(Command::Scifact(args)) => scifact::run(args),
         Some(Command::Pictures(args)) => pictures::run(args),
         Some(Command::Graph(args)) => graph::run(args, seed),
+        Some(Command::Recall(args)) => recall::run(args, seed),
+        Some(Command::Filters(args)) => filters::run(args, seed),
+        Some(Command::Growth(args)) => growth::run(args, seed),
+        Some(Command::Churn(args)) => churn::run(args, seed),
         Some(Command::Idle(args)) => idle::run(args),
         Some(Command::Peers(args)) => peers::run(args, seed),
         Some(Command::PeersWorker(_)) => anyhow::bail!("a worker makes no report"),

@@ -165,7 +165,8 @@ pub fn pairs(
     }
 }
 
-fn thread_cpu_seconds() -> f64 {
+/// CPU time of this thread.
+pub fn thread_cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

@@ -12,7 +12,7 @@ use cluster::engine::{
 };
 use cluster::{Node, NodeOptions};
 use datasets::truth::{self, Truth, recall_at_k};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use tempfile::TempDir;
 
 use crate::measure::{Speed, speed};
@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub struct Loaded {
     // Dropped in this order: the folder goes when nobody has it open.
     collection: Arc<Collection>,
-    _node: Node,
+    node: Node,
     _dir: TempDir,
     rows: usize,
     metric: Metric,
@@ -125,43 +125,77 @@ impl Loaded {
         node.create_collection("bench", config)?;
         let collection = node.collection("bench")?;
 
+        let mut loaded = Self {
+            collection,
+            node,
+            _dir: dir,
+            rows: base.nrows(),
+            metric,
+            load_seconds: 0.0,
+            build_seconds: 0.0,
+        };
         let started = Instant::now();
-        let mut id = 0;
-        for chunk in base.axis_chunks_iter(Axis(0), WRITE_ROWS) {
-            let points = chunk.rows().into_iter().map(|row| {
-                id += 1;
-                Point {
-                    id: PointId::Num(id - 1),
-                    vectors: [(String::new(), Vector::Dense(row.to_vec()))].into(),
-                    payload: Payload::new(),
-                    media: Vec::new(),
-                    expires_at_ms: None,
-                }
+        let all: Vec<u32> = (0..base.nrows() as u32).collect();
+        loaded.write(base, &all)?;
+        loaded.load_seconds = started.elapsed().as_secs_f64();
+        loaded.build_seconds = loaded.settle()?;
+        Ok(loaded)
+    }
+
+    /// Writes these rows under their offsets, in this order.
+    ///
+    /// # Errors
+    ///
+    /// The node refuses.
+    pub fn write(&self, base: &Array2<f32>, offsets: &[u32]) -> Result<()> {
+        for chunk in offsets.chunks(WRITE_ROWS) {
+            let points = chunk.iter().map(|&offset| Point {
+                id: PointId::Num(offset.into()),
+                vectors: [(
+                    String::new(),
+                    Vector::Dense(base.row(offset as usize).to_vec()),
+                )]
+                .into(),
+                payload: Payload::new(),
+                media: Vec::new(),
+                expires_at_ms: None,
             });
-            node.upsert("bench", points.collect())?;
+            self.node.upsert("bench", points.collect())?;
         }
-        let load_seconds = started.elapsed().as_secs_f64();
-        let written = Instant::now();
+        Ok(())
+    }
+
+    /// Deletes the points of these offsets, in this order.
+    ///
+    /// # Errors
+    ///
+    /// The node refuses.
+    pub fn delete(&self, offsets: &[u32]) -> Result<()> {
+        for chunk in offsets.chunks(WRITE_ROWS) {
+            let ids: Vec<PointId> = chunk.iter().map(|&id| PointId::Num(id.into())).collect();
+            self.node.delete("bench", &ids)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all rows are in sealed segments with their structures; returns the seconds it took.
+    ///
+    /// # Errors
+    ///
+    /// It takes longer than ten minutes.
+    pub fn settle(&self) -> Result<f64> {
+        let started = Instant::now();
         loop {
-            let info = collection.info();
-            if !info.building && info.indexed_rows == base.nrows() {
-                break;
+            let info = self.collection.info();
+            if !info.building && info.indexed_rows == info.points {
+                return Ok(started.elapsed().as_secs_f64());
             }
             ensure!(
-                written.elapsed() < BUILD_MAX,
+                started.elapsed() < BUILD_MAX,
                 "segments are not built after {BUILD_MAX:?}"
             );
             std::thread::sleep(LOOK_EVERY);
         }
-        Ok(Self {
-            collection,
-            _node: node,
-            _dir: dir,
-            rows: base.nrows(),
-            metric,
-            load_seconds,
-            build_seconds: written.elapsed().as_secs_f64(),
-        })
     }
 
     /// What searches, segment by segment: `kdtree over 50000 rows`.
