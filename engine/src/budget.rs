@@ -387,4 +387,13 @@ mod tests {
         drop(claim);
         assert_eq!(budget.usage().growing, 0);
     }
+
+    #[test]
+    fn memory_of_claims_is_given_back() {
+        let (sender, calls) = std::sync::mpsc::channel();
+        let give_back = GiveBack::by(move || sender.send(()).unwrap());
+        let budget = Budget::new(MemoryShares::of(1 << 30).unwrap(), give_back);
+        drop(budget.claim(Purpose::Builds, 64 << 20));
+        calls.recv().unwrap();
+    }
 }

@@ -49,9 +49,14 @@ pub(crate) struct Freed {
 
 impl Freed {
     pub fn new(give_back: GiveBack) -> Self {
+        Self::settling(give_back, SETTLE)
+    }
+
+    fn settling(give_back: GiveBack, settle: Duration) -> Self {
+        let is_called = give_back.0.is_some();
         Self {
             bytes: AtomicU64::new(0),
-            waker: give_back.0.is_some().then(|| start(&give_back)).flatten(),
+            waker: is_called.then(|| start(&give_back, settle)).flatten(),
             give_back,
         }
     }
@@ -64,7 +69,7 @@ impl Freed {
         }
         self.bytes.store(0, Ordering::Relaxed);
         if let Some(waker) = &self.waker {
-            // If the thread was woken already, it has not called yet.
+            // Full if it was woken already: it calls after this.
             let _ = waker.try_send(());
         }
     }
@@ -77,10 +82,10 @@ impl Freed {
 }
 
 /// Starts the thread. Without it, what is freed stays with the process, to be used again.
-fn start(give_back: &GiveBack) -> Option<SyncSender<()>> {
+fn start(give_back: &GiveBack, settle: Duration) -> Option<SyncSender<()>> {
     let (sender, receiver) = sync_channel(1);
     let give_back = give_back.clone();
-    match start_thread("memory", move || run(&receiver, &give_back)) {
+    match start_thread("memory", move || run(&receiver, &give_back, settle)) {
         Ok(_) => Some(sender),
         Err(error) => {
             tracing::warn!(%error, "freed memory stays with the process");
@@ -89,10 +94,9 @@ fn start(give_back: &GiveBack) -> Option<SyncSender<()>> {
     }
 }
 
-fn run(receiver: &Receiver<()>, give_back: &GiveBack) {
+fn run(receiver: &Receiver<()>, give_back: &GiveBack, settle: Duration) {
     while receiver.recv().is_ok() {
-        std::thread::sleep(SETTLE);
-        receiver.try_iter().for_each(drop);
+        std::thread::sleep(settle);
         give_back.call();
     }
 }
@@ -102,18 +106,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn much_that_was_freed_is_given_back_once_and_later() {
+    fn much_that_was_freed_is_given_back_later() {
+        const SETTLE: Duration = Duration::from_millis(20);
         let (sender, calls) = std::sync::mpsc::channel();
-        let freed = Freed::new(GiveBack::by(move || sender.send(()).unwrap()));
+        let give_back = GiveBack::by(move || sender.send(()).unwrap());
+        let freed = Freed::settling(give_back, SETTLE);
         freed.note(MUCH - 1);
-        assert!(calls.recv_timeout(2 * SETTLE).is_err());
-        freed.note(1);
-        freed.note(MUCH);
-        assert!(calls.try_recv().is_err(), "what was freed is not free yet");
-        calls.recv_timeout(10 * SETTLE).unwrap();
-        assert!(calls.recv_timeout(2 * SETTLE).is_err());
-        // What comes later wakes it again.
-        freed.note(MUCH);
-        calls.recv_timeout(10 * SETTLE).unwrap();
+        assert!(calls.recv_timeout(4 * SETTLE).is_err());
+        for much in [1, MUCH, MUCH] {
+            let begun = std::time::Instant::now();
+            freed.note(much);
+            calls.recv().unwrap();
+            assert!(begun.elapsed() >= SETTLE, "it may not be free yet");
+        }
     }
 }
