@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::segment::policy::{LINKED_BYTES_MIN, SEAL_ROWS};
 
@@ -14,6 +14,7 @@ pub struct Env {
     /// The latest time that was told.
     latest_ms: Arc<AtomicU64>,
     random: Arc<AtomicU64>,
+    elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
     seal_rows: usize,
     linked_bytes_min: usize,
 }
@@ -27,18 +28,31 @@ impl Env {
                 .unwrap_or_default();
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         };
-        Self::new(now_ms, RandomState::new().hash_one(0))
+        let since = Instant::now();
+        Self::new(now_ms, RandomState::new().hash_one(0)).with_stopwatch(move || since.elapsed())
     }
 
-    /// A clock and a seed of the caller's.
+    /// A clock and a seed of the caller's, and a stopwatch that stands still.
     pub fn new(now_ms: impl Fn() -> u64 + Send + Sync + 'static, seed: u64) -> Self {
         Self {
             now_ms: Arc::new(now_ms),
             latest_ms: Arc::new(AtomicU64::new(0)),
             random: Arc::new(AtomicU64::new(seed)),
+            elapsed: Arc::new(|| Duration::ZERO),
             seal_rows: SEAL_ROWS,
             linked_bytes_min: LINKED_BYTES_MIN,
         }
+    }
+
+    /// With a stopwatch: the time since any moment, by which structures are compared. Where it stands still they are chosen by the number of rows
+    /// alone, which is repeatable.
+    #[must_use]
+    pub fn with_stopwatch(
+        mut self,
+        elapsed: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
+        self.elapsed = Arc::new(elapsed);
+        self
     }
 
     /// With growing segments sealed after so many rows: a test that seals and merges all the time gives few.
@@ -57,6 +71,11 @@ impl Env {
 
     pub(crate) fn linked_bytes_min(&self) -> usize {
         self.linked_bytes_min
+    }
+
+    /// What the stopwatch shows.
+    pub(crate) fn elapsed(&self) -> Duration {
+        (self.elapsed)()
     }
 
     pub(crate) fn seal_rows(&self) -> usize {

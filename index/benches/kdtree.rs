@@ -1,4 +1,5 @@
-//! What the k-d tree of this crate adds to the one of `kiddo`, and from how many rows on it beats a scan.
+//! What the k-d tree of this crate adds to the one of `kiddo`, from how many rows on it beats a scan, and on which rows of more components a tree over
+//! a projection does.
 //!
 //! The two sides of a comparison run in turns, in blocks of equal queries that take well below a millisecond, and a ratio
 //! is the median over many pairs with the range of its middle half. Machines drift and other programs interrupt, but
@@ -128,6 +129,74 @@ fn against_scan(dim: usize) {
     println!();
 }
 
+/// Rows in a thousand balls whose centres lie anywhere, and as many queries from the same balls.
+fn clustered(dim: usize, n: usize, queries: usize) -> [Vec<f32>; 2] {
+    const BALLS: usize = 1_000;
+    let centres = noise(7, BALLS * dim);
+    let around = |seed, n: usize| {
+        let by = noise(seed, n * dim);
+        let centre = |at: usize| centres[at / dim * 7_919 % BALLS * dim + at % dim];
+        let moved = by.iter().enumerate();
+        moved
+            .map(|(at, by)| centre(at) + 0.1 * (by - 0.5))
+            .collect()
+    };
+    [around(8, n), around(9, queries)]
+}
+
+/// Rows near a surface of four dimensions, bent through all components, and queries near it.
+fn bent(dim: usize, n: usize, queries: usize) -> [Vec<f32>; 2] {
+    const LATENT: usize = 4;
+    let weights = noise(7, LATENT * dim);
+    let on_surface = |seed, n: usize| {
+        let (latent, by) = (noise(seed, n * LATENT), noise(seed + 1, n * dim));
+        let value = |at: usize| {
+            let (row, i) = (at / dim, at % dim);
+            let latent = &latent[row * LATENT..][..LATENT];
+            let sum: f32 = latent
+                .iter()
+                .zip(&weights[i * LATENT..])
+                .map(|(x, w)| x * w)
+                .sum();
+            (3.0 * sum).sin() + 0.02 * (by[at] - 0.5)
+        };
+        (0..n * dim).map(value).collect()
+    };
+    [on_surface(8, n), on_surface(10, queries)]
+}
+
+fn projected_against_scan(
+    name: &str,
+    metric: Metric,
+    dim: usize,
+    [values, queries]: [Vec<f32>; 2],
+) {
+    let rows = Rows::new(dim, values);
+    let start = Instant::now();
+    let tree = build(IndexKind::KdTree, metric, rows.clone()).unwrap();
+    let built = start.elapsed();
+    let flat = build(IndexKind::Flat, metric, rows.clone()).unwrap();
+    let mut stats = Stats::default();
+    let params = SearchParams::new(K);
+    for query in queries.chunks_exact(dim) {
+        tree.search(query, &params, &mut stats).unwrap();
+    }
+    let visited = stats.visited as f64 / (queries.len() / dim * rows.len()) as f64;
+    let compared = compare(
+        dim,
+        &queries,
+        |queries| search_all(&*tree, queries),
+        |queries| search_all(&*flat, queries),
+    );
+    let ([tree_qps, flat_qps], [low, ratio, high]) = (compared.qps, compared.ratio);
+    println!(
+        "{name:<10} {metric:<4} dim {dim:>2}  tree {tree_qps:>8.0} QPS  scan {flat_qps:>6.0} QPS  scan/tree time {ratio:>6.2} [{low:.2}, {high:.2}]  \
+         rows compared {:.1} %  build {built:.1?}  {:.0} bytes a row",
+        100.0 * visited,
+        tree.memory() as f64 / rows.len() as f64,
+    );
+}
+
 /// Red, green and blue of named colours, if the data folder is there.
 fn colours() -> Option<Vec<f32>> {
     let folder = std::env::var("VECINO_DATA")
@@ -164,4 +233,13 @@ fn main() {
     against_kiddo::<8>("uniform, dim 8", noise(1, N * 8), &noise(2, 500 * 8));
     println!("k-d tree against the scan of this crate, uniform rows, L2, k = {K}, one thread:");
     (1..=8).for_each(against_scan);
+    println!("tree over a projection against the scan, n = {N}, k = {K}, one thread:");
+    for dim in [9, 12, 16, 24, 32] {
+        const QUERIES: usize = 400;
+        let uniform = [noise(1, N * dim), noise(2, QUERIES * dim)];
+        projected_against_scan("uniform", Metric::L2, dim, uniform);
+        projected_against_scan("clustered", Metric::L2, dim, clustered(dim, N, QUERIES));
+        projected_against_scan("bent", Metric::L2, dim, bent(dim, N, QUERIES));
+        projected_against_scan("clustered", Metric::L1, dim, clustered(dim, N, QUERIES));
+    }
 }

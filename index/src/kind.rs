@@ -8,10 +8,16 @@ use thiserror::Error;
 use crate::Metric;
 use crate::quantizer::DIM_MAX;
 
-/// The most components for which a k-d tree is built.
+/// The most components for which a k-d tree is chosen, and cuts along each of them.
 ///
 /// Its advantage over a scan shrinks with every dimension, and every dimension is compiled separately.
 pub const KD_DIM_MAX: usize = 8;
+
+/// The most components for which a k-d tree is built: beyond [`KD_DIM_MAX`] over a projection ([`crate::ProjectedTree`]).
+///
+/// It pays where rows lie in clusters or near a surface of few dimensions, which no user can rely on; so it is built where it is asked for, or
+/// was seen to be faster on the rows themselves ([`crate::Trial`]).
+pub const KD_PROJECTED_DIM_MAX: usize = 32;
 
 /// The number of rows from which on a graph is chosen. Fewer are scanned exactly in a fraction of a millisecond, and building
 /// would take longer than thousands of scans.
@@ -22,7 +28,7 @@ pub const GRAPH_PAYS_FROM: usize = 2_000;
 pub enum IndexKind {
     /// Compares the query with every row ([`crate::Flat`]).
     Flat,
-    /// Halves space again and again ([`crate::KdTree`]).
+    /// Halves space again and again ([`crate::KdTree`], [`crate::ProjectedTree`]).
     KdTree,
     /// Walks from row to near row: approximate ([`crate::Graph`]).
     Graph,
@@ -70,7 +76,7 @@ pub struct UnknownKind(String);
 pub enum ChooseError {
     /// Too many components for a k-d tree.
     #[error(
-        "index \"kdtree\" serves vectors of at most {KD_DIM_MAX} components, not {0}: leave the index to be chosen"
+        "index \"kdtree\" serves vectors of at most {KD_PROJECTED_DIM_MAX} components, not {0}: leave the index to be chosen"
     )]
     KdDim(usize),
     /// A metric whose balls a k-d tree cannot cut.
@@ -92,7 +98,7 @@ pub enum ChooseError {
 
 /// The structure for `n` rows of `dim` components: the `forced` one if it can serve, else the fastest.
 ///
-/// A k-d tree is chosen for up to [`KD_DIM_MAX`] components with L2, L1 or L-infinity from the number of rows on at which
+/// What follows from numbers alone: [`crate::Trial`] looks at the rows. A k-d tree is chosen for up to [`KD_DIM_MAX`] components with L2, L1 or L-infinity from the number of rows on at which
 /// it beats a scan; a graph for more components, or other metrics that it serves, from [`GRAPH_PAYS_FROM`] rows on.
 /// Everything else is scanned.
 ///
@@ -110,7 +116,7 @@ pub fn choose(
         Some(IndexKind::Flat) => Ok(IndexKind::Flat),
         Some(IndexKind::KdTree) => kd_serves.map(|()| IndexKind::KdTree),
         Some(IndexKind::Graph) => check_graph(metric, dim).map(|()| IndexKind::Graph),
-        None if kd_serves.is_ok() => Ok(if n >= kd_pays_from(dim) {
+        None if kd_serves.is_ok() && dim <= KD_DIM_MAX => Ok(if n >= kd_pays_from(dim) {
             IndexKind::KdTree
         } else {
             IndexKind::Flat
@@ -133,7 +139,7 @@ pub(crate) fn check_graph(metric: Metric, dim: usize) -> Result<(), ChooseError>
 pub(crate) fn check_kd(metric: Metric, dim: usize) -> Result<(), ChooseError> {
     match metric {
         Metric::Cosine | Metric::Dot => Err(ChooseError::KdMetric(metric)),
-        Metric::L2 | Metric::L1 | Metric::LInf if !(1..=KD_DIM_MAX).contains(&dim) => {
+        Metric::L2 | Metric::L1 | Metric::LInf if !(1..=KD_PROJECTED_DIM_MAX).contains(&dim) => {
             Err(ChooseError::KdDim(dim))
         }
         Metric::L2 | Metric::L1 | Metric::LInf => Ok(()),
@@ -164,6 +170,7 @@ mod tests {
         check(Metric::L1, 1, 1_000_000, IndexKind::KdTree);
         check(Metric::LInf, 8, 1_000_000, IndexKind::KdTree);
         check(Metric::L2, 3, 20, IndexKind::Flat);
+        check(Metric::L1, 9, 1_000_000, IndexKind::Flat);
         check(Metric::L2, 9, 1_000_000, IndexKind::Graph);
         check(Metric::Cosine, 3, 1_000_000, IndexKind::Graph);
         check(Metric::Dot, 384, GRAPH_PAYS_FROM, IndexKind::Graph);
@@ -178,6 +185,14 @@ mod tests {
         assert_eq!(
             choose(Some(IndexKind::KdTree), Metric::L2, 2, 0),
             Ok(IndexKind::KdTree)
+        );
+        assert_eq!(
+            choose(Some(IndexKind::KdTree), Metric::L1, 32, 0),
+            Ok(IndexKind::KdTree)
+        );
+        assert_eq!(
+            choose(Some(IndexKind::KdTree), Metric::L2, 33, 0),
+            Err(ChooseError::KdDim(33))
         );
         assert_eq!(
             choose(Some(IndexKind::Flat), Metric::L2, 2, 1_000_000),

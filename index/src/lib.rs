@@ -14,6 +14,8 @@
 //! |---|---|---|
 //! | [`Flat`], [`scan`] | any metric and `dim` | O(n * dim), near memory bandwidth |
 //! | [`KdTree`] | `dim` of 1 to 8 with L2, L1 or L-infinity | about O(log n + k) for data of low dimension |
+//! | [`ProjectedTree`] | `dim` of 9 to 32 with L2, L1 or L-infinity | O(log n) leaves where rows are clustered, all of them where not |
+//! | [`GeoIndex`] | places on the globe | as [`KdTree`] of 3 components |
 //! | [`Codes`] | L2, cosine, dot | O(n * dim) bytes instead of numbers, at memory bandwidth |
 //! | [`Graph`] | L2, cosine, dot; many dimensions | some hundred comparisons of codes for recall 0.95 |
 //! | [`SparseIndex`] | dot product of sparse rows | the lists of the query's tokens, cut short by upper bounds |
@@ -50,6 +52,7 @@ mod random;
 mod rows;
 mod sparse;
 mod topk;
+mod trial;
 mod truth;
 mod vector_index;
 
@@ -60,8 +63,13 @@ pub use graph::{
     Answer, BuildParams, Calibration, Costs, Effort, Graph, GraphError, GraphSearch, Origin, Point,
     RECALL_DEFAULT, Route, StoredGraph,
 };
-pub use kdtree::KdTree;
-pub use kind::{ChooseError, GRAPH_PAYS_FROM, IndexKind, KD_DIM_MAX, UnknownKind, choose};
+pub use kdtree::{
+    EARTH_RADIUS_M, GeoBox, GeoError, GeoIndex, GeoNeighbor, GeoPoint, KdTree, ProjectedTree,
+    SpatialIndex, is_in_box, scan_box,
+};
+pub use kind::{
+    ChooseError, GRAPH_PAYS_FROM, IndexKind, KD_DIM_MAX, KD_PROJECTED_DIM_MAX, UnknownKind, choose,
+};
 pub use metric::{Metric, UnknownMetric, normalize};
 pub use neighbor::{Neighbor, Offset};
 pub use quantizer::{
@@ -71,5 +79,8 @@ pub use quantizer::{
 pub use rows::Rows;
 pub use sparse::{Posting, SparseError, SparseIndex, SparseLists, StoredError};
 pub use topk::TopK;
+pub use trial::Trial;
 pub use truth::ground_truth;
-pub use vector_index::{BuildError, SearchError, SearchParams, Stats, VectorIndex, build};
+pub use vector_index::{
+    BuildError, SearchError, SearchParams, Stats, VectorIndex, build, build_spatial,
+};

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::kind::{check_graph, check_kd};
 use crate::{
     BitSet, BuildParams, ChooseError, Flat, Graph, IndexKind, Metric, Neighbor, Offset, Rows,
-    TrainParams, kdtree,
+    SpatialIndex, TrainParams, kdtree,
 };
 
 /// A search structure over the rows of one segment. Immutable, shared by threads.
@@ -135,7 +135,7 @@ pub enum BuildError {
 /// Builds the structure `kind` over `rows`, which it keeps.
 ///
 /// Time O(n) for [`IndexKind::Flat`], which only checks the rows; O(n log n) for [`IndexKind::KdTree`], about 0.1 s for a
-/// million rows of 3 components; as [`Graph::build`] for [`IndexKind::Graph`], with the default codes and parameters.
+/// million rows of 3 components and 1 s for 16; as [`Graph::build`] for [`IndexKind::Graph`], with the default codes and parameters.
 ///
 /// # Errors
 ///
@@ -146,17 +146,13 @@ pub fn build(
     metric: Metric,
     rows: Rows,
 ) -> Result<Box<dyn VectorIndex>, BuildError> {
-    if let Some(at) = rows.as_slice().iter().position(|x| !x.is_finite()) {
-        return Err(BuildError::NotFinite {
-            offset: (at / rows.dim()) as Offset,
-            component: at % rows.dim(),
-        });
-    }
+    check_finite(&rows)?;
     match kind {
         IndexKind::Flat => Ok(Box::new(Flat::new(metric, rows))),
         IndexKind::KdTree => {
             check_kd(metric, rows.dim())?;
-            kdtree::build(metric, rows)
+            let tree: Box<dyn VectorIndex> = kdtree::build(metric, rows)?;
+            Ok(tree)
         }
         IndexKind::Graph => {
             check_graph(metric, rows.dim())?;
@@ -164,6 +160,29 @@ pub fn build(
             let graph = Graph::build(Arc::new(rows), &train, &BuildParams::default());
             Ok(Box::new(graph))
         }
+    }
+}
+
+/// Builds a k-d tree that answers balls and boxes too, over `rows`, which it keeps.
+///
+/// Time as [`build`] of [`IndexKind::KdTree`].
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_spatial(metric: Metric, rows: Rows) -> Result<Box<dyn SpatialIndex>, BuildError> {
+    check_finite(&rows)?;
+    check_kd(metric, rows.dim())?;
+    kdtree::build(metric, rows)
+}
+
+fn check_finite(rows: &Rows) -> Result<(), BuildError> {
+    match rows.as_slice().iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(BuildError::NotFinite {
+            offset: (at / rows.dim()) as Offset,
+            component: at % rows.dim(),
+        }),
     }
 }
 

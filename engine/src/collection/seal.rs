@@ -158,7 +158,7 @@ impl Collection {
         };
         let written = self
             .folder
-            .write_segment(uid, &self.config(), sources, &large);
+            .write_segment(uid, &self.config(), sources, &large, &|| self.env.elapsed());
         let (segment, origins) = match written {
             Err(error) if error.kind() == ErrorKind::Corrupted => {
                 tracing::warn!(%error, collection = self.name(), "a segment file is damaged; its rows are read from the store again");

@@ -1,5 +1,6 @@
 //! Segment files are derived: whatever happens to them, the answers are the same.
 
+mod choice;
 mod damaged_rows;
 mod graphs;
 

@@ -158,9 +158,14 @@ impl Target<'_> {
         rows: Rows<'_>,
     ) -> Result<Option<Found>> {
         match self {
-            Self::Dense(values, _) => match segment.dense.get(&query.using) {
+            Self::Dense(values, metric) => match segment.dense.get(&query.using) {
                 Some(column) if column.rows() > 0 => {
-                    column.search(values, k, rows, &query.params).map(Some)
+                    let within = query
+                        .score_threshold
+                        .and_then(|least| reach(*metric, least));
+                    column
+                        .search(values, k, within, rows, &query.params)
+                        .map(Some)
                 }
                 _ => Ok(None),
             },
@@ -196,6 +201,21 @@ fn score(metric: Metric, distance: f32) -> f32 {
         Metric::L2 => distance.sqrt(),
         Metric::L1 | Metric::LInf => distance,
     }
+}
+
+/// A distance beyond which no row has a score that meets the threshold; none if the threshold is not a number.
+///
+/// A little more than the threshold's own: whether a score meets it is decided by the score, which was rounded.
+fn reach(metric: Metric, threshold: f32) -> Option<f32> {
+    const ROUNDING: f32 = 1e-6;
+    let distance = match metric {
+        Metric::Cosine => 1.0 - threshold + ROUNDING,
+        Metric::Dot => -threshold,
+        Metric::L2 if threshold < 0.0 => -1.0,
+        Metric::L2 => threshold * threshold * (1.0 + ROUNDING) + f32::MIN_POSITIVE,
+        Metric::L1 | Metric::LInf => threshold,
+    };
+    (!distance.is_nan()).then_some(distance)
 }
 
 /// Query weights times the inverse document frequency of the collection: `ln(1 + (n - df + 0.5) / (df + 0.5))` (BM25, Robertson and

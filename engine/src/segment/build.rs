@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use index::{BitSet, Offset, SparseIndex};
+use index::{BitSet, IndexKind, Offset, SparseIndex, Trial};
 
 use super::column::NO_ORDINAL;
 use super::file::{Contents, DenseContents, LinkContents, Section, SparseContents, Writer};
@@ -26,11 +27,13 @@ pub(crate) struct Source {
 /// Where each row of the merged segment comes from: (segment uid, offset), by its offset.
 pub(crate) type Origins = Vec<(u64, Offset)>;
 
-/// How rows stay where the store wrote them.
+/// How rows stay where the store wrote them, and how structures are chosen.
 pub(super) struct Linking<'a> {
     pub links: &'a Links,
     pub finder: &'a Finder,
     pub large: &'a LargeColumns<'a>,
+    /// A stopwatch.
+    pub elapsed: &'a dyn Fn() -> Duration,
 }
 
 /// The live rows of all sources, in the order of the merged segment.
@@ -104,7 +107,7 @@ pub(super) fn write_merged(
             .iter()
             .map(|(name, vector)| {
                 let places = places.get(name.as_str()).map(|places| (places, &*links));
-                write_dense(&mut writer, name, vector, rows, places)
+                write_dense(&mut writer, name, vector, rows, places, linking.elapsed)
             })
             .collect::<Result<_>>()?,
         sparse: config
@@ -220,6 +223,7 @@ fn write_dense(
     config: &VectorConfig,
     rows: &Rows<'_>,
     linked: Option<(&Places, &[u64])>,
+    elapsed: &dyn Fn() -> Duration,
 ) -> Result<DenseContents> {
     let mut offsets: Vec<Offset> = Vec::new();
     let (mut places, mut ordinals) = (Vec::new(), Vec::new());
@@ -248,17 +252,7 @@ fn write_dense(
         offsets.push(new);
     }
     let values = writer.end()?;
-    let kind = index::choose(config.index, config.metric, config.dim, offsets.len())
-        .map_err(|error| Error::invalid(error.to_string()))?;
-    let reason = match config.index {
-        Some(_) => "asked for by the collection".to_owned(),
-        None => format!(
-            "chosen for {} rows of dim {} with {}",
-            offsets.len(),
-            config.dim,
-            config.metric.name()
-        ),
-    };
+    let (kind, reason) = choose(name, config, rows, &offsets, elapsed)?;
     let is_placed = own != offsets.len() * config.dim;
     if is_placed && own > u32::MAX as usize {
         return Err(Error::invalid(format!(
@@ -279,6 +273,45 @@ fn write_dense(
             .transpose()?,
         rows: values,
     })
+}
+
+/// The structure for the rows at these offsets, and why: what is forced, else what numbers say and, where they are not enough, a trial on a sample
+/// of the rows.
+fn choose(
+    name: &str,
+    config: &VectorConfig,
+    rows: &Rows<'_>,
+    offsets: &[Offset],
+    elapsed: &dyn Fn() -> Duration,
+) -> Result<(IndexKind, String)> {
+    let n = offsets.len();
+    let prior = index::choose(config.index, config.metric, config.dim, n)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    if config.index.is_some() {
+        return Ok((prior, "asked for by the collection".to_owned()));
+    }
+    let shape = format!(
+        "chosen for {n} rows of dim {} with {}",
+        config.dim,
+        config.metric.name()
+    );
+    if !Trial::may_change(config.metric, config.dim, n) {
+        return Ok((prior, shape));
+    }
+    let sample = Trial::sample(n).filter_map(|at| {
+        let (source, offset) = rows.rows[offsets[at] as usize];
+        let segment = &rows.sources[source as usize].segment;
+        segment.dense.get(name)?.get(offset)
+    });
+    let sample = index::Rows::new(config.dim, sample.flatten().copied().collect());
+    match Trial::run(config.metric, &sample, elapsed) {
+        Ok(trial) => {
+            let reason = trial.words().map(|words| format!("{shape}: {words}"));
+            Ok((trial.choice(prior, n), reason.unwrap_or(shape)))
+        }
+        // No tree can take such rows, which is found again when it is built.
+        Err(_) => Ok((prior, shape)),
+    }
 }
 
 fn write_sparse(writer: &mut Writer<'_>, name: &str, rows: &Rows<'_>) -> Result<SparseContents> {

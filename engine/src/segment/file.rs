@@ -448,9 +448,9 @@ mod tests {
         }
         let all = super::super::Rows::All;
         let asked = crate::query::SearchParams::default();
-        let _ = segment.dense[""].search(&[0.5, 0.5], 5, all, &asked)?;
-        let _ = segment.dense["wide"].search(&[0.5; 20], 5, all, &asked)?;
-        let _ = segment.dense["large"].search(&[0.5; 130], 5, all, &asked)?;
+        let _ = segment.dense[""].search(&[0.5, 0.5], 5, None, all, &asked)?;
+        let _ = segment.dense["wide"].search(&[0.5; 20], 5, None, all, &asked)?;
+        let _ = segment.dense["large"].search(&[0.5; 130], 5, None, all, &asked)?;
         let _ = segment.sparse["words"].search(&[(3, 1.0), (20, -1.0), (21, 2.0)], 5, all);
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use index::Graph;
 
@@ -68,7 +69,8 @@ impl Folder {
         self.links.orphans()
     }
 
-    /// Writes the segment of the sources' live rows durably and opens it, without structures. It lives when a manifest names it.
+    /// Writes the segment of the sources' live rows durably and opens it, without structures. It lives when a manifest names it. `elapsed` is a
+    /// stopwatch by which structures are compared.
     ///
     /// # Errors
     ///
@@ -79,6 +81,7 @@ impl Folder {
         config: &CollectionConfig,
         sources: &[Source],
         large: &LargeColumns<'_>,
+        elapsed: &dyn Fn() -> Duration,
     ) -> Result<(Segment, Origins)> {
         self.create()?;
         let temporary = self.dir.join(format!("{number}.tmp"));
@@ -87,6 +90,7 @@ impl Folder {
             links: &self.links,
             finder: &self.finder,
             large,
+            elapsed,
         };
         let write = || -> Result<_> {
             let origins = write_merged(&temporary, config, sources, &linking)?;

@@ -1,6 +1,10 @@
-//! The k-d tree for vectors of few components.
+//! K-d trees: exact search that looks at a part of the rows only.
 //!
-//! The tree itself is the `kiddo` crate's immutable one: it is built once, over rows that no longer change. Around it
+//! For up to [`crate::KD_DIM_MAX`] components this is [`KdTree`], for more, up to [`crate::KD_PROJECTED_DIM_MAX`], [`ProjectedTree`], which cuts
+//! along a few numbers of each row. Beside the nearest rows both answer which rows lie within a distance or in a box ([`SpatialIndex`]), and
+//! [`GeoIndex`] does this for places on the globe.
+//!
+//! [`KdTree`] itself is the `kiddo` crate's immutable tree: it is built once, over rows that no longer change. Around it
 //! this module adds what a database needs and the crate leaves open:
 //!
 //! - **The answer of a scan, bit for bit.** The tree returns an arbitrary one of two rows that tie for the k-th place.
@@ -9,6 +13,9 @@
 //!   short vectors, so its distances are taken as they are; the tests compare the bits.
 //! - **Filters.** The tree has no predicate. Candidates are fetched in growing numbers until `k` of them pass, and when
 //!   that would cost more than comparing the rows that pass, these are scanned.
+//! - **Radius.** A search for all rows within a distance visits what the ball touches, in no order, unless so many rows lie there that a scan
+//!   is cheaper.
+//! - **Boxes.** The tree knows balls only. A box is cut into cubes, which are balls of the Chebyshev distance (`boxes.rs`).
 //! - **Huge and tiny numbers.** Where a squared distance could overflow, the rows are scanned. Where it vanishes, all
 //!   rows are equally far and the tie rule above applies.
 
@@ -17,14 +24,22 @@ use std::num::NonZeroUsize;
 use kiddo::ImmutableKdTree;
 use kiddo::dist::{Chebyshev, DistanceMetric, Manhattan, QueryMetric, SquaredEuclidean};
 
+use self::boxes::check_box;
 use crate::vector_index::check_search;
 use crate::{
-    BuildError, IndexKind, Metric, Neighbor, Offset, Rows, SearchError, SearchParams, Stats, TopK,
-    VectorIndex,
+    BitSet, BuildError, IndexKind, Metric, Neighbor, Offset, Rows, SearchError, SearchParams,
+    Stats, TopK, VectorIndex,
 };
 
+mod boxes;
+mod geo;
+mod projected;
 #[cfg(test)]
 mod tests;
+
+pub use self::boxes::{SpatialIndex, is_in_box, scan_box};
+pub use self::geo::{EARTH_RADIUS_M, GeoBox, GeoError, GeoIndex, GeoNeighbor, GeoPoint};
+pub use self::projected::ProjectedTree;
 
 /// Rows fetched beyond `k`, so that the k-th place is usually seen not to be tied.
 ///
@@ -35,10 +50,10 @@ const SPARE: usize = 1;
 /// Coordinates up to this size have squared distances far below overflow.
 const COORDINATE_MAX: f32 = 1e18;
 
-/// Builds the tree for any of the `dim`s that are compiled, 1 to [`crate::KD_DIM_MAX`].
+/// Builds the tree for 1 to [`crate::KD_PROJECTED_DIM_MAX`] components.
 ///
 /// Expects that metric, `dim` and finite rows have been checked.
-pub(crate) fn build(metric: Metric, rows: Rows) -> Result<Box<dyn VectorIndex>, BuildError> {
+pub(crate) fn build(metric: Metric, rows: Rows) -> Result<Box<dyn SpatialIndex>, BuildError> {
     Ok(match rows.dim() {
         1 => Box::new(KdTree::<1>::new(metric, rows)?),
         2 => Box::new(KdTree::<2>::new(metric, rows)?),
@@ -48,11 +63,12 @@ pub(crate) fn build(metric: Metric, rows: Rows) -> Result<Box<dyn VectorIndex>, 
         6 => Box::new(KdTree::<6>::new(metric, rows)?),
         7 => Box::new(KdTree::<7>::new(metric, rows)?),
         8 => Box::new(KdTree::<8>::new(metric, rows)?),
+        dim if dim <= crate::KD_PROJECTED_DIM_MAX => Box::new(ProjectedTree::new(metric, rows)),
         dim => return Err(crate::ChooseError::KdDim(dim).into()),
     })
 }
 
-/// A k-d tree over rows of `DIM` components; [`crate::build`] makes one for a `dim` known at run time.
+/// A k-d tree over rows of `DIM` components, 1 to 8; [`crate::build`] makes one for a `dim` known at run time.
 ///
 /// Bentley, "Multidimensional binary search trees used for associative searching", CACM 1975.
 pub struct KdTree<const DIM: usize> {
@@ -62,6 +78,9 @@ pub struct KdTree<const DIM: usize> {
     tree: ImmutableKdTree<f32, DIM>,
     /// Whether some coordinate is larger than [`COORDINATE_MAX`].
     huge: bool,
+    /// The box around all rows; empty if there is no row.
+    low: [f32; DIM],
+    high: [f32; DIM],
 }
 
 impl<const DIM: usize> KdTree<DIM> {
@@ -72,7 +91,14 @@ impl<const DIM: usize> KdTree<DIM> {
             .build_from_source(points, |point, axis| point[axis] + 0.0, |i, _| i as Offset)
             .map_err(|error| BuildError::KdTree(error.to_string()))?;
         let huge = rows.as_slice().iter().any(|x| x.abs() > COORDINATE_MAX);
+        let (mut low, mut high) = ([f32::INFINITY; DIM], [f32::NEG_INFINITY; DIM]);
+        for point in points {
+            low = std::array::from_fn(|i| low[i].min(point[i]));
+            high = std::array::from_fn(|i| high[i].max(point[i]));
+        }
         Ok(Self {
+            low,
+            high,
             metric,
             rows,
             tree,
@@ -97,7 +123,9 @@ impl<const DIM: usize> KdTree<DIM> {
             .filter(|distance| !distance.is_nan())
             .unwrap_or(f32::INFINITY);
         let passes = |offset| params.filter.is_none_or(|filter| filter.contains(offset));
-        let mut fetch = self.first_fetch(k, params)?;
+        let Some(mut fetch) = self.first_fetch(k, params) else {
+            return self.ball::<D>(point, max_distance, k, params.filter, stats);
+        };
         loop {
             let found = self
                 .tree
@@ -108,6 +136,20 @@ impl<const DIM: usize> KdTree<DIM> {
             stats.visited += found.len() as u64;
             stats.distance_calls += found.len() as u64;
             let found_all = found.len() < fetch.get() || fetch.get() == n;
+            // The usual case, cut short: nothing is tied, nothing is left out.
+            if params.filter.is_none()
+                && found.len() == k + SPARE
+                && found.is_sorted_by(|a, b| a.distance < b.distance)
+                && found[k].distance > reach(found[k - 1].distance)
+                && found[k - 1].distance <= max_distance
+            {
+                let nearest = found.into_iter().take(k);
+                let nearest = nearest.map(|candidate| Neighbor {
+                    offset: candidate.item,
+                    distance: candidate.distance,
+                });
+                return Some(nearest.collect());
+            }
             let edge = found
                 .last()
                 .map_or(f32::INFINITY, |candidate| candidate.distance);
@@ -124,7 +166,7 @@ impl<const DIM: usize> KdTree<DIM> {
             }
             match nearest.get(k - 1).map(|neighbor| neighbor.distance) {
                 Some(kth) if !found_all && edge <= reach(kth) => {
-                    return Some(self.within::<D>(point, kth, k, &passes, stats));
+                    return Some(self.nearest_within::<D>(point, kth, k, &passes, stats));
                 }
                 None if !found_all => fetch = self.next_fetch(fetch, params)?,
                 _ => {
@@ -135,8 +177,45 @@ impl<const DIM: usize> KdTree<DIM> {
         }
     }
 
+    /// The nearest `k` of the rows that are not farther than `distance` and pass, where `k` is too large for them to be fetched in
+    /// order; `None` if so many rows are as near that a scan is cheaper.
+    fn ball<D>(
+        &self,
+        point: &[f32; DIM],
+        distance: f32,
+        k: usize,
+        filter: Option<&BitSet>,
+        stats: &mut Stats,
+    ) -> Option<Vec<Neighbor>>
+    where
+        D: QueryMetric<f32> + DistanceMetric<f32, Output = f32>,
+    {
+        /// Rows scanned in the time in which the tree visits one.
+        const SCANNED_PER_VISITED: usize = 4;
+        if distance == f32::INFINITY {
+            return None;
+        }
+        let scanned = filter.map_or(self.rows.len(), BitSet::count);
+        let budget = (scanned / SCANNED_PER_VISITED) as u64;
+        let mut top = TopK::within(k, Some(distance));
+        let mut visited = 0;
+        let ball = self.tree.query(point).within::<D>(reach(distance));
+        for candidate in ball.unsorted().iter() {
+            visited += 1;
+            if visited > budget {
+                break;
+            }
+            if filter.is_none_or(|filter| filter.contains(candidate.item)) {
+                top.push(candidate.item, candidate.distance);
+            }
+        }
+        stats.visited += visited;
+        stats.distance_calls += visited;
+        (visited <= budget).then(|| top.into_sorted())
+    }
+
     /// The nearest `k` of all rows that are not farther than `distance` and pass.
-    fn within<D>(
+    fn nearest_within<D>(
         &self,
         point: &[f32; DIM],
         distance: f32,

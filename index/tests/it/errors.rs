@@ -27,8 +27,8 @@ fn structures_that_cannot_serve() {
     let refused =
         |metric, dim| build(IndexKind::KdTree, metric, Rows::new(dim, vec![0.0; dim])).map(|_| ());
     assert_eq!(
-        refused(Metric::L2, 9),
-        Err(BuildError::Unsuitable(ChooseError::KdDim(9)))
+        refused(Metric::L2, 33),
+        Err(BuildError::Unsuitable(ChooseError::KdDim(33)))
     );
     assert_eq!(
         refused(Metric::Dot, 3),

@@ -332,11 +332,12 @@ impl DenseColumn {
         data + self.map.heap_bytes() + ordinals
     }
 
-    /// The `k` nearest of the rows that may answer.
+    /// The `k` nearest of the rows that may answer. Rows farther than `max_distance` need not be found.
     pub fn search(
         &self,
         query: &[f32],
         k: usize,
+        max_distance: Option<f32>,
         rows: Rows<'_>,
         params: &query::SearchParams,
     ) -> Result<Found> {
@@ -347,7 +348,7 @@ impl DenseColumn {
             k,
             exact: params.exact,
             filter: filter.as_deref(),
-            max_distance: None,
+            max_distance,
         };
         let mut found = match &self.data {
             DenseData::Growing(values) => {

@@ -61,9 +61,9 @@ fn open_and_read(bytes: &[u8]) -> Result<()> {
     let some = index::BitSet::from_offsets(rows as usize, (0..rows).step_by(3));
     let asked = crate::query::SearchParams::default();
     for rows in [Rows::All, Rows::Only(&some)] {
-        let _ = segment.dense[""].search(&[0.5, 0.5], 5, rows, &asked)?;
-        let _ = segment.dense["wide"].search(&[0.5; 20], 5, rows, &asked)?;
-        let _ = segment.dense["large"].search(&[0.5; 130], 5, rows, &asked)?;
+        let _ = segment.dense[""].search(&[0.5, 0.5], 5, None, rows, &asked)?;
+        let _ = segment.dense["wide"].search(&[0.5; 20], 5, None, rows, &asked)?;
+        let _ = segment.dense["large"].search(&[0.5; 130], 5, None, rows, &asked)?;
         let query = [(3, 1.0), (20, -1.0), (21, 2.0)];
         let found = segment.sparse["words"].search(&query, 5, rows);
         let live = |offset| matches!(rows, Rows::All) || some.contains(offset);

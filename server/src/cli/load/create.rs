@@ -71,7 +71,7 @@ impl MetricName {
 pub enum IndexName {
     /// Exact scan.
     Flat,
-    /// k-d tree, for up to 8 numbers.
+    /// k-d tree, exact, for up to 32 numbers compared by euclid, manhattan or chebyshev.
     KdTree,
     /// Approximate, for cosine, dot and euclid.
     Graph,
