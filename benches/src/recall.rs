@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use cluster::engine::Metric;
 use index::{Effort, Graph, GraphSearch};
-use ndarray::s;
+use ndarray::Axis;
 use serde_json::json;
 
 use crate::bare;
@@ -75,7 +75,10 @@ fn measure(
         queries.nrows()
     );
     let graph = bare::graph(&bare::rows(&base), 0);
-    let unseen = queries.slice(s![args.seen.., ..]).to_owned();
+    // Spread over all: queries of a file may stand in some order.
+    let is_seen = |query_idx: &usize| query_idx * args.seen % queries.nrows() < args.seen;
+    let (seen, unseen): (Vec<usize>, Vec<usize>) = (0..queries.nrows()).partition(is_seen);
+    let [seen, unseen] = [seen, unseen].map(|rows| queries.select(Axis(0), &rows));
     let exact = Exact::find(&base, &unseen, Metric::L2, K)?;
     let asked = Asked {
         graph: &graph,
@@ -98,8 +101,8 @@ fn measure(
             report.goal(goal(set, target), got.words(), got.is_enough(target));
         }
     }
-    for query in bare::lists(&queries).iter().take(args.seen) {
-        graph.observe(query)?;
+    for query in bare::lists(&seen) {
+        graph.observe(&query)?;
     }
     for &target in &args.targets {
         let got = asked.with(target)?;
