@@ -13,6 +13,7 @@ use cluster::engine::{
 use cluster::{Node, NodeOptions};
 use datasets::truth::{self, Truth, recall_at_k};
 use ndarray::{Array2, ArrayView2, Axis};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::measure::{Speed, speed};
@@ -133,7 +134,7 @@ impl Loaded {
                 Point {
                     id: PointId::Num(id - 1),
                     vectors: [(String::new(), Vector::Dense(row.to_vec()))].into(),
-                    payload: Payload::new(),
+                    payload: payload(id - 1),
                     media: Vec::new(),
                     expires_at_ms: None,
                 }
@@ -275,6 +276,25 @@ impl Loaded {
         }
         table
     }
+}
+
+/// A number and two short texts, as a picture or a text of a data set has.
+fn payload(id: u64) -> Payload {
+    let fields = [
+        ("row", json!(id)),
+        (
+            "title",
+            json!(format!("Row {id} of the set that is measured")),
+        ),
+        (
+            "kind",
+            json!(if id.is_multiple_of(2) { "even" } else { "odd" }),
+        ),
+    ];
+    let fields = fields.into_iter();
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn nearest(query: &[f32], k: usize) -> Query {

@@ -17,8 +17,7 @@ use super::{
     Answer, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint, Selection,
     VectorSelection,
 };
-use crate::Partition;
-use crate::collection::{Collection, Location, State, View};
+use crate::collection::{Collection, Located, Location, State, View};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::point::{PointId, Vector};
@@ -69,9 +68,9 @@ impl Collection {
             });
             return Ok(points.collect());
         }
-        let located: Vec<(PointId, Partition)> = page
+        let located: Vec<Located> = page
             .iter()
-            .map(|candidate| (candidate.id.clone(), partition(view, candidate.location)))
+            .map(|candidate| located(view, candidate))
             .collect();
         let records = fetch(self, &located, &query.with_payload, &query.with_vectors)?;
         let points = page.into_iter().zip(records);
@@ -441,9 +440,13 @@ fn higher_is_better(config: &CollectionConfig, using: &str) -> bool {
     }
 }
 
-fn partition(view: &View, location: Location) -> Partition {
-    let segment = view.segment(location.uid);
-    segment
-        .expect("candidates are rows of the view")
-        .partition(location.offset)
+fn located(view: &View, candidate: &Candidate) -> Located {
+    let Location { uid, offset } = candidate.location;
+    let segment = view.segment(uid);
+    let segment = segment.expect("candidates are rows of the view");
+    Located {
+        id: candidate.id.clone(),
+        partition: segment.partition(offset),
+        version: segment.version(offset),
+    }
 }
