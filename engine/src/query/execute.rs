@@ -21,6 +21,7 @@ use crate::collection::{Collection, Located, Location, State, View};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::point::{PointId, Vector};
+use crate::segment::Segment;
 
 impl Collection {
     /// Answers a query, best first.
@@ -61,10 +62,10 @@ impl Collection {
     /// The candidates with what is asked for of their payloads and vectors: the store is read only for these.
     fn points(&self, query: &Query, view: &View, page: Vec<Candidate>) -> Result<Vec<ScoredPoint>> {
         if query.with_payload == Selection::None && query.with_vectors == VectorSelection::None {
-            let version = |at: Location| view.segment(at.uid).map(|held| held.version(at.offset));
-            let points = page.into_iter().filter_map(|candidate| {
-                let version = version(candidate.location)?;
-                Some(scored(candidate, version))
+            let points = page.into_iter().map(|candidate| {
+                let Location { uid, offset } = candidate.location;
+                let version = segment(view, uid).version(offset);
+                scored(candidate, version)
             });
             return Ok(points.collect());
         }
@@ -440,10 +441,14 @@ fn higher_is_better(config: &CollectionConfig, using: &str) -> bool {
     }
 }
 
+fn segment(view: &View, uid: u64) -> &Segment {
+    let segment = view.segment(uid);
+    segment.expect("candidates are rows of the view")
+}
+
 fn located(view: &View, candidate: &Candidate) -> Located {
     let Location { uid, offset } = candidate.location;
-    let segment = view.segment(uid);
-    let segment = segment.expect("candidates are rows of the view");
+    let segment = segment(view, uid);
     Located {
         id: candidate.id.clone(),
         partition: segment.partition(offset),
