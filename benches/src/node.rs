@@ -13,6 +13,7 @@ use cluster::engine::{
 use cluster::{Node, NodeOptions};
 use datasets::truth::{self, Truth, recall_at_k};
 use ndarray::{Array2, ArrayView2};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::measure::{Speed, speed};
@@ -156,7 +157,7 @@ impl Loaded {
                     Vector::Dense(base.row(offset as usize).to_vec()),
                 )]
                 .into(),
-                payload: Payload::new(),
+                payload: payload(offset.into()),
                 media: Vec::new(),
                 expires_at_ms: None,
             });
@@ -309,6 +310,25 @@ impl Loaded {
         }
         table
     }
+}
+
+/// A number and two short texts, as a picture or a text of a data set has.
+fn payload(id: u64) -> Payload {
+    let fields = [
+        ("row", json!(id)),
+        (
+            "title",
+            json!(format!("Row {id} of the set that is measured")),
+        ),
+        (
+            "kind",
+            json!(if id.is_multiple_of(2) { "even" } else { "odd" }),
+        ),
+    ];
+    let fields = fields.into_iter();
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn nearest(query: &[f32], k: usize) -> Query {

@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | program | 48 MiB: code that is written to, embedders, threads' stacks | |
 //! | block cache | a sixteenth, 4 to 256 MiB | blocks are read again |
+//! | payload cache | a sixty-fourth, to 256 MiB | payloads are read and parsed again |
 //! | memtables | an eighth, 8 to 256 MiB | they are written to the disk earlier |
 //! | growing segments | an eighth, from 8 MiB | they are sealed earlier; then writes wait, and are refused (`Unavailable`) after a while |
 //! | request bodies | an eighth, from 8 MiB, to 1 GiB | requests wait, and are refused after a while |
@@ -42,6 +43,8 @@ pub struct MemoryShares {
     pub program: u64,
     /// RocksDB's block cache.
     pub block_cache: u64,
+    /// Payloads that were read lately, decoded.
+    pub payload_cache: u64,
     /// RocksDB's memtables, of all families.
     pub memtables: u64,
     /// Rows that are not in a segment file yet, of all collections.
@@ -65,6 +68,7 @@ impl MemoryShares {
             )));
         }
         let block_cache = (total / 16).clamp(4 << 20, 256 << 20);
+        let payload_cache = (total / 64).min(256 << 20);
         let memtables = (total / 8).clamp(8 << 20, 256 << 20);
         let growing = (total / 8).max(8 << 20);
         let bodies = (total / 8).clamp(8 << 20, 1 << 30);
@@ -72,10 +76,17 @@ impl MemoryShares {
             total,
             program: PROGRAM_BYTES,
             block_cache,
+            payload_cache,
             memtables,
             growing,
             bodies,
-            collections: total - PROGRAM_BYTES - block_cache - memtables - growing - bodies,
+            collections: total
+                - PROGRAM_BYTES
+                - block_cache
+                - payload_cache
+                - memtables
+                - growing
+                - bodies,
         })
     }
 
@@ -84,7 +95,7 @@ impl MemoryShares {
         let fits = |mebibytes: u64| {
             Self::of(mebibytes << 20).is_ok_and(|shares| shares.collections >= collections)
         };
-        // The other shares are 7 of 16 parts and 80 MiB at most.
+        // The other shares are 29 of 64 parts and 80 MiB at most.
         let (mut low, mut high) = (MEMORY_BYTES_MIN >> 20, 2 * (collections >> 20) + 256);
         while low < high {
             let middle = low.midpoint(high);
@@ -315,12 +326,14 @@ mod tests {
                 total,
                 program,
                 block_cache,
+                payload_cache,
                 memtables,
                 growing,
                 bodies,
                 collections,
             } = shares;
-            let sum = program + block_cache + memtables + growing + bodies + collections;
+            let caches = block_cache + payload_cache;
+            let sum = program + caches + memtables + growing + bodies + collections;
             assert_eq!(sum, total, "{shares:?}");
             assert!(collections >= 16 << 20, "{shares:?}");
         }

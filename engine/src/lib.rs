@@ -56,6 +56,7 @@ mod graph_builder;
 mod log;
 mod machine;
 mod observer;
+mod payload_cache;
 mod planted;
 mod point;
 pub mod query;

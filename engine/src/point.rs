@@ -286,8 +286,8 @@ pub struct Record {
     pub id: PointId,
     /// Log index of the write that made it, within its partition.
     pub version: u64,
-    /// The selected part of the payload; `None` if none was asked for.
-    pub payload: Option<Payload>,
+    /// The selected part of the payload, shared with who else reads it; `None` if none was asked for.
+    pub payload: Option<Arc<Payload>>,
     /// The selected vectors; `None` if none were asked for.
     pub vectors: Option<BTreeMap<String, Vector>>,
     /// Milliseconds since 1970 from which it is hidden; `None` if it stays.

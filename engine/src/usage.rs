@@ -7,7 +7,7 @@
 //! | heap of a collection | `vectors` (dense rows in no file yet), `sparse` (sparse rows and inverted lists in no file yet), `ids` (of rows, with versions and partitions), `table` (where each point is, which rows are live, when points end), and one part for each kind of structure over dense vectors, by its name (`kdtree`) |
 //! | mapped by a collection | `vectors`, `sparse`, `ids`, `other` (contents, padding, structures in files): the whole segment files. Pages that the operating system takes back |
 //! | disk of a collection | `rows` (payloads, references), `vectors`, `media`, `segments`, `segments_dead` (the share of dead rows), `superseded` (vectors that were replaced and wait for the log's purge) |
-//! | heap of the node | those of its collections, and `block_cache`, `memtables`, `table_readers`, `builds` |
+//! | heap of the node | those of its collections, and `block_cache`, `payload_cache`, `memtables`, `table_readers`, `builds` |
 //! | disk of the node | `tables_live`, `tables_dead`, `blobs_live`, `blobs_dead`, `write_ahead_log`, `segments`, `archives`, `other`: every file of the data folder once, hard links too |
 
 use std::collections::BTreeMap;

@@ -225,6 +225,7 @@ fn render_usage(out: &mut String, bodies_bytes: u64, node: &Node) {
         ("collections", budget.shares.collections),
         ("growing", budget.shares.growing),
         ("memtables", budget.shares.memtables),
+        ("payload_cache", budget.shares.payload_cache),
         ("program", budget.shares.program),
     ];
     let shares = shares.map(|(share, bytes)| ("share", share, bytes));

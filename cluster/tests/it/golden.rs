@@ -184,7 +184,7 @@ fn check(node: &Node, name: &str, expected: &BTreeMap<PointId, Point>) {
     assert_eq!(ids, expected.keys().collect::<Vec<_>>(), "{name}");
     for (record, point) in records.iter().zip(expected.values()) {
         assert_eq!(
-            record.payload.as_ref(),
+            record.payload.as_deref(),
             Some(&point.payload),
             "{}",
             point.id
@@ -240,7 +240,10 @@ fn check_copy(change: impl FnOnce(&Path)) {
     assert_eq!(requested(&node), 2);
     let held = node.collection("plain").unwrap();
     let held = held.retrieve(&[PointId::Num(8)], &Selection::All, &VectorSelection::None);
-    assert_eq!(held.unwrap()[0].payload, Some(plain(8, 9).payload));
+    assert_eq!(
+        held.unwrap()[0].payload.as_deref(),
+        Some(&plain(8, 9).payload)
+    );
     // The archive.
     let archive = node.snapshots("mixed").unwrap().remove(0).name;
     let archive = node.snapshot_path("mixed", &archive).unwrap();

@@ -34,7 +34,7 @@ pub(crate) use graphs::GraphStep;
 pub use info::{CollectionInfo, SegmentInfo};
 use parking_lot::{Mutex, RwLock};
 pub(crate) use state::{Part, State, View};
-pub(crate) use table::Location;
+pub(crate) use table::{IdHash, Location};
 pub(crate) use usage::superseded_vectors;
 pub use work::{Progress, Work, WorkKind};
 
@@ -75,6 +75,14 @@ pub struct Collection {
     gone: AtomicBool,
     /// What is wrong with it: told once to the log, and to whoever asks for its state.
     trouble: OnceLock<String>,
+}
+
+/// A point that was there, and which write made it.
+#[derive(Clone, Debug)]
+pub(crate) struct Located {
+    pub id: PointId,
+    pub partition: Partition,
+    pub version: u64,
 }
 
 /// Whether a collection is deleted.
@@ -123,6 +131,11 @@ impl Collection {
         self.gone.store(gone == Gone::Yes, Ordering::SeqCst);
     }
 
+    /// Whether it is deleted, or about to be.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
+    }
+
     /// Notes what is wrong with it, the first time.
     pub(crate) fn note_trouble(&self, trouble: &str) {
         if self.trouble.set(trouble.to_owned()).is_ok() {
@@ -150,7 +163,7 @@ impl Collection {
         if error.kind() != ErrorKind::Corrupted {
             return Err(error);
         }
-        if self.gone.load(Ordering::SeqCst) {
+        if self.is_gone() {
             return Err(Error::not_found(format!(
                 "Collection `{}` was deleted while it was read: it doesn't exist!",
                 self.name
@@ -264,14 +277,18 @@ impl Collection {
         self.state().ids.contains_key(id)
     }
 
-    /// Those of the ids that are there, with their partitions.
-    pub(crate) fn locate(&self, ids: &[PointId]) -> Vec<(PointId, Partition)> {
+    /// Those of the ids that are there.
+    pub(crate) fn locate(&self, ids: &[PointId]) -> Vec<Located> {
         let state = self.state();
         ids.iter()
             .filter_map(|id| {
                 let location = state.ids.get(id)?;
                 let segment = state.segment(location.uid);
-                Some((id.clone(), segment.partition(location.offset)))
+                Some(Located {
+                    id: id.clone(),
+                    partition: segment.partition(location.offset),
+                    version: segment.version(location.offset),
+                })
             })
             .collect()
     }
@@ -319,7 +336,7 @@ impl Collection {
         let missing =
             || Error::not_found(format!("collection {}: there is no point {id}", self.name));
         let located = self.locate(std::slice::from_ref(id)).pop();
-        let (_, partition) = located.ok_or_else(missing)?;
+        let Located { partition, .. } = located.ok_or_else(missing)?;
         let row = crate::apply::read_row(&self.store, partition, self.id, id)?;
         Ok((partition, row.ok_or_else(missing)?))
     }
@@ -396,20 +413,25 @@ fn check_vectors(config: &CollectionConfig, vectors: &BTreeMap<String, Vector>) 
 
 /// Checks dim and finiteness.
 pub(crate) fn check_dense(name: &str, values: &[f32], dim: usize) -> Result<()> {
-    let which = if name.is_empty() {
-        "Vector".to_owned()
-    } else {
-        format!("Vector \"{name}\"")
+    let which = || match name {
+        "" => "Vector".to_owned(),
+        name => format!("Vector \"{name}\""),
     };
     if values.len() != dim {
         return Err(Error::invalid(format!(
-            "{which} dimension error: expected dim: {dim}, got {}; give {dim} numbers",
+            "{} dimension error: expected dim: {dim}, got {}; give {dim} numbers",
+            which(),
             values.len()
         )));
     }
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+    // All of them without a branch for each: every query comes by here.
+    let are_finite = values
+        .iter()
+        .fold(true, |all, value| all & value.is_finite());
+    if !are_finite && let Some(at) = values.iter().position(|value| !value.is_finite()) {
         return Err(Error::invalid(format!(
-            "{which}: the number at position {at} is {}; every one must be finite",
+            "{}: the number at position {at} is {}; every one must be finite",
+            which(),
             values[at]
         )));
     }

@@ -293,6 +293,7 @@ impl Engine {
 
     /// Gives back the disk of a collection that was deleted: whole files at once, the rest by and by.
     fn reclaim(&self, id: CollectionId) {
+        self.store.payloads().forget(id);
         let prefixes = Partition::all().map(|partition| key::collection_prefix(partition, id));
         let ranges =
             prefixes.flat_map(|prefix| COLLECTION_FAMILIES.map(|family| (family, prefix.clone())));

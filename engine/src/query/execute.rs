@@ -17,11 +17,11 @@ use super::{
     Answer, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint, Selection,
     VectorSelection,
 };
-use crate::Partition;
-use crate::collection::{Collection, Location, State, View};
+use crate::collection::{Collection, Located, Location, State, View};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::point::{PointId, Vector};
+use crate::segment::Segment;
 
 impl Collection {
     /// Answers a query, best first.
@@ -62,16 +62,16 @@ impl Collection {
     /// The candidates with what is asked for of their payloads and vectors: the store is read only for these.
     fn points(&self, query: &Query, view: &View, page: Vec<Candidate>) -> Result<Vec<ScoredPoint>> {
         if query.with_payload == Selection::None && query.with_vectors == VectorSelection::None {
-            let version = |at: Location| view.segment(at.uid).map(|held| held.version(at.offset));
-            let points = page.into_iter().filter_map(|candidate| {
-                let version = version(candidate.location)?;
-                Some(scored(candidate, version))
+            let points = page.into_iter().map(|candidate| {
+                let Location { uid, offset } = candidate.location;
+                let version = segment(view, uid).version(offset);
+                scored(candidate, version)
             });
             return Ok(points.collect());
         }
-        let located: Vec<(PointId, Partition)> = page
+        let located: Vec<Located> = page
             .iter()
-            .map(|candidate| (candidate.id.clone(), partition(view, candidate.location)))
+            .map(|candidate| located(view, candidate))
             .collect();
         let records = fetch(self, &located, &query.with_payload, &query.with_vectors)?;
         let points = page.into_iter().zip(records);
@@ -441,9 +441,17 @@ fn higher_is_better(config: &CollectionConfig, using: &str) -> bool {
     }
 }
 
-fn partition(view: &View, location: Location) -> Partition {
-    let segment = view.segment(location.uid);
-    segment
-        .expect("candidates are rows of the view")
-        .partition(location.offset)
+fn segment(view: &View, uid: u64) -> &Segment {
+    let segment = view.segment(uid);
+    segment.expect("candidates are rows of the view")
+}
+
+fn located(view: &View, candidate: &Candidate) -> Located {
+    let Location { uid, offset } = candidate.location;
+    let segment = segment(view, uid);
+    Located {
+        id: candidate.id.clone(),
+        partition: segment.partition(offset),
+        version: segment.version(offset),
+    }
 }

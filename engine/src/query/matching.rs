@@ -6,7 +6,7 @@ use index::Offset;
 
 use crate::Partition;
 use crate::apply::decode_row;
-use crate::collection::Collection;
+use crate::collection::{Collection, Located};
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Subject};
 use crate::point::{Payload, PointId};
@@ -94,11 +94,11 @@ fn by_rows(
     let located = collection.locate(required);
     let keys: Vec<Vec<u8>> = located
         .iter()
-        .map(|(id, partition)| key::point(*partition, collection.id(), id))
+        .map(|at| key::point(at.partition, collection.id(), &at.id))
         .collect();
     let rows = collection.store.get_many(Family::Points, &keys)?;
     let mut ids = HashSet::new();
-    for ((id, _), bytes) in located.into_iter().zip(rows) {
+    for (Located { id, .. }, bytes) in located.into_iter().zip(rows) {
         let Some(bytes) = bytes else { continue };
         let row = decode_row(&id, &bytes)?;
         if row_passes(filter, &id, &row, &parse_payload(&id, &row)?) {

@@ -12,6 +12,7 @@ mod target;
 mod trace;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use explain::{Explain, SegmentExplain};
 use index::IndexKind;
@@ -169,7 +170,7 @@ pub struct ScoredPoint {
     /// Higher is better for cosine, dot, sparse and fusion; a distance for the others; 0 without a vector.
     pub score: f32,
     /// The selected part of the payload.
-    pub payload: Option<Payload>,
+    pub payload: Option<Arc<Payload>>,
     /// The selected vectors.
     pub vectors: Option<BTreeMap<String, Vector>>,
     /// The value that ordered it.

@@ -1,9 +1,8 @@
 //! Searching every segment of a view for one vector.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
-use index::{BitSet, Metric, Neighbor, Offset};
+use index::{BitSet, Metric, Neighbor};
 
 use super::Query;
 use super::execute::Candidate;
@@ -39,7 +38,7 @@ pub(super) fn add_row(rows: &mut RowSets, view: &View, location: Location) {
 
 /// Searches every segment and merges, best first; equal distances by id.
 ///
-/// What answers was compared with its checksum ([`Segment::verify_hit`]). A vector that is damaged is told and left out from then on, and the
+/// What answers was compared with its checksum ([`Segment::damaged_hits`]). A vector that is damaged is told and left out from then on, and the
 /// search is repeated without it, among twice as many hits: as often as the number of damaged rows has bits, and once if there are none.
 pub(super) fn search(
     collection: &Collection,
@@ -75,7 +74,7 @@ pub(super) fn search(
     let mut k = search.k;
     loop {
         let mut hits = nearest(view, search, &target, k, trace)?;
-        if leave_out_damaged(collection, &query.using, &hits) == 0 {
+        if leave_out_damaged(collection, view, &query.using, &hits) == 0 {
             hits.truncate(search.k);
             let hits = hits.into_iter();
             return Ok(hits.map(|hit| target.candidate(hit)).collect());
@@ -88,20 +87,19 @@ pub(super) fn search(
 type Hit<'v> = (Neighbor, &'v Segment);
 
 /// Leaves the hits whose vectors are damaged out of further searches, and tells; how many there are.
-fn leave_out_damaged(collection: &Collection, using: &str, hits: &[Hit<'_>]) -> usize {
-    let mut damaged: HashMap<u64, (&Segment, Vec<Offset>)> = HashMap::new();
-    for &(Neighbor { offset, .. }, segment) in hits {
-        if let Err(error) = segment.verify_hit(using, offset) {
-            collection.note_left_out(using, segment.id(offset), &error);
-            let of_segment = damaged.entry(segment.uid);
-            let (_, offsets) = of_segment.or_insert((segment, Vec::new()));
-            offsets.push(offset);
+fn leave_out_damaged(collection: &Collection, view: &View, using: &str, hits: &[Hit<'_>]) -> usize {
+    let mut left_out = 0;
+    for part in &view.parts {
+        let segment = &*part.segment;
+        let of_segment = hits.iter().filter(|(_, of)| of.uid == segment.uid);
+        let damaged = segment.damaged_hits(using, of_segment.map(|(hit, _)| hit.offset));
+        for (offset, error) in &damaged {
+            collection.note_left_out(using, segment.id(*offset), error);
         }
+        segment.leave_out(using, damaged.iter().map(|(offset, _)| *offset));
+        left_out += damaged.len();
     }
-    for (segment, offsets) in damaged.values() {
-        segment.leave_out(using, offsets);
-    }
-    damaged.values().map(|(_, offsets)| offsets.len()).sum()
+    left_out
 }
 
 /// The `k` nearest of all segments, best first.
@@ -125,7 +123,7 @@ fn nearest<'v>(
             },
         };
         let rows = permitted.map_or(Rows::All, Rows::Only);
-        let began = Instant::now();
+        let began = trace.now();
         if let Some(found) = target.search(segment, query, k_searched, rows)? {
             trace.segment(segment, query, part.live.count(), &found, began);
             let neighbors = found.neighbors.iter();
@@ -137,7 +135,9 @@ fn nearest<'v>(
             .total_cmp(&b.distance)
             .then_with(|| a_segment.id(a.offset).cmp(b_segment.id(b.offset)))
     });
-    nearest.retain(|(neighbor, segment)| !search.without.contains(segment.id(neighbor.offset)));
+    if !search.without.is_empty() {
+        nearest.retain(|(neighbor, segment)| !search.without.contains(segment.id(neighbor.offset)));
+    }
     nearest.truncate(k);
     Ok(nearest)
 }

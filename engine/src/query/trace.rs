@@ -1,6 +1,6 @@
 //! What `explain` answers, gathered while a query runs.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use index::Route;
 
@@ -10,21 +10,27 @@ use crate::segment::{Found, Segment};
 /// Gathers what `explain` answers; does nothing unless asked.
 pub(super) struct Trace {
     explain: Option<Explain>,
-    since: Instant,
+    /// When the stage began; the clock is not asked otherwise.
+    since: Option<Instant>,
 }
 
 impl Trace {
     pub fn new(enabled: bool) -> Self {
         Self {
             explain: enabled.then(Explain::default),
-            since: Instant::now(),
+            since: enabled.then(Instant::now),
         }
+    }
+
+    /// When a part of a stage begins.
+    pub fn now(&self) -> Option<Instant> {
+        self.explain.as_ref().map(|_| Instant::now())
     }
 
     pub fn stage(&mut self, name: &str) {
         if let Some(explain) = &mut self.explain {
             explain.us.push((name.to_owned(), micros(self.since)));
-            self.since = Instant::now();
+            self.since = Some(Instant::now());
         }
     }
 
@@ -44,7 +50,7 @@ impl Trace {
         query: &Query,
         rows: usize,
         found: &Found,
-        began: Instant,
+        began: Option<Instant>,
     ) {
         let Some(explain) = &mut self.explain else {
             return;
@@ -90,8 +96,9 @@ fn words(route: Route) -> &'static str {
     }
 }
 
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+fn micros(since: Option<Instant>) -> u64 {
+    let elapsed = since.map_or(Duration::ZERO, |since| since.elapsed());
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn plan_sentence(query: &Query) -> String {

@@ -112,7 +112,11 @@ fn check(engine: &Engine, name: &str, without: &[u64]) {
     assert_eq!(held, wanted, "{name}");
     for (id, record) in held.into_iter().zip(points) {
         let written = point(id, id);
-        assert_eq!(record.payload, Some(written.payload), "{name} {id}");
+        assert_eq!(
+            record.payload.as_deref(),
+            Some(&written.payload),
+            "{name} {id}"
+        );
         assert_eq!(record.vectors, Some(written.vectors), "{name} {id}");
         assert_eq!(record.expires_at_ms, written.expires_at_ms, "{name} {id}");
         let medium = collection.media(&record.id, MediaKind::Text).unwrap();
@@ -402,7 +406,7 @@ fn a_point_keeps_what_of_it_can_be_read() {
         .retrieve(&[PointId::Num(2)], &Selection::All, &VectorSelection::All)
         .unwrap()
         .remove(0);
-    assert_eq!(record.payload, Some(point(2, 2).payload));
+    assert_eq!(record.payload.as_deref(), Some(&point(2, 2).payload));
     assert_eq!(record.vectors, Some([].into()));
     assert_eq!(
         collection.media(&PointId::Num(1), MediaKind::Text).unwrap(),
@@ -537,7 +541,8 @@ fn check_told(dir: &Path, report: &RepairReport, what: &str) {
                 .unwrap();
             let written = point(id, id);
             let is_whole = records.first().is_some_and(|record| {
-                record.payload == Some(written.payload) && record.vectors == Some(written.vectors)
+                record.payload.as_deref() == Some(&written.payload)
+                    && record.vectors == Some(written.vectors)
             });
             assert!(
                 is_whole || told(id),

@@ -440,34 +440,6 @@ impl Segment {
             .map_err(|error| error.context(format!("verify segment {}", self.uid)))
     }
 
-    /// Compares one row of a column with its checksum, if it stands in a linked file.
-    fn verify_row(&self, column: &DenseColumn, offset: Offset) -> Result<()> {
-        let Some((link, at)) = column.link(offset) else {
-            return Ok(());
-        };
-        let link = &self.links[link];
-        let wrong = || {
-            Error::corrupted(format!(
-                "linked file {}: the vector of row {offset} is not where it was",
-                link.number
-            ))
-        };
-        let record = places::record_at(link.map.bytes(), at, column.dim()).ok_or_else(wrong)?;
-        record.verify()?;
-        let (partition, _, index, ordinal) =
-            crate::storage::key::read_value(record.key).ok_or_else(wrong)?;
-        let found = (partition, index, Some(ordinal));
-        let wanted = (
-            self.partition(offset),
-            self.version(offset),
-            column.ordinal(offset),
-        );
-        if found != wanted {
-            return Err(wrong());
-        }
-        Ok(())
-    }
-
     /// Where the row of a column stands, if in a linked file.
     fn place(&self, column: &DenseColumn, offset: Offset) -> Option<places::Place> {
         let (link, at) = column.link(offset)?;

@@ -34,6 +34,8 @@ pub struct Record<'a> {
     pub value: &'a [u8],
     /// Offset of the value in the file.
     pub value_at: usize,
+    /// The key and the value after it.
+    both: &'a [u8],
     checksum: u32,
 }
 
@@ -44,7 +46,7 @@ impl Record<'_> {
     ///
     /// `Corrupted` if it differs.
     pub fn verify(&self) -> Result<()> {
-        let found = masked(crc32c(crc32c(0, self.key), self.value));
+        let found = masked(crc32c(0, self.both));
         if found != self.checksum {
             return Err(Error::corrupted(format!(
                 "blob at {}: checksum {found:#010x}, expected {:#010x}",
@@ -140,13 +142,14 @@ fn read(bytes: &[u8], at: usize) -> Result<Record<'_>> {
     }
     let length = |at| usize::try_from(u64_at(header, at)).ok();
     let parts = length(0).and_then(|key| {
-        let (key, rest) = rest.split_at_checked(key)?;
-        Some((key, rest.get(..length(8)?)?))
+        let both = rest.get(..key.checked_add(length(8)?)?)?;
+        Some((both, both.split_at(key)))
     });
-    let (key, value) = parts.ok_or_else(|| bad("it is cut"))?;
+    let (both, (key, value)) = parts.ok_or_else(|| bad("it is cut"))?;
     Ok(Record {
         key,
         value,
+        both,
         value_at: at + RECORD_HEADER_BYTES + key.len(),
         checksum: u32_at(header, 28),
     })

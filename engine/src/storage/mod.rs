@@ -46,6 +46,7 @@ use rocksdb::{
 use crate::budget::{Budget, MemoryShares};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::give_back::GiveBack;
+use crate::payload_cache::PayloadCache;
 use crate::planted::{Bug, is_planted};
 use garbage::Garbage;
 use guard::{Guard, sync_folder};
@@ -113,6 +114,7 @@ pub struct Store {
     dir: PathBuf,
     guard: Guard,
     budget: Arc<Budget>,
+    payloads: PayloadCache,
     /// Held while a batch is written, so that the sequence number noted as durable is of nothing later.
     writing: Mutex<()>,
     garbage: Garbage,
@@ -162,6 +164,7 @@ impl Store {
             db,
             dir: dir.to_path_buf(),
             guard,
+            payloads: PayloadCache::new(budget.shares().payload_cache),
             budget,
             writing: Mutex::new(()),
             garbage: Garbage::default(),
@@ -395,6 +398,11 @@ impl Store {
             .raw_iterator_cf_opt(self.handle(family), within(prefix));
         iterator.seek(if from > prefix { from } else { prefix });
         Cursor { iterator }
+    }
+
+    /// Payloads that were read lately.
+    pub(crate) fn payloads(&self) -> &PayloadCache {
+        &self.payloads
     }
 
     /// Gives back the disk of deleted ranges: drops whole files at once, the rest by compaction in the background.

@@ -15,6 +15,7 @@ use super::{
 use crate::budget::{Budget, MemoryShares};
 use crate::error::{Error, Result, ResultExt};
 use crate::give_back::GiveBack;
+use crate::payload_cache::PayloadCache;
 use crate::{CollectionId, Partition};
 
 /// Where a copy grows.
@@ -61,6 +62,7 @@ impl Store {
             db,
             dir: dir.to_path_buf(),
             guard,
+            payloads: PayloadCache::new(budget.shares().payload_cache),
             budget,
             writing: Mutex::new(()),
             garbage: Garbage::default(),

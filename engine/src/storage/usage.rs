@@ -7,7 +7,7 @@ use crate::error::{Result, ResultExt};
 use crate::usage::{FamilyUsage, Parts};
 
 impl Store {
-    /// Bytes on the heap: `block_cache`, `memtables` and `table_readers` (what they keep outside the cache).
+    /// Bytes on the heap: `block_cache`, `payload_cache`, `memtables` and `table_readers` (what they keep outside the cache).
     pub fn memory(&self) -> Parts {
         let of_all = |name| {
             Family::ALL
@@ -21,6 +21,7 @@ impl Store {
                 "block_cache",
                 self.property(Family::Meta, "rocksdb.block-cache-usage"),
             ),
+            ("payload_cache", self.payloads.bytes()),
             ("memtables", of_all("rocksdb.size-all-mem-tables")),
             (
                 "table_readers",

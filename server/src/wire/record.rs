@@ -1,6 +1,7 @@
 //! Points as they are answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cluster::engine::query::{ScorePart, ScoredPoint};
 use cluster::engine::{Payload, Record, Vector};
@@ -18,7 +19,7 @@ pub struct RecordOut {
     /// Ours: what `if_version` compares with.
     version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Payload>,
+    payload: Option<Arc<Payload>>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "vectors")]
     vector: Option<BTreeMap<String, Vector>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +59,7 @@ pub struct ScoredOut {
     version: u64,
     score: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Payload>,
+    payload: Option<Arc<Payload>>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "vectors")]
     vector: Option<BTreeMap<String, Vector>>,
     #[serde(skip_serializing_if = "Option::is_none")]

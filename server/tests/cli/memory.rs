@@ -76,6 +76,18 @@ fn fill(server: &Server, name: &str, points: u64) {
     assert_eq!(nearest(server, name, points / 2), points / 2);
 }
 
+/// Reads every point with its payload, which is cached from then on.
+fn read_all(server: &Server, name: &str, points: u64) {
+    for first in (0..points).step_by(BATCH as usize) {
+        let ids: Vec<u64> = (first..points.min(first + BATCH)).collect();
+        let body = serde_json::json!({"ids": ids, "with_payload": true}).to_string();
+        let path = format!("/collections/{name}/points");
+        let (status, answer) = call(server, "POST", &path, body);
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(answer[0]["payload"]["n"], first);
+    }
+}
+
 /// The id nearest to a point's own vector.
 fn nearest(server: &Server, name: &str, id: u64) -> u64 {
     let vector: Vec<f32> = (0..DIM).map(|at| value(id, at)).collect();
@@ -142,6 +154,7 @@ fn a_deleted_collection_gives_memory_and_disk_back() {
     delete(&server, "first");
     let start = resident();
     fill(&server, "first", POINTS);
+    read_all(&server, "first", POINTS);
     let loaded = resident();
     delete(&server, "first");
     let before = settled(start + (loaded - start) / 10);
@@ -153,10 +166,13 @@ fn a_deleted_collection_gives_memory_and_disk_back() {
     );
 
     fill(&server, "large", POINTS);
+    read_all(&server, "large", POINTS);
     let full = get(&server, "/usage");
     let (loaded, disk_loaded) = (resident(), folder_bytes(&server.data()));
     assert!(loaded > before + (50 << 20), "{before} {loaded}");
     let vectors = POINTS * DIM as u64 * 4;
+    let cached = "/memory_bytes/parts/payload_cache";
+    assert!(bytes(&full, cached) > 8 << 20, "{full}");
     let of_large = &full["collections"]["large"];
     assert_eq!(bytes(of_large, "/mapped_bytes/parts/vectors"), vectors);
     assert!(
@@ -186,6 +202,7 @@ fn a_deleted_collection_gives_memory_and_disk_back() {
     assert_eq!(usage["collections"], serde_json::json!({}));
     assert_eq!(usage["mapped_bytes"]["total"], 0);
     assert_eq!(usage["budget"]["collections"], 0);
+    assert_eq!(bytes(&usage, cached), 0);
 }
 
 /// The sum of the parts is what is told, and the folder is what is summed.

@@ -45,8 +45,8 @@ fn read(node: &Node, name: &str) -> Result<(), Error> {
         };
         let wanted = written(name, id);
         assert_eq!(
-            record.payload,
-            Some(wanted.payload),
+            record.payload.as_deref(),
+            Some(&wanted.payload),
             "payload of {name}/{id}"
         );
         assert_eq!(

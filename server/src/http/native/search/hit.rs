@@ -1,5 +1,7 @@
 //! What a search answers.
 
+use std::sync::Arc;
+
 use cluster::engine::query::{Explain, ScorePart, ScoredPoint};
 use cluster::engine::{Collection, ErrorKind, MediaKind, Payload, Result};
 use serde::Serialize;
@@ -35,7 +37,7 @@ pub(super) struct Hit {
     #[serde(skip_serializing_if = "Option::is_none")]
     thumbnail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Payload>,
+    payload: Option<Arc<Payload>>,
     #[serde(serialize_with = "score_parts")]
     score_parts: Vec<ScorePart>,
 }
