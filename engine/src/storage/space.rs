@@ -53,12 +53,9 @@ impl Space {
 /// `StorageFull`, with what is free and what is kept back.
 pub fn ensure(dir: &Path, bytes: u64) -> Result<()> {
     let space = Space::of(dir)?;
-    if space.free
-        < space
-            .reserve
-            .saturating_add(bytes.saturating_mul(WRITE_FACTOR))
-    {
-        return Err(refusal(dir, space));
+    let needed = bytes.saturating_mul(WRITE_FACTOR);
+    if space.free < space.reserve.saturating_add(needed) {
+        return Err(refusal(dir, space.free, needed, space.reserve));
     }
     Ok(())
 }
@@ -71,19 +68,22 @@ pub fn ensure(dir: &Path, bytes: u64) -> Result<()> {
 pub fn ensure_for_freeing(dir: &Path, bytes: u64) -> Result<()> {
     let space = Space::of(dir)?;
     if space.for_freeing() < bytes {
-        return Err(refusal(dir, space));
+        let kept = space.reserve / LEFT_BY_FREEING;
+        return Err(refusal(dir, space.free, bytes, kept));
     }
     Ok(())
 }
 
-fn refusal(dir: &Path, space: Space) -> Error {
+fn refusal(dir: &Path, free: u64, needed: u64, kept: u64) -> Error {
     Error::new(
         ErrorKind::StorageFull,
         format!(
-            "{}: {} MiB are free and {} MiB are kept in reserve; delete points, collections or snapshots, or give the disk more room (reads go on)",
+            "{}: {} MiB are free, and {} MiB are needed beside {} MiB that are kept in reserve; delete points, collections or snapshots, or give the \
+             disk more room (reads go on)",
             dir.display(),
-            space.free >> 20,
-            space.reserve >> 20
+            free >> 20,
+            needed.div_ceil(1 << 20),
+            kept >> 20
         ),
     )
 }
