@@ -11,10 +11,15 @@ use std::time::{Duration, Instant};
 
 use crate::CollectionId;
 use crate::collection::Collection;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph_builder::GraphBuilder;
 use crate::storage::Store;
+use crate::storage::garbage::Collected;
 use crate::thread::start_thread;
+
+/// After so long a step that failed is tried again; the time doubles up to the longest, but not while the disk is full.
+const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// The threads and the ways to wake them.
 pub(crate) struct Builder {
@@ -52,8 +57,8 @@ impl Builder {
         };
         for _ in 0..threads {
             let (sender, receiver) = channel();
-            let shared = builder.shared.clone();
-            let started = start_thread("segment-builder", move || run(&receiver, &shared))?;
+            let worker = Worker::new(builder.shared.clone());
+            let started = start_thread("segment-builder", move || worker.run(&receiver))?;
             builder.senders.push(sender);
             builder.threads.push(started);
         }
@@ -85,69 +90,199 @@ impl Drop for Builder {
     }
 }
 
-/// Waits for news, or until a collection has rested long enough to be sealed. Asleep without a timer when there is nothing to seal.
-fn run(receiver: &Receiver<Weak<Collection>>, shared: &Shared) {
-    let mut waiting: HashMap<CollectionId, (Weak<Collection>, Instant)> = HashMap::new();
-    let mut given_up: HashSet<CollectionId> = HashSet::new();
-    loop {
-        let next = waiting.values().map(|(_, due)| *due).min();
-        let news = match next {
-            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
+/// What one thread knows.
+struct Worker {
+    shared: Arc<Shared>,
+    /// Every collection of this thread that has been heard of.
+    known: HashMap<CollectionId, Weak<Collection>>,
+    /// When to look at which.
+    waiting: HashMap<CollectionId, Instant>,
+    failing: HashMap<CollectionId, Failing>,
+    given_up: HashSet<CollectionId>,
+    garbage: GarbageWork,
+}
+
+/// Of a collection whose last step failed.
+struct Failing {
+    kind: ErrorKind,
+    /// Until it is tried again.
+    wait: Duration,
+}
+
+impl Failing {
+    /// Looking whether the disk has room again costs nothing; any other failure may come after much work.
+    fn next(before: Option<&Self>, error: &Error) -> Self {
+        let wait = match before {
+            Some(before) if error.kind() != ErrorKind::StorageFull => {
+                AGAIN_MAX.min(2 * before.wait)
+            }
+            _ => AGAIN,
         };
-        match news {
-            Ok(collection) => {
-                note(&mut waiting, &collection, Duration::ZERO);
-                for more in receiver.try_iter() {
-                    note(&mut waiting, &more, Duration::ZERO);
+        let kind = error.kind();
+        Self { kind, wait }
+    }
+}
+
+/// The disk of what was removed from the store: work of no collection, so that it goes on when they are gone or fail.
+#[derive(Default)]
+struct GarbageWork {
+    store: Weak<Store>,
+    due: Option<Instant>,
+    is_failing: bool,
+    given_up: bool,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            known: HashMap::new(),
+            waiting: HashMap::new(),
+            failing: HashMap::new(),
+            given_up: HashSet::new(),
+            garbage: GarbageWork::default(),
+        }
+    }
+
+    /// Waits for news, or until a collection has rested long enough to be sealed. Asleep without a timer when there is nothing to do.
+    fn run(mut self, receiver: &Receiver<Weak<Collection>>) {
+        loop {
+            let next = self.waiting.values().copied().chain(self.garbage.due).min();
+            let news = match next {
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            match news {
+                Ok(collection) => {
+                    self.hear_of(&collection);
+                    for more in receiver.try_iter() {
+                        self.hear_of(&more);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = Instant::now();
+            let due = self.waiting.iter().filter(|(_, due)| **due <= now);
+            let due: Vec<CollectionId> = due.map(|(id, _)| *id).collect();
+            for id in due {
+                self.waiting.remove(&id);
+                self.work_on(id);
+            }
+            if self.garbage.due.is_some_and(|due| due <= Instant::now()) {
+                self.collect_garbage();
+            }
+        }
+    }
+
+    /// One that fails is not tried again sooner because it is written to.
+    fn hear_of(&mut self, collection: &Weak<Collection>) {
+        let Some(strong) = collection.upgrade() else {
+            return;
+        };
+        let (id, now) = (strong.id(), Instant::now());
+        if !self.known.contains_key(&id) {
+            self.forget_gone();
+            self.known.insert(id, collection.clone());
+        }
+        if !self.failing.contains_key(&id) {
+            self.waiting.insert(id, now);
+        }
+        self.garbage.store = Arc::downgrade(&strong.store);
+        self.garbage.due = Some(now);
+    }
+
+    fn forget_gone(&mut self) {
+        self.known.retain(|_, known| known.strong_count() > 0);
+        self.failing.retain(|id, _| self.known.contains_key(id));
+    }
+
+    fn work_on(&mut self, id: CollectionId) {
+        let Some(strong) = self.known.get(&id).and_then(Weak::upgrade) else {
+            self.failing.remove(&id);
+            return;
+        };
+        if self.given_up.contains(&id) {
+            return;
+        }
+        // A bug of ours in one collection must not end the sealing of all others.
+        match catch_unwind(AssertUnwindSafe(|| step(&strong, &self.shared))) {
+            Ok(Step::Rested(wait)) => {
+                if self.failing.remove(&id).is_some() {
+                    tracing::info!(collection = strong.name(), "segments are sealed again");
+                }
+                if let Some(wait) = wait {
+                    self.waiting.insert(id, Instant::now() + wait);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Ok(Step::Failed(error)) => {
+                let before = self.failing.get(&id);
+                if before.is_none_or(|before| before.kind != error.kind()) {
+                    // The rows stay searchable by scan.
+                    tracing::error!(%error, collection = strong.name(), "sealing a segment failed; it is tried again by and by");
+                }
+                let failing = Failing::next(before, &error);
+                self.waiting.insert(id, Instant::now() + failing.wait);
+                self.failing.insert(id, failing);
+            }
+            Ok(Step::Closing) => return,
+            Err(panic) => {
+                let panic = words(&*panic);
+                strong.note_trouble(&format!(
+                    "background work on its segments stopped until the next start, its points stay readable and writable: {panic}"
+                ));
+                self.given_up.insert(id);
+            }
         }
+        self.garbage.due = Some(Instant::now());
+    }
+
+    /// Gives back some of the disk of what was removed. No collection is held meanwhile: it can be deleted, and its memory freed.
+    fn collect_garbage(&mut self) {
+        self.garbage.due = None;
+        let Some(store) = self.garbage.store.upgrade() else {
+            return;
+        };
+        if self.garbage.given_up || self.shared.is_closing() {
+            return;
+        }
+        let collected = catch_unwind(AssertUnwindSafe(|| store.collect_garbage()));
+        let wait = match collected {
+            Ok(Ok(Collected::Nothing)) => None,
+            Ok(Ok(Collected::More)) => {
+                self.wake_all();
+                Some(Duration::ZERO)
+            }
+            Ok(Ok(Collected::Later(wait))) => Some(wait),
+            Ok(Err(error)) => {
+                if !self.garbage.is_failing {
+                    tracing::error!(%error, "the disk of what was removed was not given back; it is tried again by and by");
+                }
+                self.garbage.is_failing = true;
+                // Part of it may have been done.
+                self.wake_all();
+                self.garbage.due = Some(Instant::now() + AGAIN);
+                return;
+            }
+            Err(panic) => {
+                let panic = words(&*panic);
+                tracing::error!(
+                    panic,
+                    "the disk of what is removed is not given back until the next start"
+                );
+                self.garbage.given_up = true;
+                return;
+            }
+        };
+        self.garbage.is_failing = false;
+        self.garbage.due = wait.map(|wait| Instant::now() + wait);
+    }
+
+    /// Their segments may use files that the store has dropped now; and for one that fails there may be room.
+    fn wake_all(&mut self) {
+        self.forget_gone();
         let now = Instant::now();
-        let due: Vec<CollectionId> = waiting
-            .iter()
-            .filter(|(_, (_, due))| *due <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
-            let Some((collection, _)) = waiting.remove(&id) else {
-                continue;
-            };
-            let Some(strong) = collection.upgrade() else {
-                continue;
-            };
-            if given_up.contains(&id) {
-                continue;
-            }
-            // A bug of ours in one collection must not end the sealing of all others.
-            match catch_unwind(AssertUnwindSafe(|| step(&strong, shared))) {
-                Ok(Step::Rested(wait)) => {
-                    let store = strong.store.clone();
-                    // It can be deleted, and its memory freed, while garbage is collected.
-                    drop(strong);
-                    let mut more = collect_garbage(&store);
-                    // Nobody would go on for a collection that is gone.
-                    while more && collection.strong_count() == 0 && !shared.is_closing() {
-                        more = collect_garbage(&store);
-                    }
-                    if more {
-                        note(&mut waiting, &collection, Duration::ZERO);
-                    } else if let Some(wait) = wait {
-                        note(&mut waiting, &collection, wait);
-                    }
-                }
-                Ok(Step::Ended) => {}
-                Err(panic) => {
-                    let panic = words(&*panic);
-                    strong.note_trouble(&format!(
-                        "background work on its segments stopped until the next start, its points stay readable and writable: {panic}"
-                    ));
-                    given_up.insert(id);
-                }
-            }
-        }
+        self.waiting.extend(self.known.keys().map(|id| (*id, now)));
     }
 }
 
@@ -158,29 +293,21 @@ pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("a panic without words")
 }
 
-fn note(
-    waiting: &mut HashMap<CollectionId, (Weak<Collection>, Instant)>,
-    collection: &Weak<Collection>,
-    wait: Duration,
-) {
-    if let Some(strong) = collection.upgrade() {
-        waiting.insert(strong.id(), (collection.clone(), Instant::now() + wait));
-    }
-}
-
 /// How work on a collection came to an end.
 enum Step {
     /// Nothing is due; to be looked at again after this time, if at all.
     Rested(Option<Duration>),
-    /// The threads shall end, or something failed: the next write tries again.
-    Ended,
+    /// Something is due that cannot be done now.
+    Failed(Error),
+    /// The threads shall end.
+    Closing,
 }
 
 /// Does what is due, until it is done or the threads shall end.
 fn step(collection: &Arc<Collection>, shared: &Shared) -> Step {
     loop {
         if shared.is_closing() {
-            return Step::Ended;
+            return Step::Closing;
         }
         match collection.build_step() {
             Ok(true) => {}
@@ -188,19 +315,7 @@ fn step(collection: &Arc<Collection>, shared: &Shared) -> Step {
                 shared.graphs.wake(collection);
                 return Step::Rested(collection.next_check());
             }
-            Err(error) => {
-                // The rows stay searchable by scan; the next write tries again.
-                tracing::error!(%error, collection = collection.name(), "sealing a segment failed");
-                return Step::Ended;
-            }
+            Err(error) => return Step::Failed(error),
         }
     }
-}
-
-/// Gives back some of the disk space of removed vectors; whether there may be more.
-fn collect_garbage(store: &Store) -> bool {
-    store.collect_garbage().unwrap_or_else(|error| {
-        tracing::error!(%error, "the disk of removed vectors was not given back");
-        false
-    })
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -17,6 +17,9 @@ use crate::thread::start_thread;
 
 /// After so long a graph that had to wait is looked at again: for memory, for disk space, or because rows came too fast.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// The longest time until a graph is built again that could not be written. It begins with [`AGAIN`] and doubles.
+const AGAIN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A collection that may lack graphs. Its number comes along, because asking it would keep it, for a moment, from being dropped.
 type News = (CollectionId, Weak<Collection>);
@@ -42,6 +45,7 @@ impl GraphBuilder {
             observer: Observer::start()?,
             stopped: stopped.clone(),
             given_up: HashSet::new(),
+            failing: HashMap::new(),
         };
         start_thread("graph-builder", move || worker.run(&receiver))?;
         Ok(Self { sender, stopped })
@@ -68,6 +72,8 @@ struct Worker {
     stopped: Arc<Mutex<bool>>,
     /// Collections whose graphs cannot be built until the next start.
     given_up: HashSet<CollectionId>,
+    /// Collections whose last graph was not written: how long to wait, from when on.
+    failing: HashMap<CollectionId, (Duration, Instant)>,
 }
 
 /// What to do with a collection next.
@@ -116,9 +122,17 @@ impl Worker {
     }
 
     /// Builds one graph. The collection, and with it the store, can be dropped while it is built.
-    fn step(&self, id: CollectionId, collection: &Weak<Collection>) -> Next {
+    fn step(&mut self, id: CollectionId, collection: &Weak<Collection>) -> Next {
         if self.given_up.contains(&id) {
             return Next::Nothing;
+        }
+        let failed = self.failing.get(&id).copied();
+        if failed.is_some_and(|(wait, since)| since.elapsed() < wait) {
+            return if collection.strong_count() > 0 {
+                Next::Later
+            } else {
+                Next::Nothing
+            };
         }
         let begun = self.with(collection, |collection| {
             collection.observe_by(&self.observer);
@@ -131,11 +145,14 @@ impl Worker {
         };
         // A bug of ours in one collection must not end the building of all others.
         let built = catch_unwind(AssertUnwindSafe(|| job.build(self.threads)));
+        let mut failure = None;
         let ended = self.with(collection, |collection| match built {
             Ok(graph) => match collection.end_graph(job, graph) {
                 Ok(()) => Next::Again,
                 Err(error) => {
-                    tracing::error!(%error, collection = collection.name(), "a graph was not written; it is built again");
+                    let wait = failed.map_or(AGAIN, |(wait, _)| AGAIN_MAX.min(2 * wait));
+                    tracing::error!(%error, collection = collection.name(), wait_seconds = wait.as_secs(), "a graph was not written; it is built again");
+                    failure = Some((wait, Instant::now()));
                     Next::Later
                 }
             },
@@ -148,6 +165,10 @@ impl Worker {
                 Next::GiveUp
             }
         });
+        match failure {
+            Some(failure) => self.failing.insert(id, failure),
+            None => self.failing.remove(&id),
+        };
         ended.unwrap_or(Next::Nothing)
     }
 

@@ -1,8 +1,9 @@
 //! A full disk: writes are refused with nothing half-written, reads go on, and room brings writes back.
 
+use std::io::Write;
 use std::process::Command;
 
-use cluster::engine::{ErrorKind, Metric, PointId};
+use cluster::engine::{ErrorKind, IndexKind, Metric, OnLoss, PointId, repair};
 use serde_json::json;
 
 use crate::{dense, open, point};
@@ -69,12 +70,12 @@ fn fill_a_disk() {
     // The message tells to delete points, so that must be possible well below the reserve, also while others still try to write.
     let ballast = disk.0.path().join("ballast");
     let small = |id| vec![point(id, &[0.0; 64], json!({}))];
-    let mut bytes = 0;
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    // Refused writes have the background make room, so that it takes more than a few.
     while node.upsert("c", small(100)).is_ok() {
-        bytes += 1 << 20;
-        std::fs::write(&ballast, vec![1; bytes]).unwrap();
+        file.write_all(&vec![1; 1 << 20]).unwrap();
     }
-    std::fs::write(&ballast, vec![1; bytes + (8 << 20)]).unwrap();
+    file.write_all(&vec![1; 8 << 20]).unwrap();
     std::thread::scope(|scope| {
         for id in [100, 101] {
             let (node, small) = (&node, &small);
@@ -104,4 +105,122 @@ fn fill_a_disk() {
         .unwrap();
     node.upsert("d", vec![point(1, &[1.0], json!({}))]).unwrap();
     assert!(node.collection("d").unwrap().contains(&PointId::Num(1)));
+}
+
+/// Waits for what the background does.
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !done() {
+        assert!(started.elapsed().as_secs() < 60, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// 400 points of 2 KiB.
+fn large_points(first: u64) -> Vec<cluster::engine::Point> {
+    let values = |id: u64| -> Vec<f32> {
+        let value = |at: u64| (id * 512 + at).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        (0..512).map(|at| value(at) as f32).collect()
+    };
+    let ids = first..first + 400;
+    ids.map(|id| point(id, &values(id), json!({"n": id})))
+        .collect()
+}
+
+#[test]
+fn deleting_points_brings_writes_back_to_a_full_disk() {
+    let Some(disk) = Tmpfs::mount(320) else {
+        println!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let folder = disk.0.path().join("data");
+    let node = open(&folder);
+    node.create_collection("c", dense(512, Metric::L2, Some(IndexKind::Flat)))
+        .unwrap();
+    let mut stored = 0;
+    let error = loop {
+        match node.upsert("c", large_points(stored)) {
+            Ok(_) => stored += 400,
+            Err(error) => break error,
+        }
+        assert!(stored < 200_000, "the disk never filled");
+    };
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    let kept = stored - 4000;
+    for first in (0..kept).step_by(4000) {
+        let ids: Vec<PointId> = (first..kept.min(first + 4000)).map(PointId::Num).collect();
+        node.delete("c", &ids).unwrap();
+    }
+    wait_until("writes are still refused", || {
+        node.upsert("c", large_points(stored)).is_ok()
+    });
+    // Not just a few: a quarter of what was there.
+    let more = stored / 4 / 400;
+    for at in 0..more {
+        node.upsert("c", large_points(stored + at * 400)).unwrap();
+    }
+    let left = 4000 + more * 400;
+    let count = |node: &cluster::Node| node.collection("c").unwrap().count(None).unwrap() as u64;
+    assert_eq!(count(&node), left);
+    assert_eq!(node.check(), Vec::<String>::new());
+    drop(node);
+    assert_eq!(count(&open(&folder)), left);
+}
+
+#[test]
+fn a_store_that_a_full_disk_keeps_shut_says_so_and_opens_when_there_is_room() {
+    let Some(disk) = Tmpfs::mount(192) else {
+        println!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let folder = disk.0.path().join("data");
+    let node = open(&folder);
+    node.create_collection("c", dense(2, Metric::L2, None))
+        .unwrap();
+    node.upsert("c", vec![point(1, &[1.0, 2.0], json!({}))])
+        .unwrap();
+    drop(node);
+    let ballast = disk.0.path().join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+    drop(file);
+    let Err(error) = cluster::Node::open(&folder, cluster::NodeOptions::default()) else {
+        panic!("opened with no byte free");
+    };
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    for said in ["nothing is damaged", "make ", "MiB free"] {
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    let Err(error) = repair(&folder, OnLoss::Ask) else {
+        panic!("repaired with no byte free");
+    };
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    std::fs::remove_file(&ballast).unwrap();
+    let node = open(&folder);
+    assert!(node.collection("c").unwrap().contains(&PointId::Num(1)));
+    assert_eq!(node.check(), Vec::<String>::new());
+}
+
+#[test]
+fn a_graph_for_which_there_is_no_room_is_not_built() {
+    let Some(disk) = Tmpfs::mount(256) else {
+        println!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let node = open(&disk.0.path().join("data"));
+    node.create_collection("c", dense(16, Metric::L2, None))
+        .unwrap();
+    let points = (0..3000).map(|id| point(id, &[id as f32; 16], json!({})));
+    node.upsert("c", points.collect()).unwrap();
+    // Below the reserve before the rows have rested long enough to be sealed.
+    std::fs::write(disk.0.path().join("ballast"), vec![1; 140 << 20]).unwrap();
+    let collection = node.collection("c").unwrap();
+    let waiting = || collection.progress().waiting.unwrap_or_default();
+    wait_until("the graph does not wait for room", || {
+        waiting().contains("a graph of 3000 rows waits")
+    });
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+    wait_until("the graph is not built", || {
+        collection.progress().indexed_rows == 3000
+    });
 }

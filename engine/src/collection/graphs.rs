@@ -27,7 +27,7 @@ impl GraphJob {
 /// What is to be done about graphs.
 pub(crate) enum GraphStep {
     Build(GraphJob),
-    /// There is one to be built, but not now: rows come fast, or there is no memory.
+    /// There is one to be built, but not now: rows come fast, or there is no memory, or no room on the disk.
     Wait,
     Nothing,
 }
@@ -74,6 +74,13 @@ impl Collection {
         let Some((segment, vector, bytes)) = next else {
             return GraphStep::Wait;
         };
+        // Before minutes are spent on it.
+        let room = self.store.ensure_space(segment.graph_file_bytes(&vector));
+        if let Err(lack) = room {
+            let what = format!("a graph of {} rows waits: {lack}", segment.len());
+            self.work.set_waiting_graph(Some(what));
+            return GraphStep::Wait;
+        }
         self.work.begin_graph(WorkKind::Build, segment.len());
         GraphStep::Build(GraphJob {
             _claim: budget.claim(Purpose::Builds, bytes),

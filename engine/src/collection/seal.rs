@@ -11,6 +11,9 @@ use crate::point::PointId;
 use crate::segment::folder::LargeColumns;
 use crate::segment::{Segment, Source};
 
+/// A file of so many bytes is written whatever it gives back: what it covers need not be kept elsewhere.
+const SMALL_BYTES: u64 = 16 << 20;
+
 impl Collection {
     /// Does the next thing that is due: a structure that a start left out, a sealing or merge, or the manifest. Searches and writes go on
     /// meanwhile.
@@ -133,15 +136,11 @@ impl Collection {
     }
 
     fn merge(&self, uid: u64, sources: &[Source]) -> Result<()> {
-        let bytes: usize = sources
-            .iter()
-            .map(|source| source.segment.heap_bytes() + source.segment.mapped_bytes())
-            .sum();
-        self.store.ensure_space(bytes as u64)?;
         if sources.iter().all(|source| source.live.count() == 0) {
             self.state.write().forget_dead();
             return Ok(());
         }
+        self.ensure_space_for(sources)?;
         let held = sources.iter().map(|source| source.segment.merge_bytes());
         let _claim = self.store.budget().claim(Purpose::Builds, held.sum());
         let rows = sources.iter().map(|source| source.live.count()).sum();
@@ -183,6 +182,19 @@ impl Collection {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Checks that there is room for a file of the sources' live rows. A small one, or one that takes the place of larger ones, may use the reserve.
+    fn ensure_space_for(&self, sources: &[Source]) -> Result<()> {
+        let takes = live_bytes(sources);
+        let sealed = sources.iter().filter(|source| source.segment.is_sealed());
+        let gives: usize = sealed.map(|source| source.segment.mapped_bytes()).sum();
+        if takes <= SMALL_BYTES.max(gives as u64) {
+            return self.store.ensure_space_for_freeing(takes);
+        }
+        let bytes = |source: &Source| source.segment.heap_bytes() + source.segment.mapped_bytes();
+        let bytes: usize = sources.iter().map(bytes).sum();
+        self.store.ensure_space(bytes as u64)
     }
 
     /// Brings the live rows of damaged segments into the growing segment, from the store.

@@ -22,6 +22,7 @@ use crate::query::{Query, QueryKind, QueryVector, SearchParams};
 use crate::segment::RowBytes;
 use crate::segment::folder::Folder;
 use crate::segment::manifest::Manifest;
+use crate::storage::garbage::Collected;
 use crate::storage::record::{PointRow, VectorRef};
 use crate::storage::{Family, Visit, codec, key};
 use crate::{CollectionConfig, Engine, EngineOptions, Env, PARTITIONS, Partition};
@@ -794,7 +795,7 @@ fn links_that_the_store_has_dropped_are_left() {
     write(&engine, (0..ROWS).filter(|n| !lives(n)).map(|n| (n, None)));
     remove_unnamed_vectors(&collection);
     let before = without_words(answers(&collection));
-    while collection.store.collect_garbage().unwrap() {}
+    while collection.store.collect_garbage().unwrap() == Collected::More {}
     assert_eq!(without_words(answers(&collection)), before, "still mapped");
     collection.seal_now();
     assert_eq!(without_words(answers(&collection)), before);
@@ -861,4 +862,79 @@ fn a_panic_in_background_work_stops_that_of_its_collection_only() {
     until("the other is not sealed", &|| good.info().indexed_rows == 1);
     assert_eq!(bad.info().points, 1);
     assert_eq!(good.info().trouble, None);
+}
+
+/// A collection of sparse vectors in a new engine, and a write of one point to it.
+fn with_a_write(dir: &Path, name: &str) -> (Engine, Arc<Collection>, impl Fn(&Engine)) {
+    let engine = Engine::open(dir, EngineOptions::default()).unwrap();
+    let mut config = CollectionConfig::default();
+    config
+        .sparse_vectors
+        .insert("words".into(), SparseVectorConfig::default());
+    let collection = engine.create_collection(name, config).unwrap();
+    let of = collection.id();
+    let write = move |engine: &Engine| {
+        let point = Point {
+            id: id(1),
+            vectors: BTreeMap::new(),
+            payload: Default::default(),
+            media: Vec::new(),
+            expires_at_ms: None,
+        };
+        let share = Share {
+            partition: Partition(0),
+            operations: vec![Operation::Upsert {
+                collection: of,
+                point,
+            }],
+        };
+        engine.apply(engine.append(vec![share]).unwrap()).unwrap();
+    };
+    (engine, collection, write)
+}
+
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let since = std::time::Instant::now();
+    while !holds() {
+        assert!(since.elapsed().as_secs() < 30, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_sealing_that_failed_is_tried_again_without_a_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection, write) = with_a_write(dir.path(), NAME);
+    // A file in the place of the folder of its segments.
+    let segments = dir.path().join("segments");
+    let folder = segments.join(collection.id().0.to_string());
+    std::fs::create_dir_all(&segments).unwrap();
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::write(&folder, []).unwrap();
+    write(&engine);
+    until("the sealing does not fail", || {
+        collection.progress().failure.is_some()
+    });
+    std::fs::remove_file(&folder).unwrap();
+    until("it is not tried again", || {
+        collection.progress().failure.is_none() && collection.info().indexed_rows == 1
+    });
+}
+
+#[test]
+fn a_panic_while_garbage_is_collected_does_not_end_sealing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection, write) = with_a_write(dir.path(), NAME);
+    let panics = collection.store.panics_when_collecting();
+    panics.store(true, Ordering::SeqCst);
+    write(&engine);
+    until("it does not panic", || !panics.load(Ordering::SeqCst));
+    until("the row is not sealed", || {
+        collection.info().indexed_rows == 1
+    });
+    write(&engine);
+    until("the row is not sealed again", || {
+        collection.info().indexed_rows == 1
+    });
+    assert_eq!(collection.info().trouble, None);
 }

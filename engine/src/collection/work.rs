@@ -54,9 +54,9 @@ pub struct Progress {
     pub indexed_rows: usize,
     /// What runs now.
     pub running: Option<Work>,
-    /// What waits for memory, in words.
+    /// What waits for memory, or a graph for room on the disk, in words.
     pub waiting: Option<String>,
-    /// Why the last step failed; it is tried again with the next write.
+    /// Why the last step failed; it is tried again after a while.
     pub failure: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl WorkState {
         *self.running_graph.lock() = None;
     }
 
-    /// Notes which graph waits for memory, or that none does.
+    /// Notes which graph waits for memory or room on the disk, or that none does.
     pub fn set_waiting_graph(&self, what: Option<String>) {
         *self.waiting_graph.lock() = what;
     }

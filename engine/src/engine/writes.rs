@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Engine;
 use crate::apply::put_entries;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::log::{Change, Decision, Entry, Operation, Outcome, Share, Wait};
+use crate::log::{Change, Decision, Entry, Keep, Operation, Outcome, Share, Wait};
 use crate::planted::{Bug, is_planted};
 use crate::request::RequestTag;
 use crate::{CollectionId, Partition};
@@ -34,11 +34,21 @@ impl Engine {
         let entries = self
             .log
             .append(&self.store, &self.env, shares, wait)
+            .inspect_err(|error| self.make_room_after(error))
             .map_err(|error| error.or_repair(self.store.dir()))?;
         if let Some(interval) = interval {
             self.syncer.within(interval);
         }
         Ok(entries)
+    }
+
+    /// Has the background give back what it can when a write found the disk full: also of what was removed before.
+    fn make_room_after(&self, error: &Error) {
+        if error.kind() == ErrorKind::StorageFull
+            && let Some(any) = self.ready().first()
+        {
+            self.builder.wake(any);
+        }
     }
 
     /// The shortest interval of the collections touched; `None` if one of them has none.
@@ -94,9 +104,13 @@ impl Engine {
                 self.builder.wake(&collection);
             }
         }
+        let keep = match self.store.is_short_of_space() {
+            true => Keep::Unapplied,
+            false => Keep::Half,
+        };
         if let Err(error) = self
             .log
-            .purge(&self.store, &self.env, |at| self.covered(at))
+            .purge(&self.store, &self.env, keep, |at| self.covered(at))
         {
             // The write itself has succeeded and must say so; the next one tries the purge again.
             tracing::warn!(%error, "the log was not purged");

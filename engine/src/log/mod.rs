@@ -146,6 +146,15 @@ pub(crate) enum Wait {
     UntilLogged,
 }
 
+/// What a purge leaves of the log.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Keep {
+    /// The newer half of what is kept, for replicas that lag behind and for repairs.
+    Half,
+    /// Only what is not applied yet: the disk is short of room, and what the entries superseded takes it.
+    Unapplied,
+}
+
 /// Positions of all partitions' logs.
 pub(crate) struct Log {
     positions: Mutex<Vec<Position>>,
@@ -168,8 +177,11 @@ impl Position {
     }
 
     /// Up to where the log is to be purged; `None` if it is short.
-    fn purge_to(&self) -> Option<u64> {
+    fn purge_to(&self, keep: Keep) -> Option<u64> {
         let PartitionState { applied, purged } = self.state;
+        if keep == Keep::Unapplied {
+            return Some(applied).filter(|to| *to > purged);
+        }
         let by_count = (applied - purged >= KEPT_ENTRIES).then(|| applied - KEPT_ENTRIES / 2);
         let mut bytes = self.kept_bytes;
         let by_bytes = (bytes > KEPT_BYTES).then(|| {
@@ -346,7 +358,7 @@ impl Log {
         std::array::from_fn(|partition| positions[partition].state.applied)
     }
 
-    /// Purges the older half of every log that has grown long or large, with the values that its entries superseded, and what the entries changed in
+    /// Purges every log that has grown long or large, or all that is applied, as `keep` says, with the values that its entries superseded, and what the entries changed in
     /// these collections as far as their segment files cover it.
     ///
     /// A vector is removed here and not when it is superseded, because until then a replica may need its entry.
@@ -354,12 +366,13 @@ impl Log {
         &self,
         store: &Store,
         env: &Env,
+        keep: Keep,
         covered: impl Fn(Partition) -> Vec<(CollectionId, u64)>,
     ) -> Result<()> {
         let mut positions = self.positions.lock();
         for partition in Partition::all() {
             let position = &mut positions[usize::from(partition.0)];
-            let Some(purged) = position.purge_to() else {
+            let Some(purged) = position.purge_to(keep) else {
                 continue;
             };
             purge_partition(

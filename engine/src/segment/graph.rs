@@ -237,7 +237,12 @@ pub(super) fn write(path: &Path, owner: Owner<'_>, graph: &Graph) -> Result<()> 
 
 /// About how many bytes building a graph takes meanwhile: codes, edges, and the candidates of every row.
 pub(super) fn build_bytes(rows: usize, dim: usize) -> u64 {
-    const EDGES: u64 = 32 * 4;
     const CANDIDATES: u64 = 800;
-    rows as u64 * (dim.next_multiple_of(64) as u64 + EDGES + CANDIDATES)
+    rows as u64 * CANDIDATES + file_bytes(rows, dim)
+}
+
+/// About how many bytes its file has: codes and edges.
+pub(super) fn file_bytes(rows: usize, dim: usize) -> u64 {
+    const EDGES: u64 = 32 * 4;
+    rows as u64 * (dim.next_multiple_of(64) as u64 + EDGES)
 }

@@ -99,4 +99,10 @@ impl Segment {
         let column = &self.dense[vector];
         super::graph::build_bytes(column.rows(), column.dim())
     }
+
+    /// About how many bytes the file of the graph of a vector has.
+    pub fn graph_file_bytes(&self, vector: &str) -> u64 {
+        let column = &self.dense[vector];
+        super::graph::file_bytes(column.rows(), column.dim())
+    }
 }

@@ -7,7 +7,7 @@
 //! - `aside`: damaged files, kept before anything may change them.
 //! - `catalog`: whether all of RocksDB's list of its files is there.
 //! - `failure`: ends the process when a durable write failed at the disk.
-//! - `garbage`: gives back the disk of removed vectors.
+//! - `garbage`: gives back the disk of what was removed.
 //! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
 //! - `view`: the store as it was at one moment.
 //! - `salvage`: what can be read of a store with damaged files.
@@ -22,7 +22,7 @@ pub mod blob;
 pub mod catalog;
 pub mod codec;
 mod failure;
-mod garbage;
+pub mod garbage;
 pub mod guard;
 pub mod key;
 pub mod record;
@@ -50,6 +50,7 @@ use crate::payload_cache::PayloadCache;
 use crate::planted::{Bug, is_planted};
 use garbage::Garbage;
 use guard::{Guard, sync_folder};
+use space::Space;
 
 /// One column family.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -105,6 +106,8 @@ pub(crate) const DATABASE_FOLDER: &str = "rocksdb";
 pub const BLOB_BYTES_MIN: u64 = 512;
 /// Bytes of memtables that a clean shutdown leaves to the next start.
 const REPLAYED_BYTES_MAX: u64 = 16 << 20;
+/// Room that opening takes beside what the write-ahead log holds: the list of files, and the first pages of the next log.
+const OPENING_BYTES: u64 = 4 << 20;
 /// Version of the layout below; a store of another version is refused.
 pub(crate) const FORMAT_VERSION: u32 = 2;
 
@@ -232,6 +235,15 @@ impl Store {
     /// `StorageFull`.
     pub fn ensure_space(&self, bytes: u64) -> Result<()> {
         space::ensure(&self.dir, bytes)
+    }
+
+    /// As [`Self::ensure_space`], for what gives back more than these bytes: it may use most of the reserve.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull`.
+    pub fn ensure_space_for_freeing(&self, bytes: u64) -> Result<()> {
+        space::ensure_for_freeing(&self.dir, bytes)
     }
 
     /// An empty batch for this store.
@@ -589,14 +601,13 @@ impl Batch<'_> {
 
     /// Removes a key.
     pub fn delete(&mut self, family: Family, key: &[u8]) {
-        if family == Family::Vectors {
-            self.store.garbage.note_removal();
-        }
+        self.store.garbage.note_removal(family);
         self.inner.delete_cf(self.store.handle(family), key);
     }
 
     /// Removes every key from `from` to before `to`.
     pub fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) {
+        self.store.garbage.note_removal(family);
         self.inner
             .delete_range_cf(self.store.handle(family), from, to);
     }
@@ -705,7 +716,8 @@ fn open_with(path: &Path, opening: Opening, memory: &MemoryShares, threads: usiz
         Ok(ColumnFamilyDescriptor::new(family.name(), options))
     });
     let descriptors = descriptors.collect::<Result<Vec<_>>>()?;
-    let mut options = database_options(opening)?;
+    let room = OpeningRoom::of(path)?;
+    let mut options = database_options(opening, room)?;
     // Writers are not stalled by it: they wait for sealing, if for anything.
     let memtables = WriteBufferManager::new_write_buffer_manager(memory.memtables as usize, false);
     options.set_write_buffer_manager(&memtables);
@@ -720,9 +732,52 @@ fn open_with(path: &Path, opening: Opening, memory: &MemoryShares, threads: usiz
                 ),
             )
         } else {
-            Error::from(error).context(format!("open {}", path.display()))
+            let error = Error::from(error).context(format!("open {}", path.display()));
+            match error.kind() {
+                ErrorKind::StorageFull => error.noted(&how_to_open(path)),
+                _ => error,
+            }
         }
     })
+}
+
+/// Whether the disk has room for tables of what the write-ahead log holds.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum OpeningRoom {
+    Enough,
+    Tight,
+}
+
+impl OpeningRoom {
+    fn of(database: &Path) -> Result<Self> {
+        if !database.exists() {
+            return Ok(Self::Enough);
+        }
+        let space = Space::of(database)?;
+        let is_tight = space.is_short() && space.for_freeing() < logged_bytes(database)?;
+        Ok(if is_tight { Self::Tight } else { Self::Enough })
+    }
+}
+
+fn logged_bytes(database: &Path) -> Result<u64> {
+    let logs = aside::logs(database)?;
+    let lengths = logs
+        .iter()
+        .map(|log| log.metadata().map_or(0, |of| of.len()));
+    Ok(lengths.sum())
+}
+
+/// What to do when the disk is too full to open the database.
+fn how_to_open(database: &Path) -> String {
+    let free = Space::of(database).map_or(0, |space| space.free);
+    let needed = OPENING_BYTES + logged_bytes(database).unwrap_or(0);
+    format!(
+        "nothing is damaged: the disk is full, with {} KiB free; make {} MiB free on the disk of {} (by moving other files away, or snapshots \
+         from the folder snapshots/ beside it) and start again",
+        free >> 10,
+        needed.div_ceil(1 << 20),
+        database.display()
+    )
 }
 
 /// Whether another process, or another part of this one, holds the folder. RocksDB has no kind for it; paths may hold any word.
@@ -736,14 +791,17 @@ fn is_locked(error: &rocksdb::Error) -> bool {
     .any(|beginning| text.starts_with(beginning))
 }
 
-fn database_options(opening: Opening) -> Result<Options> {
+fn database_options(opening: Opening, room: OpeningRoom) -> Result<Options> {
     let mut options = Options::default();
-    if opening.tracking == WalTracking::On {
-        // The crate has no setter for it.
-        options = options
-            .get_options_from_string("track_and_verify_wals=true")
-            .context("set options of the store")?;
-    }
+    let tracking = opening.tracking == WalTracking::On;
+    // The crate has no setters for these. A log that is allocated beforehand takes 70 MiB of a small disk for nothing. What is replayed goes to
+    // tables at once, unless there is no room for them.
+    options = options
+        .get_options_from_string(format!(
+            "allow_fallocate=false;track_and_verify_wals={tracking};avoid_flush_during_recovery={}",
+            room == OpeningRoom::Tight
+        ))
+        .context("set options of the store")?;
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_wal_recovery_mode(opening.recovery);

@@ -94,12 +94,15 @@ impl Store {
     ///
     /// What the disk says.
     pub fn flush(&self) -> Result<()> {
-        for family in Family::ALL {
-            self.db
-                .flush_cf_opt(self.handle(family), &FlushOptions::default())
-                .context("flush memtables")?;
-        }
-        Ok(())
+        Family::ALL
+            .into_iter()
+            .try_for_each(|family| self.flush_family(family))
+    }
+
+    pub(super) fn flush_family(&self, family: Family) -> Result<()> {
+        self.db
+            .flush_cf_opt(self.handle(family), &FlushOptions::default())
+            .context("flush memtables")
     }
 
     /// Rewrites what the tables have of keys with this prefix without what was deleted. Takes as long as that takes; reads and writes go on.

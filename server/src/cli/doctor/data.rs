@@ -64,7 +64,11 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
             .into_iter()
             .map(|dropped| failing(folder, dropped.to_string()))
             .collect(),
-        Err(error) => vec![failing(folder, format!("{shown}: {error}"))],
+        Err(error) => vec![unreadable(
+            folder,
+            error.kind(),
+            format!("{shown}: {error}"),
+        )],
     };
     match Double::new(folder) {
         Ok(double) => findings.extend(look(folder, &double)),
@@ -73,7 +77,11 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
             let finding = Finding::new(Status::Ok, "data", detail);
             findings.push(finding.mend("stop the server to have the data itself checked"));
         }
-        Err(error) => findings.push(failing(folder, format!("{shown}: {error}"))),
+        Err(error) => findings.push(unreadable(
+            folder,
+            error.kind(),
+            format!("{shown}: {error}"),
+        )),
     }
     findings
 }
@@ -84,8 +92,8 @@ fn look(folder: &Path, double: &Double) -> Vec<Finding> {
     let node = match Node::open(double.path(), NodeOptions::default()) {
         Ok(node) => node,
         Err(error) => {
-            let error = double.said_of_data(&error.to_string());
-            return vec![failing(folder, format!("{shown}: {error}"))];
+            let said = double.said_of_data(&error.to_string());
+            return vec![unreadable(folder, error.kind(), format!("{shown}: {said}"))];
         }
     };
     node.wait_until_ready();
@@ -136,6 +144,16 @@ fn sound(folder: &Path, node: &Node) -> Vec<Finding> {
 
 fn failing(folder: &Path, what: String) -> Finding {
     Finding::new(Status::Fail, "data", what).mend(how_to_mend(folder))
+}
+
+/// What kept the data from being read. A full disk does so without any damage.
+fn unreadable(folder: &Path, kind: ErrorKind, what: String) -> Finding {
+    match kind {
+        ErrorKind::StorageFull => Finding::new(Status::Fail, "data", what).mend(
+            "the data cannot be looked at while the disk is full, which damages nothing: make room on it, then ask again",
+        ),
+        _ => failing(folder, what),
+    }
 }
 
 fn how_to_mend(folder: &Path) -> String {
@@ -295,5 +313,15 @@ mod tests {
         std::fs::write(place.path().join("server.log"), "").unwrap();
         assert!(folder(place.path())[0].detail.contains("no data yet"));
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_full_disk_is_not_told_as_damage() {
+        let found = |kind| {
+            let finding = unreadable(Path::new("d"), kind, "No space left".to_owned());
+            format!("{finding:?}")
+        };
+        assert!(!found(ErrorKind::StorageFull).contains("--repair"));
+        assert!(found(ErrorKind::Corrupted).contains("--repair"));
     }
 }

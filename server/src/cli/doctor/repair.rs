@@ -21,6 +21,7 @@ pub(super) fn run(folder: &Path, on_loss: OnLoss, output: Output) -> Result<bool
         match error.kind() {
             ErrorKind::Unavailable => failure.mend("stop the server that uses this folder, then repair it"),
             ErrorKind::NotFound => failure.mend("name the data folder: the one of `vecino serve --data`"),
+            ErrorKind::StorageFull => failure.mend("the disk is full, which damages nothing: make room on it, then repair again"),
             _ => failure.mend("restore the folder from a snapshot of the node, or its collections from their archives; keep a copy of what is there"),
         }
     })?;
