@@ -119,6 +119,7 @@ pub(super) fn examine_partition(
     log.state = examine_position(store, &log, &bad_entries, found);
     let lacking = log.examine_values(store, knowns, found);
     log.examine_entries(&bad_entries, lacking, end_is_gone, found);
+    found.waiting += log.entries.range(log.state.applied + 1..).count() as u64;
     log.examine_garbage(store, found);
     examine_requests(store, partition, found);
     Ok(log)
@@ -156,7 +157,7 @@ fn examine_position(
         }
     });
     let first = log.entries.keys().chain(bad_entries).min();
-    let purged = first.map_or(applied, |first| first - 1);
+    let purged = first.map_or(applied, |first| first.saturating_sub(1));
     let state = PartitionState {
         applied: applied.max(purged),
         purged,

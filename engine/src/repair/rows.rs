@@ -25,6 +25,7 @@ pub(super) fn examine_rows(
         known,
         found,
         versions: BTreeMap::new(),
+        gone: BTreeSet::new(),
         ends: BTreeMap::new(),
     };
     let changes = rows.read_changes();
@@ -68,6 +69,7 @@ pub(super) fn examine_rows(
         }
     }
     rows.examine_ends();
+    rows.forget_gone(&changes);
     rows.rebuild_changes(&changes);
     Ok(())
 }
@@ -79,6 +81,8 @@ struct Rows<'a> {
     found: &'a mut Examination,
     /// Of the rows that are there, by encoded id.
     versions: BTreeMap<Vec<u8>, u64>,
+    /// Encoded ids of the points whose rows are lost.
+    gone: BTreeSet<Vec<u8>>,
     /// Keys of the records of points that end, and their values.
     ends: BTreeMap<Vec<u8>, u64>,
 }
@@ -188,6 +192,7 @@ impl Rows<'_> {
     /// A point whose row is nowhere.
     fn find_none(&mut self, id: &PointId) {
         self.lose(id, "all of it: its row cannot be read".to_owned());
+        self.gone.insert(id.encode());
         let key = self.key(id);
         self.found.delete(Family::Points, key);
         self.found.make_stale(self.known);
@@ -261,6 +266,7 @@ impl Rows<'_> {
             self.ends.insert(key, row.version);
         }
         self.versions.insert(id.encode(), row.version);
+        self.found.rows += 1;
         self.log.own(self.known.id, &row);
     }
 
@@ -307,6 +313,22 @@ impl Rows<'_> {
         }
         for (key, version) in wanted {
             self.found.put(Family::State, key, codec::encode(&version));
+        }
+    }
+
+    /// Change records that name points whose rows are lost name them as removed: the next examination must not miss them again.
+    fn forget_gone(&mut self, changes: &Changes) {
+        for (index, record) in changes {
+            let is_gone = |(id, written): &(Vec<u8>, bool)| *written && self.gone.contains(id);
+            if !record.ids.iter().any(is_gone) {
+                continue;
+            }
+            let mut record = record.clone();
+            for named in &mut record.ids {
+                named.1 &= !self.gone.contains(&named.0);
+            }
+            let key = key::change(self.log.partition, self.known.id, *index);
+            self.found.put(Family::Changes, key, codec::encode(&record));
         }
     }
 

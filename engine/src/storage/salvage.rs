@@ -25,6 +25,10 @@ const COPY_COMPLETE: &str = "repaired.complete";
 const COPY_BATCH_BYTES: usize = 4 << 20;
 /// Seeks that narrow down where a readable record follows.
 const PROBES_MAX: usize = 400;
+/// Bytes behind a prefix within which the distance to the next readable record is guessed.
+const PROBED_BYTES: usize = 24;
+/// So many bytes of 255 are behind every key.
+const BEHIND_ALL_BYTES: usize = 64;
 
 /// A range of keys that cannot be read.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct Gap {
     pub family: Family,
     /// The last key that was read before it; a prefix of its keys if there is none.
     pub after: Vec<u8>,
+    /// The least key that it may hold.
+    pub start: Vec<u8>,
     /// The next key that can be read; `None` if none can to the end of the range asked.
     pub before: Option<Vec<u8>>,
     /// What the first read said.
@@ -86,13 +92,6 @@ impl Store {
         Ok(db.latest_sequence_number())
     }
 
-    /// Removes what a killed [`Self::copy_readable`] left: it is made anew if it is needed.
-    pub fn remove_unfinished_copy(&self) {
-        if !self.dir.join(COPY_COMPLETE).exists() {
-            let _ = std::fs::remove_dir_all(self.dir.join(COPY_FOLDER));
-        }
-    }
-
     /// As [`Store::scan`], but goes on behind what cannot be read, and answers where that is.
     ///
     /// A gap ends at the first readable key that a search by halves finds: a few readable records between two damaged blocks may be taken for
@@ -129,6 +128,7 @@ impl Store {
             gaps.push(Gap {
                 family,
                 after: last.unwrap_or(from),
+                start,
                 before: before.clone(),
                 error: error.to_string(),
             });
@@ -151,14 +151,17 @@ impl Store {
             (found.is_some() || iterator.status().is_ok()).then_some(found)
         };
         let mut bad = start.to_vec();
-        // Ever larger steps: behind all that begin like `start`, but for ever more bytes of it.
-        let steps = (prefix.len()..=start.len()).rev();
-        let mut places = steps.filter_map(|kept| key::successor(&start[..kept]));
-        let (mut good, mut found) = places.find_map(|place| match probe(&place) {
-            Some(found) => Some((place, found)),
-            None => {
-                bad.clone_from(&place);
-                None
+        let mut places = places_behind(prefix, start);
+        let (mut good, mut found) = places.find_map(|place| {
+            if place <= bad {
+                return None;
+            }
+            match probe(&place) {
+                Some(found) => Some((place, found)),
+                None => {
+                    bad = place;
+                    None
+                }
             }
         })?;
         for _ in 0..PROBES_MAX {
@@ -176,25 +179,42 @@ impl Store {
         found
     }
 
-    /// Copies every readable record, and those of these keys that can be read though scans cannot reach them, into a new store that takes the
-    /// place of this one by [`finish_copy`].
+    /// Copies every readable record, and those of these keys that can be read though scans cannot reach them, into a new store in `folder`.
     ///
     /// # Errors
     ///
-    /// `StorageFull`; what the disk says. Nothing has changed then.
-    pub fn copy_readable(&self, keys: &[(Family, Vec<u8>)]) -> Result<()> {
+    /// `StorageFull`; what the disk says. Nothing of this store has changed then.
+    pub fn copy_readable(&self, folder: &Path, keys: &[(Family, Vec<u8>)]) -> Result<Self> {
         let needed: u64 = self.disk_bytes().iter().map(|(_, bytes)| bytes).sum();
         self.ensure_space(needed)
             .context("copy what can be read of the store")?;
-        let folder = self.dir.join(COPY_FOLDER);
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).map_err(|error| Error::io(&error, &folder))?;
-        let copy = Self::open(&folder)?;
+        std::fs::create_dir(folder).map_err(|error| Error::io(&error, folder))?;
+        let copy = Self::open(folder)?;
         let mut values_in_gaps = Vec::new();
         for family in Family::ALL {
+            if self.copy_family(&copy, family)? && matches!(family, Family::Vectors | Family::Media)
+            {
+                values_in_gaps.push(family);
+            }
+            let mut batch = copy.batch();
+            for (_, key) in keys.iter().filter(|(of, _)| *of == family) {
+                if let Ok(Some(value)) = self.get(family, key) {
+                    batch.put(family, key, &value);
+                }
+            }
+            copy.write(batch)?;
+        }
+        self.copy_values(&copy, &values_in_gaps)?;
+        Ok(copy)
+    }
+
+    /// Answers whether some of it cannot be read. What lies between two unreadable ranges may be hidden from a scan of all: each partition is
+    /// then scanned by itself too, as an examination does.
+    fn copy_family(&self, copy: &Self, family: Family) -> Result<bool> {
+        let scan = |prefix: &[u8]| -> Result<bool> {
             let mut batch = copy.batch();
             let mut written = Ok(());
-            let gaps = self.scan_readable(family, &[], |key, value| {
+            let gaps = self.scan_readable(family, prefix, |key, value| {
                 batch.put(family, key, value);
                 if batch.inner.size_in_bytes() > COPY_BATCH_BYTES {
                     let full = std::mem::replace(&mut batch, copy.batch());
@@ -204,27 +224,60 @@ impl Store {
                 }
             });
             written?;
-            for (_, key) in keys.iter().filter(|(of, _)| *of == family) {
-                if let Ok(Some(value)) = self.get(family, key) {
-                    batch.put(family, key, &value);
-                }
-            }
             copy.write(batch)?;
-            if matches!(family, Family::Vectors | Family::Media) && !gaps.is_empty() {
-                values_in_gaps.push(family);
+            Ok(!gaps.is_empty())
+        };
+        let has_gaps = scan(&[])?;
+        if has_gaps && family == Family::Meta {
+            scan(key::META_COLLECTION)?;
+        } else if has_gaps {
+            for partition in Partition::all() {
+                scan(&key::log_prefix(partition))?;
             }
+            scan(key::COLLECTION_COPIES)?;
         }
-        self.copy_values(&copy, &values_in_gaps)?;
-        let families: Vec<_> = Family::ALL.map(|family| copy.handle(family)).into();
-        copy.db
+        Ok(has_gaps)
+    }
+
+    /// Writes a copy to tables and closes it.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn close_copy(self) -> Result<()> {
+        let families: Vec<_> = Family::ALL.map(|family| self.handle(family)).into();
+        self.db
             .flush_cfs_opt(&families, &FlushOptions::default())
             .context("flush the copy")?;
-        copy.close()?;
-        drop(copy);
-        let marker = self.dir.join(COPY_COMPLETE);
-        std::fs::write(&marker, []).map_err(|error| Error::io(&error, &marker))?;
-        sync_folder(&self.dir)
+        self.close()
     }
+}
+
+/// Where a copy grows in a folder.
+pub fn copy_folder(folder: &Path) -> PathBuf {
+    folder.join(COPY_FOLDER)
+}
+
+/// Removes what a killed repair left of a copy: it is made anew if it is needed.
+pub fn remove_unfinished_copy(dir: &Path) {
+    if !dir.join(COPY_COMPLETE).exists() {
+        let _ = std::fs::remove_dir_all(dir.join(COPY_FOLDER));
+    }
+}
+
+/// Brings a closed copy that grew elsewhere on this file system to the data folder, complete: [`finish_copy`] puts it in the store's place.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn bring_copy(copy: &Path, dir: &Path) -> Result<()> {
+    sync_folder(copy)?;
+    let folder = dir.join(COPY_FOLDER);
+    std::fs::rename(copy, &folder).map_err(|error| Error::io(&error, &folder))?;
+    sync_folder(dir)?;
+    let marker = dir.join(COPY_COMPLETE);
+    std::fs::write(&marker, []).map_err(|error| Error::io(&error, &marker))?;
+    sync_folder(dir)
 }
 
 impl Store {
@@ -277,6 +330,27 @@ impl Store {
         });
         written
     }
+}
+
+/// Places behind `start` among the keys with a prefix, each about twice as far from it as the one before; the last is behind all of them.
+fn places_behind(prefix: &[u8], start: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let kept = prefix.len();
+    let mut padded = start.to_vec();
+    padded.resize(start.len().max(kept + PROBED_BYTES), 0);
+    let digits = (kept..padded.len()).rev();
+    let steps = digits.flat_map(|at| (0..8).map(move |bit| (at, 1u16 << bit)));
+    let near = steps.filter_map(move |(at, step)| {
+        let mut place = padded[..=at].to_vec();
+        let mut carry = step;
+        for digit in place[kept..].iter_mut().rev() {
+            let sum = u16::from(*digit) + carry;
+            *digit = sum as u8;
+            carry = sum >> 8;
+        }
+        (carry == 0).then_some(place)
+    });
+    let end = key::successor(prefix).unwrap_or_else(|| vec![0xff; BEHIND_ALL_BYTES]);
+    near.chain([end])
 }
 
 /// Halfway between two keys; `None` if nothing lies between them that a key of one byte more could not tell apart.
