@@ -130,13 +130,7 @@ pub(super) fn examine(
     };
     let mut knowns = Vec::new();
     for (id, (name, config)) in examine_records(store, &mut found)? {
-        let mut known = Known {
-            id,
-            name,
-            config,
-            points: BTreeMap::new(),
-            covered: None,
-        };
+        let mut known = Known::new(id, name, config);
         if let Err(error) = known.read_segments(data) {
             tracing::warn!(%error, collection = known.name, "the segment files cannot be used");
             known.points.clear();
@@ -164,7 +158,17 @@ pub(super) fn examine(
 }
 
 impl Known {
-    fn read_segments(&mut self, data: &Path) -> Result<()> {
+    pub fn new(id: CollectionId, name: String, config: CollectionConfig) -> Self {
+        Self {
+            id,
+            name,
+            config,
+            points: BTreeMap::new(),
+            covered: None,
+        }
+    }
+
+    pub fn read_segments(&mut self, data: &Path) -> Result<()> {
         let folder = Folder::new(data, self.id);
         let Some(manifest) = folder.read_manifest()? else {
             return Ok(());
@@ -185,10 +189,10 @@ impl Known {
     }
 }
 
-type Records = BTreeMap<CollectionId, (String, CollectionConfig)>;
+pub(super) type Records = BTreeMap<CollectionId, (String, CollectionConfig)>;
 
 /// The records of `meta`, and their copies in `state`.
-fn examine_records(store: &Store, found: &mut Examination) -> Result<Records> {
+pub(super) fn examine_records(store: &Store, found: &mut Examination) -> Result<Records> {
     let format = store.get(Family::Meta, key::META_FORMAT).ok().flatten();
     let format = format.and_then(|bytes| codec::decode::<u32>(&bytes, "format version").ok());
     if let Some(version) = format.filter(|version| *version != FORMAT_VERSION) {

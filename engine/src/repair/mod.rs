@@ -4,6 +4,7 @@
 //! - `examine`: the records that all collections share, and those of each collection.
 //! - `partition`: the log, the notes and the position of one partition.
 //! - `rows`: the rows of a collection with their vectors and media.
+//! - `segments`: what the segment files are worth.
 //!
 //! Nothing that can be read is dropped. What cannot is told first, and removed only when that is accepted: then the rest can be served again.
 //! Before anything is changed, what it was is put aside in `DATA/damaged-<time>`: the write-ahead log, the whole database if blocks of its files
@@ -16,6 +17,7 @@ mod double;
 mod examine;
 mod partition;
 mod rows;
+mod segments;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -33,6 +35,8 @@ use crate::{Engine, EngineOptions};
 use examine::{Edit, Examination, examine};
 
 pub use double::Double;
+use double::double_folder;
+pub use segments::{SegmentTrouble, check_segments};
 
 /// What to do about what is lost.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -198,7 +202,16 @@ impl Sight {
         let look = || {
             let mut told = RepairReport::default();
             let (store, is_cut) = open(double.path(), &mut told)?;
-            let found = examine(&store, double.path(), BTreeSet::new())?;
+            let mut found = examine(&store, double.path(), BTreeSet::new())?;
+            let mut store = store;
+            let damaged = Store::damaged_tables(&found.gaps);
+            if !damaged.is_empty() {
+                drop(store);
+                let beneath = open_beneath(double.path(), damaged)?;
+                store = Store::open_lenient(double.path())?;
+                store.lay_beneath(beneath);
+                found = examine(&store, double.path(), BTreeSet::new())?;
+            }
             told.take(&found);
             told.kept = None;
             Ok((store, found, told, is_cut))
@@ -272,6 +285,23 @@ impl Sight {
         told.rebuilt
             .push("the database, of every record of it that can be read".to_owned());
         Ok(told)
+    }
+}
+
+/// Opens the store of a double without these tables and those that are found to be damaged below them. It must not be open itself.
+fn open_beneath(double: &Path, mut damaged: BTreeSet<u64>) -> Result<Store> {
+    let folder = double.join("beneath");
+    loop {
+        double_folder(&double.join(DATABASE_FOLDER), &folder.join(DATABASE_FOLDER))?;
+        catalog::remove_tables(&folder, &damaged)?;
+        let store = Store::open_lenient(&folder).context("open what stands in other tables")?;
+        let further = Store::damaged_tables(&store.gaps_beneath());
+        if further.is_subset(&damaged) {
+            return Ok(store);
+        }
+        damaged.extend(further);
+        drop(store);
+        std::fs::remove_dir_all(&folder).map_err(|error| Error::io(&error, &folder))?;
     }
 }
 

@@ -628,6 +628,67 @@ fn damaged_blocks_of_removed_records_are_found_and_mended() {
     assert!(hidden > 0, "inconclusive");
 }
 
+/// A table that cannot be opened, or whose only block is damaged, reaches over rows that stand in others: those stay. What it held is restored
+/// from the log, and what it removed does not come back.
+#[test]
+fn a_broken_table_costs_only_what_stood_in_it() {
+    let original = tempfile::tempdir().unwrap();
+    filled(original.path());
+    let store = Store::open(original.path()).unwrap();
+    store.compact_all();
+    drop(store);
+    let before = database_files(original.path(), "sst");
+    let running = engine(original.path());
+    let delete = Operation::Delete {
+        collection: C,
+        id: PointId::Num(5),
+    };
+    write(&running, vec![upsert(C, 0, 0), delete, upsert(C, 9, 9)]);
+    drop(running);
+    let store = Store::open(original.path()).unwrap();
+    store.flush_all();
+    drop(store);
+    let mut rounds = 0;
+    for table in database_files(original.path(), "sst") {
+        if before.contains(&table) {
+            continue;
+        }
+        for tail in [false, true] {
+            let copy = tempfile::tempdir().unwrap();
+            copy_folder(original.path(), copy.path());
+            let name = table.strip_prefix(original.path()).unwrap();
+            let broken = copy.path().join(name);
+            flip_first_block(&broken);
+            if tail {
+                let mut bytes = std::fs::read(&broken).unwrap();
+                let length = bytes.len();
+                bytes[length - 60..].fill(0xee);
+                std::fs::write(&broken, bytes).unwrap();
+            }
+            let what = format!("{name:?} {tail}");
+            let report = check_accepted(copy.path(), &["other"], &what);
+            // The vectors that these two brought may have stood in it.
+            let is_of_it = |loss: &Loss| {
+                let point = loss.point.as_deref();
+                loss.what.contains("it is missing") && matches!(point, Some("0" | "9"))
+                    || loss.what.contains("medium") && matches!(point, Some("0" | "9"))
+            };
+            let mut of_points = report.lost.iter().filter(|loss| loss.point.is_some());
+            assert!(of_points.all(is_of_it), "{what}: {report:?}");
+            let running = engine(copy.path());
+            if report.lost.is_empty() {
+                check(&running, "c", &[5]);
+            }
+            let collection = running.collection("c").unwrap();
+            assert_eq!(collection.count(None).unwrap(), 9, "{what}");
+            assert!(!collection.contains(&PointId::Num(5)), "{what}");
+            check(&running, "other", &[]);
+            rounds += usize::from(report.outcome == RepairOutcome::Repaired);
+        }
+    }
+    assert!(rounds >= 4, "inconclusive: {rounds}");
+}
+
 /// A database that takes no more writes says so, without being asked to write.
 #[test]
 fn a_merge_that_fails_is_trouble_of_every_collection() {
@@ -902,6 +963,79 @@ fn a_damaged_list_of_files_is_refused_and_nothing_is_deleted() {
         std::fs::write(&table, bytes).unwrap();
         assert!(before == files(dir), "{damage}: a repair changed files");
         check_repair(dir, &["MANIFEST), from its copy"], &[], &[]);
+    }
+}
+
+/// Without the guard, the copy of the list of files still tells how far that reached.
+#[test]
+fn a_cut_list_of_files_is_noticed_without_the_guard_too() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    store.flush_all();
+    store.close().unwrap();
+    drop(store);
+    std::fs::remove_file(dir.path().join("guard")).unwrap();
+    let path = manifest(dir.path());
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let before = database_bytes(dir.path());
+    let error = Engine::open(dir.path(), EngineOptions::default()).err();
+    let text = error.unwrap().to_string();
+    assert!(text.contains("MANIFEST"), "{text}");
+    assert!(before == database_bytes(dir.path()));
+    check_repair(dir.path(), &["MANIFEST), from its copy"], &[], &[]);
+}
+
+/// An empty guard file says nothing, and segments tell of what a store without its log has lost.
+#[test]
+fn a_missing_log_is_told_without_the_guard_too() {
+    let original = tempfile::tempdir().unwrap();
+    filled(original.path());
+    let store = Store::open(original.path()).unwrap();
+    store.flush_all();
+    drop(store);
+    let running = engine(original.path());
+    write(&running, vec![upsert(C, 0, 0)]);
+    running.collection("c").unwrap().seal_now();
+    drop(running);
+    for log in database_files(original.path(), "log") {
+        std::fs::remove_file(log).unwrap();
+    }
+    let guard = |dir: &Path| dir.join("guard");
+    for is_empty in [true, false] {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(original.path(), copy.path());
+        std::fs::write(guard(copy.path()), "").unwrap();
+        if is_empty {
+            let error = Engine::open(copy.path(), EngineOptions::default()).err();
+            let text = error.unwrap().to_string();
+            assert!(text.contains("guard file is empty"), "{text}");
+        } else {
+            std::fs::remove_file(guard(copy.path())).unwrap();
+        }
+        let before = database_bytes(copy.path());
+        let asked = repair(copy.path(), OnLoss::Ask).unwrap();
+        assert_eq!(asked.outcome, RepairOutcome::Asked, "{asked:?}");
+        let part = match is_empty {
+            true => "cannot be told",
+            false => "the end of the write-ahead log is gone",
+        };
+        let is_told = asked.lost.iter().any(|loss| loss.what.contains(part));
+        assert!(is_told, "{asked:?}");
+        assert!(
+            before == database_bytes(copy.path()),
+            "asking changes nothing"
+        );
+        if !is_empty {
+            let looked = tempfile::tempdir().unwrap();
+            copy_folder(copy.path(), looked.path());
+            assert_eq!(check_segments(looked.path()).unwrap().lost.len(), 1);
+        }
+        let report = repair(copy.path(), OnLoss::Accept).unwrap();
+        assert_eq!(report.left, Vec::<String>::new(), "{report:?}");
+        assert_eq!(report.lost, asked.lost);
+        check(&engine(copy.path()), "other", &[]);
     }
 }
 

@@ -12,11 +12,13 @@
 //!
 //! - `copy`: a second one, outside the database.
 //! - `edits`: the files that it names.
+//! - `without`: tables taken out of it.
 
 mod copy;
 mod edits;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod without;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -30,7 +32,8 @@ use super::blob::{crc32c, masked};
 use super::guard::sync_folder;
 use crate::error::{Error, Result, ResultExt};
 
-pub use copy::{copies, restore};
+pub use copy::{copied, copies, restore};
+pub use without::remove_tables;
 
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
@@ -108,7 +111,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     };
     if number < noted.number {
         return Err(Error::corrupted(format!(
-            "{}: names MANIFEST-{number:06}, but {} tells that MANIFEST-{:06} was in use; {MEND} (without that file, if the database was put back)",
+            "{}: names MANIFEST-{number:06}, but {} or the copy beside it tells that MANIFEST-{:06} was in use; {MEND} (without those files, if the database was put back)",
             current.display(),
             data.join("guard").display(),
             noted.number

@@ -118,6 +118,8 @@ pub struct Store {
     /// Held while a batch is written, so that the sequence number noted as durable is of nothing later.
     writing: Mutex<()>,
     garbage: Garbage,
+    /// In a repair: the same store without its damaged tables.
+    beneath: Option<Box<Store>>,
 }
 
 impl Store {
@@ -167,6 +169,7 @@ impl Store {
             budget,
             writing: Mutex::new(()),
             garbage: Garbage::default(),
+            beneath: None,
         };
         store.check_format(fresh)?;
         Ok(store)
@@ -655,8 +658,14 @@ fn open_database(
         Some(kept) => error.noted(&kept_fact(kept)),
         None => error,
     })?;
-    if let Some(kept) = &kept {
-        aside::note_dropped(kept, &error)?;
+    match &kept {
+        Some(kept) => aside::note_dropped(kept, &error)?,
+        // With a guard, nothing of a missing log was durable: else it refuses.
+        None if !data.join("guard").exists() => {
+            aside::note_dropped(&aside::create_folder(data)?, &error)?;
+            sync_folder(data)?;
+        }
+        None => {}
     }
     Ok((db, kept))
 }

@@ -1,5 +1,6 @@
 //! What can be read of a store with damaged files: scans that go on behind an unreadable block, and a copy of all that was read.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -37,8 +38,6 @@ pub struct Gap {
     pub family: Family,
     /// The last key that was read before it; a prefix of its keys if there is none.
     pub after: Vec<u8>,
-    /// The least key that it may hold.
-    pub start: Vec<u8>,
     /// The next key that can be read; `None` if none can to the end of the range asked.
     pub before: Option<Vec<u8>>,
     /// What the first read said.
@@ -70,6 +69,7 @@ impl Store {
             budget,
             writing: Mutex::new(()),
             garbage: Garbage::default(),
+            beneath: None,
         })
     }
 
@@ -92,6 +92,49 @@ impl Store {
         Ok(db.latest_sequence_number())
     }
 
+    /// Has what damaged tables hide be read of the same store without them: vectors, media and entries, which nobody writes twice, and rows,
+    /// which [`Self::scan_marked`] tells apart.
+    pub fn lay_beneath(&mut self, beneath: Self) {
+        self.beneath = Some(Box::new(beneath));
+    }
+
+    /// The store without its damaged tables, if it is needed for this family.
+    fn beneath(&self, family: Family) -> Option<&Self> {
+        let beneath = self.beneath.as_deref();
+        beneath.filter(|_| family.is_read_beneath())
+    }
+
+    /// Whether removed records may come to light, which removals in damaged tables hid.
+    pub fn has_beneath(&self) -> bool {
+        self.beneath.is_some()
+    }
+
+    /// A value that nobody writes twice, wherever it can be read.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn get_readable(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match (self.get(family, key), self.beneath(family)) {
+            (Err(_), Some(beneath)) => beneath.get(family, key),
+            (read, _) => read,
+        }
+    }
+
+    /// The tables that hide something of these families, by number.
+    pub fn damaged_tables(gaps: &[Gap]) -> BTreeSet<u64> {
+        let gaps = gaps.iter().filter(|gap| gap.family.is_read_beneath());
+        gaps.flat_map(|gap| named_tables(&gap.error)).collect()
+    }
+
+    /// The gaps of all families that are read beneath damaged tables.
+    pub fn gaps_beneath(&self) -> Vec<Gap> {
+        let families = Family::ALL.into_iter().filter(|of| of.is_read_beneath());
+        families
+            .flat_map(|family| self.scan_readable(family, &[], |_, _| {}))
+            .collect()
+    }
+
     /// As [`Store::scan`], but goes on behind what cannot be read, and answers where that is.
     ///
     /// A gap ends at the first readable key that a search by halves finds: a few readable records between two damaged blocks may be taken for
@@ -102,16 +145,41 @@ impl Store {
         prefix: &[u8],
         mut visit: impl FnMut(&[u8], &[u8]),
     ) -> Vec<Gap> {
+        self.scan_marked(family, prefix, |key, value, _| visit(key, value))
+    }
+
+    /// As [`Self::scan_readable`], and says of each record whether it is sure to be in force: one beneath a damaged table may have been written
+    /// again or removed in that.
+    pub fn scan_marked(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8], bool),
+    ) -> Vec<Gap> {
+        self.scan_between(family, prefix, prefix, None, &mut visit)
+    }
+
+    fn scan_between(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        from: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8], bool),
+    ) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        let mut from = prefix.to_vec();
+        let mut from = from.to_vec();
         loop {
             let mut last: Option<Vec<u8>> = None;
             let mut options = within(prefix);
+            if let Some(end) = end {
+                options.set_iterate_upper_bound(end);
+            }
             options.fill_cache(false);
             let mut iterator = self.db.raw_iterator_cf_opt(self.handle(family), options);
             iterator.seek(&from);
             while let Some((key, value)) = iterator.item() {
-                visit(key, value);
+                visit(key, value, true);
                 let last = last.get_or_insert_default();
                 last.clear();
                 last.extend_from_slice(key);
@@ -125,16 +193,19 @@ impl Store {
                 None => from.clone(),
             };
             let before = self.next_readable(family, prefix, &start);
+            if let Some(beneath) = self.beneath(family) {
+                let mut older = |key: &[u8], value: &[u8], _: bool| visit(key, value, false);
+                beneath.scan_between(family, prefix, &start, before.as_deref(), &mut older);
+            }
             gaps.push(Gap {
                 family,
                 after: last.unwrap_or(from),
-                start,
                 before: before.clone(),
                 error: error.to_string(),
             });
             match before {
-                Some(next) => from = next,
-                None => return gaps,
+                Some(next) if end.is_none_or(|end| *next < *end) => from = next,
+                _ => return gaps,
             }
         }
     }
@@ -253,6 +324,23 @@ impl Store {
     }
 }
 
+impl Family {
+    /// Whether what damaged tables hide is read of the others: not of families whose records are written again and again under the same keys
+    /// without a sign of their age.
+    fn is_read_beneath(self) -> bool {
+        matches!(self, Self::Log | Self::Vectors | Self::Media | Self::Points)
+    }
+}
+
+/// The numbers of the tables that a message of RocksDB names.
+fn named_tables(message: &str) -> impl Iterator<Item = u64> {
+    let ends = message.match_indices(".sst").map(|(at, _)| at);
+    ends.filter_map(|at| {
+        let (_, name) = message[..at].rsplit_once('/')?;
+        name.parse().ok()
+    })
+}
+
 /// Where a copy grows in a folder.
 pub fn copy_folder(folder: &Path) -> PathBuf {
     folder.join(COPY_FOLDER)
@@ -298,7 +386,7 @@ impl Store {
                 let (family, collection) = (value.family(), CollectionId(collection));
                 let key = key::value(Partition(partition), collection, value.index, value.ordinal);
                 if let (Ok(Some(bytes)), Ok(None)) =
-                    (self.get(family, &key), copy.get(family, &key))
+                    (self.get_readable(family, &key), copy.get(family, &key))
                 {
                     let mut batch = copy.batch();
                     batch.put(family, &key, &bytes);

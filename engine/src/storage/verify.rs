@@ -25,7 +25,6 @@ impl Store {
         let gap = |(family, error)| Gap {
             family,
             after: Vec::new(),
-            start: Vec::new(),
             before: None,
             error,
         };
@@ -68,7 +67,9 @@ impl Store {
 
     /// Why RocksDB refuses every write, if it does: work in the background failed, and it does not try again by itself.
     pub fn refusal(&self) -> Option<String> {
-        if self.property(Family::Meta, "rocksdb.background-errors") == 0 {
+        // Counted for all families under the default one.
+        let errors = self.db.property_int_value("rocksdb.background-errors");
+        if matches!(errors, Ok(Some(0) | None)) {
             return None;
         }
         // It may have recovered. Without its log, a batch of nothing leaves no trace.
