@@ -31,6 +31,9 @@ const PROBED_BYTES: usize = 24;
 /// So many bytes of 255 are behind every key.
 const BEHIND_ALL_BYTES: usize = 64;
 
+/// Takes key and value of a record, and whether it is sure to be in force.
+type MarkedVisit<'a> = dyn FnMut(&[u8], &[u8], bool) + 'a;
+
 /// A range of keys that cannot be read.
 #[derive(Clone, Debug)]
 pub struct Gap {
@@ -165,7 +168,7 @@ impl Store {
         prefix: &[u8],
         from: &[u8],
         end: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8], bool),
+        visit: &mut MarkedVisit<'_>,
     ) -> Vec<Gap> {
         let mut gaps = Vec::new();
         let mut from = from.to_vec();
