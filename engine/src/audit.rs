@@ -12,7 +12,7 @@ use crate::{CollectionId, Partition};
 const BATCH_VALUES: usize = 2048;
 
 /// Reads every entry that is not purged, the values that it brought and its record of changes, unless their collection is gone; answers what is missing or cannot
-/// be read, one line for each partition at most.
+/// be read, one line for each partition at most; then what of the files cannot be read although nothing refers to it.
 ///
 /// A vector that a later write superseded belongs to its entry until the log is purged past that write: a replica may need it. So this
 /// notices a purge that is too early, which no search would.
@@ -25,7 +25,16 @@ pub(crate) fn audit_log(store: &Store, exists: &HashSet<CollectionId>) -> Vec<St
         };
         Some(format!("log of partition {}: {problem}", partition.0))
     };
-    Partition::all().filter_map(audit).collect()
+    let mut problems: Vec<String> = Partition::all().filter_map(audit).collect();
+    let places = store.unreadable_places();
+    problems.extend(places.into_iter().map(|place| {
+        format!(
+            "a file of `{}` cannot be read everywhere, so that a merge of it would end all writing: {}",
+            place.family.name(),
+            place.error
+        )
+    }));
+    problems
 }
 
 fn audit_partition(

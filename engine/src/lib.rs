@@ -84,7 +84,9 @@ pub use give_back::GiveBack;
 pub use index::{IndexKind, Metric};
 pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
-pub use repair::{Double, Loss, OnLoss, RepairOutcome, RepairReport, repair};
+pub use repair::{
+    Double, Loss, OnLoss, RepairOutcome, RepairReport, SegmentTrouble, check_segments, repair,
+};
 pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 
 pub use storage::aside::{DroppedLog, dropped_logs};

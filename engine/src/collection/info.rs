@@ -49,6 +49,12 @@ pub struct SegmentInfo {
 }
 
 impl Collection {
+    /// Why it takes no writes until that is mended, if so.
+    pub fn trouble(&self) -> Option<String> {
+        let own = self.trouble.get().cloned();
+        own.or_else(|| self.store.refusal())
+    }
+
     /// Counts of points, vectors and segments.
     pub fn info(&self) -> CollectionInfo {
         let progress = self.progress();
@@ -71,7 +77,7 @@ impl Collection {
             segments: view.parts.iter().map(segment_info).collect(),
             building: progress.pending,
             link_bytes: links.into_values().sum(),
-            trouble: self.trouble.get().cloned(),
+            trouble: self.trouble(),
             hindrance: progress.failure.or(progress.waiting),
             refusal: self.refusal(),
         }

@@ -110,7 +110,8 @@ fn remove_left_behind(data: &Path) {
     }
 }
 
-fn double_folder(from: &Path, to: &Path) -> Result<()> {
+/// Fills a folder with links and copies of what is in another.
+pub(super) fn double_folder(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).map_err(|error| Error::io(&error, to))?;
     for entry in std::fs::read_dir(from).map_err(|error| Error::io(&error, from))? {
         let entry = entry.map_err(|error| Error::io(&error, from))?;

@@ -1,6 +1,7 @@
 //! The whole store examined: what all collections share, then each partition and collection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::partition::examine_partition;
 use super::rows::examine_rows;
@@ -37,6 +38,10 @@ pub(super) struct Examination {
     pub reachable: Vec<(Family, Vec<u8>)>,
     /// The collections whose segment files are of no use.
     pub stale: BTreeSet<CollectionId>,
+    /// How many rows there are.
+    pub rows: u64,
+    /// How many entries of the log are not in the rows yet.
+    pub waiting: u64,
 }
 
 impl Examination {
@@ -109,26 +114,24 @@ pub(super) struct Known {
     pub covered: Option<Positions>,
 }
 
-/// Examines everything; of the collections in `stale` it is known that the segment files and change records do not tell all.
+/// Examines everything, with the segment files in the folder `data`; of the collections in `stale` it is known that the segment files and change records do not tell all.
 ///
 /// # Errors
 ///
 /// What RocksDB says of more than unreadable records.
-pub(super) fn examine(store: &Store, stale: BTreeSet<CollectionId>) -> Result<Examination> {
+pub(super) fn examine(
+    store: &Store,
+    data: &Path,
+    stale: BTreeSet<CollectionId>,
+) -> Result<Examination> {
     let mut found = Examination {
         stale,
         ..Examination::default()
     };
     let mut knowns = Vec::new();
     for (id, (name, config)) in examine_records(store, &mut found)? {
-        let mut known = Known {
-            id,
-            name,
-            config,
-            points: BTreeMap::new(),
-            covered: None,
-        };
-        if let Err(error) = known.read_segments(store) {
+        let mut known = Known::new(id, name, config);
+        if let Err(error) = known.read_segments(data) {
             tracing::warn!(%error, collection = known.name, "the segment files cannot be used");
             known.points.clear();
             known.covered = None;
@@ -147,12 +150,26 @@ pub(super) fn examine(store: &Store, stale: BTreeSet<CollectionId>) -> Result<Ex
         let gaps = store.scan_readable(family, &[], |_, _| {});
         found.note_gaps(gaps);
     }
+    if found.gaps.is_empty() {
+        // Nothing in force stands there.
+        found.gaps = store.unreadable_places();
+    }
     Ok(found)
 }
 
 impl Known {
-    fn read_segments(&mut self, store: &Store) -> Result<()> {
-        let folder = Folder::new(store.dir(), self.id);
+    pub fn new(id: CollectionId, name: String, config: CollectionConfig) -> Self {
+        Self {
+            id,
+            name,
+            config,
+            points: BTreeMap::new(),
+            covered: None,
+        }
+    }
+
+    pub fn read_segments(&mut self, data: &Path) -> Result<()> {
+        let folder = Folder::new(data, self.id);
         let Some(manifest) = folder.read_manifest()? else {
             return Ok(());
         };
@@ -172,10 +189,10 @@ impl Known {
     }
 }
 
-type Records = BTreeMap<CollectionId, (String, CollectionConfig)>;
+pub(super) type Records = BTreeMap<CollectionId, (String, CollectionConfig)>;
 
 /// The records of `meta`, and their copies in `state`.
-fn examine_records(store: &Store, found: &mut Examination) -> Result<Records> {
+pub(super) fn examine_records(store: &Store, found: &mut Examination) -> Result<Records> {
     let format = store.get(Family::Meta, key::META_FORMAT).ok().flatten();
     let format = format.and_then(|bytes| codec::decode::<u32>(&bytes, "format version").ok());
     if let Some(version) = format.filter(|version| *version != FORMAT_VERSION) {
@@ -203,8 +220,13 @@ fn examine_records(store: &Store, found: &mut Examination) -> Result<Records> {
             }
         }
     });
+    let is_whole = gaps.is_empty();
     found.note_gaps(gaps);
-    restore_from_copies(store, found, &mut records, &mut bad)?;
+    let is_copied = restore_from_copies(store, found, &mut records, &mut bad)?;
+    if !is_whole && !is_copied {
+        let what = "perhaps the settings of further collections, without which their points cannot be served; their points stay in the database";
+        found.lose(None, None, what.to_owned());
+    }
     for (name, key) in bad {
         let what = "its settings, without which its points cannot be served; its points stay in the database";
         found.lose(Some(&name), None, what.to_owned());
@@ -214,17 +236,26 @@ fn examine_records(store: &Store, found: &mut Examination) -> Result<Records> {
     Ok(records)
 }
 
+/// Answers whether all copies can be read.
 fn restore_from_copies(
     store: &Store,
     found: &mut Examination,
     records: &mut Records,
     bad: &mut BTreeSet<(String, Vec<u8>)>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut copied = BTreeSet::new();
     let mut copies: Vec<CollectionCopy> = Vec::new();
-    let gaps = store.scan_readable(Family::State, key::COLLECTION_COPIES, |_, value| {
-        copies.extend(codec::decode::<CollectionCopy>(value, "copy of a record").ok());
-    });
+    let mut is_whole = true;
+    let gaps =
+        store.scan_readable(
+            Family::State,
+            key::COLLECTION_COPIES,
+            |_, value| match codec::decode::<CollectionCopy>(value, "copy of a record") {
+                Ok(copy) => copies.push(copy),
+                Err(_) => is_whole = false,
+            },
+        );
+    is_whole &= gaps.is_empty();
     found.note_gaps(gaps);
     for CollectionCopy { name, record } in copies {
         let id = CollectionId(record.id);
@@ -257,7 +288,7 @@ fn restore_from_copies(
             found.rebuild(format!("the copy of the settings of collection {name}"));
         }
     }
-    Ok(())
+    Ok(is_whole)
 }
 
 /// The next number must be above every number that was ever given.

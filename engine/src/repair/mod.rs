@@ -4,6 +4,7 @@
 //! - `examine`: the records that all collections share, and those of each collection.
 //! - `partition`: the log, the notes and the position of one partition.
 //! - `rows`: the rows of a collection with their vectors and media.
+//! - `segments`: what the segment files are worth.
 //!
 //! Nothing that can be read is dropped. What cannot is told first, and removed only when that is accepted: then the rest can be served again.
 //! Before anything is changed, what it was is put aside in `DATA/damaged-<time>`: the write-ahead log, the whole database if blocks of its files
@@ -16,6 +17,7 @@ mod double;
 mod examine;
 mod partition;
 mod rows;
+mod segments;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -27,12 +29,14 @@ use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::segment::folder::keep_segments;
 use crate::storage::aside::{self, DroppedLog};
 use crate::storage::guard::{Guard, sync_folder};
-use crate::storage::salvage::finish_copy;
+use crate::storage::salvage::{bring_copy, copy_folder, finish_copy, remove_unfinished_copy};
 use crate::storage::{DATABASE_FOLDER, Family, Store, catalog};
 use crate::{Engine, EngineOptions};
 use examine::{Edit, Examination, examine};
 
 pub use double::Double;
+use double::double_folder;
+pub use segments::{SegmentTrouble, check_segments};
 
 /// What to do about what is lost.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -140,48 +144,178 @@ impl RepairReport {
 
 /// Examines the data in `dir` and mends it. Reads everything: time O(bytes stored), and as much disk again if blocks of files cannot be read.
 ///
+/// What it tells is found on a double of the data, which stays as it is until then; nothing is lost that was not told.
+///
 /// # Errors
 ///
-/// `Unavailable` if a server uses the folder; `NotFound` if there is no data; `Corrupted` if too little is left for a database to open.
+/// `Unavailable` if a server uses the folder; `NotFound` if there is no data; `Corrupted` if too little is left for a database to open, or if
+/// mending would lose more than was told.
 pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
-    let mut report = RepairReport {
-        kept: finish_copy(dir)?,
-        ..RepairReport::default()
-    };
+    let kept = finish_copy(dir)?;
     if !dir.join(DATABASE_FOLDER).exists() {
         return Err(Error::not_found(format!(
             "{}: there is no database here to repair",
             dir.display()
         )));
     }
-    let Some(mut store) = open(dir, on_loss, &mut report)? else {
-        report.outcome = RepairOutcome::Asked;
-        report.dropped = aside::dropped_logs(dir)?;
-        return Ok(report);
-    };
-    store.remove_unfinished_copy();
-    report.dropped = aside::dropped_logs(dir)?;
-    let mut found = examine(&store, BTreeSet::new())?;
-    report.take(&found);
-    if found.is_sound() && report.has_nothing_to_tell() {
-        return Ok(report);
+    let mut sight = Sight::of(dir)?;
+    if sight.found.is_sound() && sight.told.has_nothing_to_tell() {
+        sight.told.kept = kept;
+        return Ok(sight.told);
     }
-    if !report.lost.is_empty() && on_loss == OnLoss::Ask {
-        report.outcome = RepairOutcome::Asked;
-        return Ok(report);
+    if !sight.told.lost.is_empty() && on_loss == OnLoss::Ask {
+        sight.told.outcome = RepairOutcome::Asked;
+        return Ok(sight.told);
     }
-    if !found.gaps.is_empty() {
-        store.copy_readable(&found.reachable)?;
+    let mut report = if sight.found.gaps.is_empty() {
+        let Sight {
+            store, told, found, ..
+        } = sight;
         drop(store);
-        report.kept = finish_copy(dir)?;
-        report
-            .rebuilt
-            .push("the database, of every record of it that can be read".to_owned());
-        store = Store::open(dir)?;
-        // A copy does not show what it lacks.
-        found = examine(&store, found.stale)?;
-        report.take(&found);
+        drop(found);
+        mend_in_place(dir, &told, kept)?
+    } else {
+        sight.replace(dir)?
+    };
+    let engine = Engine::open(dir, EngineOptions::default()).context("open the repaired data")?;
+    report.left = engine.check();
+    report.outcome = RepairOutcome::Repaired;
+    write_report(&report)?;
+    Ok(report)
+}
+
+/// What a double of the data shows.
+struct Sight {
+    store: Store,
+    found: Examination,
+    /// What a repair will do and lose.
+    told: RepairReport,
+    /// Whether the end of the write-ahead log is lost, and the segments with it.
+    is_cut: bool,
+    double: Double,
+}
+
+impl Sight {
+    fn of(dir: &Path) -> Result<Self> {
+        let double = Double::new(dir)?;
+        remove_unfinished_copy(dir);
+        let look = || {
+            let mut told = RepairReport::default();
+            let (store, is_cut) = open(double.path(), &mut told)?;
+            let mut found = examine(&store, double.path(), BTreeSet::new())?;
+            let mut store = store;
+            let damaged = Store::damaged_tables(&found.gaps);
+            if !damaged.is_empty() {
+                drop(store);
+                let beneath = open_beneath(double.path(), damaged)?;
+                store = Store::open_lenient(double.path())?;
+                store.lay_beneath(beneath);
+                found = examine(&store, double.path(), BTreeSet::new())?;
+            }
+            told.take(&found);
+            told.kept = None;
+            Ok((store, found, told, is_cut))
+        };
+        let (store, found, mut told, is_cut) = look().map_err(|error: Error| {
+            Error::new(error.kind(), double.said_of_data(&error.to_string()))
+        })?;
+        told.dropped = aside::dropped_logs(dir)?;
+        let now = aside::dropped_logs(double.path())?;
+        told.dropped.extend(now.into_iter().map(|log| DroppedLog {
+            folder: dir.join(DATABASE_FOLDER),
+            cause: double.said_of_data(&log.cause),
+            ..log
+        }));
+        for loss in &mut told.lost {
+            loss.what = double.said_of_data(&loss.what);
+        }
+        Ok(Self {
+            store,
+            found,
+            told,
+            is_cut,
+            double,
+        })
     }
+
+    /// Puts a database of all that can be read in the place of the damaged one, which is kept aside.
+    fn replace(self, dir: &Path) -> Result<RepairReport> {
+        let Self {
+            store,
+            found,
+            mut told,
+            is_cut,
+            double,
+        } = self;
+        let folder = copy_folder(double.path());
+        let copy = store.copy_readable(&folder, &found.reachable)?;
+        write(&copy, found.edits)?;
+        // A copy does not show what it lacks.
+        let again = examine(&copy, double.path(), found.stale)?;
+        let of_rows = (found.rows, again.rows, "rows");
+        let of_entries = (found.waiting, again.waiting, "entries of the log");
+        for (told, copied, what) in [of_rows, of_entries] {
+            if copied < told {
+                return Err(lost_more(&format!("{copied} of {told} {what} were copied")));
+            }
+        }
+        ensure_told(&again.lost, &told.lost)?;
+        told.take(&again);
+        write(&copy, again.edits)?;
+        copy.close_copy()?;
+        drop(store);
+        bring_copy(&folder, dir)?;
+        drop(double);
+        let kept = match finish_copy(dir)? {
+            Some(kept) => kept,
+            None => aside::create_folder(dir)?,
+        };
+        if is_cut {
+            keep_segments(dir, None, &kept)?;
+        }
+        for id in again.stale {
+            keep_segments(dir, Some(id), &kept)?;
+        }
+        for dropped in &mut told.dropped {
+            if dropped.folder == dir.join(DATABASE_FOLDER) {
+                dropped.folder = kept.join(DATABASE_FOLDER);
+            }
+        }
+        told.kept = Some(kept);
+        told.rebuilt
+            .push("the database, of every record of it that can be read".to_owned());
+        Ok(told)
+    }
+}
+
+/// Opens the store of a double without these tables and those that are found to be damaged below them. It must not be open itself.
+fn open_beneath(double: &Path, mut damaged: BTreeSet<u64>) -> Result<Store> {
+    let folder = double.join("beneath");
+    loop {
+        double_folder(&double.join(DATABASE_FOLDER), &folder.join(DATABASE_FOLDER))?;
+        catalog::remove_tables(&folder, &damaged)?;
+        let store = Store::open_lenient(&folder).context("open what stands in other tables")?;
+        let further = Store::damaged_tables(&store.gaps_beneath());
+        if further.is_subset(&damaged) {
+            return Ok(store);
+        }
+        damaged.extend(further);
+        drop(store);
+        std::fs::remove_dir_all(&folder).map_err(|error| Error::io(&error, &folder))?;
+    }
+}
+
+/// Writes the records that mend what was `told`: every file of the database can be read.
+fn mend_in_place(dir: &Path, told: &RepairReport, kept: Option<PathBuf>) -> Result<RepairReport> {
+    let mut report = RepairReport {
+        kept,
+        ..RepairReport::default()
+    };
+    let (store, _) = open(dir, &mut report)?;
+    report.dropped = aside::dropped_logs(dir)?;
+    let found = examine(&store, dir, BTreeSet::new())?;
+    report.take(&found);
+    ensure_told(&report.lost, &told.lost)?;
     let kept = match (&report.kept, report.dropped.last()) {
         (Some(kept), _) => kept.clone(),
         (None, Some(dropped)) => dropped.folder.clone(),
@@ -193,36 +327,39 @@ pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
         keep_segments(dir, Some(id), &kept)?;
     }
     store.close()?;
-    drop(store);
     report.kept = Some(kept);
-    let engine = Engine::open(dir, EngineOptions::default()).context("open the repaired data")?;
-    report.left = engine.check();
-    report.outcome = RepairOutcome::Repaired;
-    write_report(&report)?;
     Ok(report)
 }
 
-/// The store, whatever of it can be opened; `None` if that would lose something that is not accepted.
-fn open(dir: &Path, on_loss: OnLoss, report: &mut RepairReport) -> Result<Option<Store>> {
+/// Refuses to go on if something is lost that was not told: what was accepted is what was told.
+fn ensure_told(lost: &[Loss], told: &[Loss]) -> Result<()> {
+    let points: BTreeSet<_> = told.iter().map(Loss::of_point).collect();
+    let is_told = |loss: &&Loss| match &loss.point {
+        Some(_) => points.contains(&loss.of_point()),
+        None => told.contains(loss),
+    };
+    let more: Vec<&Loss> = lost.iter().filter(|loss| !is_told(loss)).collect();
+    match more.first() {
+        None => Ok(()),
+        Some(first) => Err(lost_more(&format!("{} more, first {first}", more.len()))),
+    }
+}
+
+fn lost_more(what: &str) -> Error {
+    Error::corrupted(format!(
+        "the repair would lose more than it can tell before ({what}): nothing was changed; restore a snapshot of the node, or collections from their archives"
+    ))
+}
+
+/// The store, whatever of it can be opened, and whether the end of its log is lost.
+fn open(dir: &Path, report: &mut RepairReport) -> Result<(Store, bool)> {
     let refused = match Store::open(dir) {
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
-        opened => return opened.map(Some),
+        opened => return Ok((opened?, false)),
     };
-    if on_loss == OnLoss::Ask {
-        let double = Double::new(dir)?;
-        let mut told = RepairReport::default();
-        make_openable(double.path(), &refused, &mut told)
-            .map_err(|error| Error::new(error.kind(), double.said_of_data(&error.to_string())))?;
-        if !told.lost.is_empty() {
-            report.restored = told.restored;
-            for loss in told.lost {
-                report.lose(double.said_of_data(&loss.what));
-            }
-            return Ok(None);
-        }
-    }
     make_openable(dir, &refused, report)?;
-    if !report.lost.is_empty() {
+    let is_cut = !report.lost.is_empty();
+    if is_cut {
         let kept = match &report.kept {
             Some(kept) => kept.clone(),
             None => aside::create_folder(dir)?,
@@ -236,7 +373,7 @@ fn open(dir: &Path, on_loss: OnLoss, report: &mut RepairReport) -> Result<Option
             .rebuilt
             .push("the segments of all collections".to_owned());
     }
-    Store::open_lenient(dir).map(Some)
+    Ok((Store::open_lenient(dir)?, is_cut))
 }
 
 /// Restores what RocksDB needs to open at all, and tells what it lacks then.

@@ -116,9 +116,18 @@ pub(super) fn examine_partition(
     });
     let end_is_gone = gaps.iter().any(|gap| gap.before.is_none());
     found.note_gaps(gaps);
-    log.state = examine_position(store, &log, &bad_entries, found);
+    log.state = examine_position(store, &log, knowns, &bad_entries, found);
+    if store.has_beneath() {
+        // What was removed may have come to light.
+        let kept = log.entries.split_off(&(log.state.purged + 1));
+        for index in std::mem::replace(&mut log.entries, kept).into_keys() {
+            found.delete(Family::Log, key::log(partition, index));
+        }
+        log.owned.get_or_insert_default();
+    }
     let lacking = log.examine_values(store, knowns, found);
     log.examine_entries(&bad_entries, lacking, end_is_gone, found);
+    found.waiting += log.entries.range(log.state.applied + 1..).count() as u64;
     log.examine_garbage(store, found);
     examine_requests(store, partition, found);
     Ok(log)
@@ -128,6 +137,7 @@ pub(super) fn examine_partition(
 fn examine_position(
     store: &Store,
     log: &PartitionLog,
+    knowns: &[Known],
     bad_entries: &BTreeSet<u64>,
     found: &mut Examination,
 ) -> PartitionState {
@@ -155,8 +165,11 @@ fn examine_position(
             applied = applied.max(row.version);
         }
     });
+    let covered = knowns.iter().filter_map(|known| known.covered);
+    let covered = covered.map(|all| all[usize::from(partition.0)]).max();
+    applied = applied.max(covered.unwrap_or(0));
     let first = log.entries.keys().chain(bad_entries).min();
-    let purged = first.map_or(applied, |first| first - 1);
+    let purged = first.map_or(applied, |first| first.saturating_sub(1));
     let state = PartitionState {
         applied: applied.max(purged),
         purged,
@@ -205,7 +218,7 @@ impl PartitionLog {
                 };
                 let is_there = |family, index, ordinal| {
                     let key = key::value(partition, known.id, index, ordinal);
-                    matches!(store.get(family, &key), Ok(Some(_)))
+                    matches!(store.get_readable(family, &key), Ok(Some(_)))
                 };
                 let all = row
                     .owned()

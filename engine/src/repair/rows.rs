@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::examine::{Examination, Known};
 use super::partition::PartitionLog;
+use crate::Partition;
 use crate::collection::check_dense;
 use crate::error::{Error, Result};
 use crate::point::{Payload, PointId, Vector};
@@ -11,6 +12,15 @@ use crate::storage::record::{
     ChangeRecord, LogEntry, LogOperation, PointRow, VectorRef, decode_vector,
 };
 use crate::storage::{Family, Store, codec, key};
+
+/// A manifest of segments names durable writes only: one that is ahead of the store tells of a loss.
+pub(super) fn lost_behind(partition: Partition, applied: u64, covered: u64) -> String {
+    format!(
+        "writes of the entries {} to {covered} of partition {}: its segments were made of them, and the end of the write-ahead log is gone",
+        applied + 1,
+        partition.0
+    )
+}
 
 /// Examines the rows of one collection within one partition.
 pub(super) fn examine_rows(
@@ -25,6 +35,7 @@ pub(super) fn examine_rows(
         known,
         found,
         versions: BTreeMap::new(),
+        gone: BTreeSet::new(),
         ends: BTreeMap::new(),
     };
     let changes = rows.read_changes();
@@ -32,7 +43,8 @@ pub(super) fn examine_rows(
     let partition = rows.log.partition;
     let prefix = key::collection_prefix(partition, known.id);
     let mut unreadable: BTreeSet<PointId> = BTreeSet::new();
-    let gaps = store.scan_readable(Family::Points, &prefix, |key, value| {
+    let mut unsure = 0;
+    let gaps = store.scan_marked(Family::Points, &prefix, |key, value, is_sure| {
         let Ok(id) = PointId::decode(&key[prefix.len()..]) else {
             let what = "a row under an unreadable key".to_owned();
             rows.found.lose(Some(&known.name), None, what);
@@ -40,9 +52,14 @@ pub(super) fn examine_rows(
             return;
         };
         match codec::decode::<PointRow>(value, "point row") {
-            Ok(row) => {
+            Ok(row) if is_sure => {
                 expected.remove(&id);
                 rows.examine(&id, row);
+            }
+            Ok(row) => {
+                let version = expected.remove(&id);
+                let is_newest = rows.examine_older(&id, row, version, is_complete);
+                unsure += u64::from(!is_newest);
             }
             Err(_) => {
                 unreadable.insert(id);
@@ -58,6 +75,13 @@ pub(super) fn examine_rows(
             rows.found.lose(Some(&known.name), None, what);
         }
     }
+    if unsure > 0 {
+        let what = format!(
+            "{unsure} points of partition {} are in sound files, but whether a damaged one had them written again or removed cannot be told: they are kept",
+            partition.0
+        );
+        rows.found.lose(Some(&known.name), None, what);
+    }
     rows.found.note_gaps(gaps);
     for (id, version) in &expected {
         rows.find(id, *version, &mut unreadable);
@@ -68,6 +92,7 @@ pub(super) fn examine_rows(
         }
     }
     rows.examine_ends();
+    rows.forget_gone(&changes);
     rows.rebuild_changes(&changes);
     Ok(())
 }
@@ -79,6 +104,8 @@ struct Rows<'a> {
     found: &'a mut Examination,
     /// Of the rows that are there, by encoded id.
     versions: BTreeMap<Vec<u8>, u64>,
+    /// Encoded ids of the points whose rows are lost.
+    gone: BTreeSet<Vec<u8>>,
     /// Keys of the records of points that end, and their values.
     ends: BTreeMap<Vec<u8>, u64>,
 }
@@ -129,8 +156,12 @@ impl Rows<'_> {
         if is_usable {
             let points = self.known.points.get(&partition).into_iter().flatten();
             expected.extend(points.cloned());
-        } else if covered.is_some() {
-            // Ahead of a store that has lost its end.
+        } else if let Some(covered) = covered {
+            self.found.lose(
+                Some(&self.known.name),
+                None,
+                lost_behind(partition, self.log.state.applied, covered),
+            );
             self.found.make_stale(self.known);
         }
         for (index, record) in changes {
@@ -185,9 +216,45 @@ impl Rows<'_> {
         }
     }
 
+    /// A row beneath a damaged table, of a point whose newest write is `version` as far as is known; `is_complete` if every point is. Answers
+    /// whether it is clear what became of it.
+    fn examine_older(
+        &mut self,
+        id: &PointId,
+        row: PointRow,
+        version: Option<u64>,
+        is_complete: bool,
+    ) -> bool {
+        match version {
+            Some(version) if row.version < version => {
+                match self.log.row(self.known.id, id, version).cloned() {
+                    Some(newer) => self.restore(id, newer),
+                    None => {
+                        let kept = row.version;
+                        self.lose(id, format!("what entry {version} wrote of it; what it was before, by entry {kept}, is kept"));
+                        self.found.make_stale(self.known);
+                        self.examine(id, row);
+                    }
+                }
+                true
+            }
+            None if is_complete => {
+                // It was removed.
+                let key = self.key(id);
+                self.found.delete(Family::Points, key);
+                true
+            }
+            _ => {
+                self.examine(id, row);
+                is_complete
+            }
+        }
+    }
+
     /// A point whose row is nowhere.
     fn find_none(&mut self, id: &PointId) {
         self.lose(id, "all of it: its row cannot be read".to_owned());
+        self.gone.insert(id.encode());
         let key = self.key(id);
         self.found.delete(Family::Points, key);
         self.found.make_stale(self.known);
@@ -243,7 +310,7 @@ impl Rows<'_> {
         for reference in media {
             let (partition, collection) = (self.log.partition, self.known.id);
             let key = key::value(partition, collection, reference.index, reference.ordinal);
-            let value = self.store.get(Family::Media, &key);
+            let value = self.store.get_readable(Family::Media, &key);
             if reference.kind().is_ok() && matches!(value, Ok(Some(_))) {
                 row.media.push(reference);
             } else {
@@ -261,13 +328,14 @@ impl Rows<'_> {
             self.ends.insert(key, row.version);
         }
         self.versions.insert(id.encode(), row.version);
+        self.found.rows += 1;
         self.log.own(self.known.id, &row);
     }
 
     fn read_vector(&self, reference: &VectorRef) -> Result<()> {
         let (partition, collection) = (self.log.partition, self.known.id);
         let key = key::value(partition, collection, reference.index, reference.ordinal);
-        let bytes = self.store.get(Family::Vectors, &key)?;
+        let bytes = self.store.get_readable(Family::Vectors, &key)?;
         let bytes = bytes.ok_or_else(|| Error::corrupted("it is missing"))?;
         let config = &self.known.config;
         match decode_vector(&bytes)? {
@@ -307,6 +375,22 @@ impl Rows<'_> {
         }
         for (key, version) in wanted {
             self.found.put(Family::State, key, codec::encode(&version));
+        }
+    }
+
+    /// Change records that name points whose rows are lost name them as removed: the next examination must not miss them again.
+    fn forget_gone(&mut self, changes: &Changes) {
+        for (index, record) in changes {
+            let is_gone = |(id, written): &(Vec<u8>, bool)| *written && self.gone.contains(id);
+            if !record.ids.iter().any(is_gone) {
+                continue;
+            }
+            let mut record = record.clone();
+            for named in &mut record.ids {
+                named.1 &= !self.gone.contains(&named.0);
+            }
+            let key = key::change(self.log.partition, self.known.id, *index);
+            self.found.put(Family::Changes, key, codec::encode(&record));
         }
     }
 

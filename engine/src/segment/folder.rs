@@ -132,6 +132,16 @@ impl Folder {
         Ok(segment)
     }
 
+    /// Why graphs of an open segment cannot be used.
+    pub fn graph_errors(&self, segment: &Segment) -> Vec<Error> {
+        let columns = segment.graph_columns();
+        let paths = columns.map(|(at, vector)| (self.graph_path(segment.uid, at), vector));
+        let there = paths.filter(|(path, _)| path.exists());
+        there
+            .filter_map(|(path, vector)| segment.open_graph(&path, vector).err())
+            .collect()
+    }
+
     /// Writes the graph of a segment's vector durably and has searches use it.
     ///
     /// # Errors
@@ -272,15 +282,21 @@ impl Folder {
 pub(crate) fn keep_segments(data: &Path, of: Option<CollectionId>, kept: &Path) -> Result<()> {
     let mut from = segments(data);
     let mut to = segments(kept);
+    let mut changed = vec![kept.to_path_buf(), data.to_path_buf()];
     if let Some(collection) = of {
         std::fs::create_dir_all(&to).map_err(|error| Error::io(&error, &to))?;
+        changed.extend([to.clone(), from.clone()]);
         from.push(collection.0.to_string());
         to.push(collection.0.to_string());
     }
     match std::fs::rename(&from, &to) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(&error, &from)),
-        _ => sync_folder(kept).context("keep segments aside"),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(&error, &from)),
+        _ => {}
     }
+    for folder in changed.iter().filter(|folder| folder.exists()) {
+        sync_folder(folder).context("keep segments aside")?;
+    }
+    Ok(())
 }
 
 /// Removes the folders of collections that are no more.

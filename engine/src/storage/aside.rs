@@ -32,6 +32,13 @@ pub struct DroppedLog {
 
 impl std::fmt::Display for DroppedLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.logs.is_empty() {
+            return write!(
+                f,
+                "the write-ahead log is gone ({}), and so is the guard file that would tell how far it reached: what it held is lost",
+                self.cause
+            );
+        }
         write!(
             f,
             "the write-ahead log was damaged ({}) and is read up to the damage: what was acknowledged within the last second before the stop \

@@ -57,6 +57,25 @@ impl Record<'_> {
     }
 }
 
+/// Compares the checksums of every record of a complete file, compressed or not; one that is still being written is not looked at. Time O(bytes).
+///
+/// # Errors
+///
+/// `Corrupted`, with the first place.
+pub fn verify(bytes: &[u8]) -> Result<()> {
+    let footer = bytes.len().saturating_sub(FOOTER_BYTES);
+    if bytes.get(footer..footer + 4) != Some(&MAGIC.to_le_bytes()) {
+        return Ok(());
+    }
+    let mut at = HEADER_BYTES;
+    while at < footer {
+        let record = read(&bytes[..footer], at)?;
+        record.verify()?;
+        at = record.value_at + record.value.len();
+    }
+    Ok(())
+}
+
 /// The records of a complete file, in its order; after the first error there is none.
 ///
 /// # Errors

@@ -12,11 +12,13 @@
 //!
 //! - `copy`: a second one, outside the database.
 //! - `edits`: the files that it names.
+//! - `without`: tables taken out of it.
 
 mod copy;
 mod edits;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod without;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -25,12 +27,12 @@ use std::path::{Path, PathBuf};
 
 use bincode::{Decode, Encode};
 
-use super::DATABASE_FOLDER;
 use super::blob::{crc32c, masked};
-use super::guard::sync_folder;
+use super::{DATABASE_FOLDER, failure};
 use crate::error::{Error, Result, ResultExt};
 
-pub use copy::{copies, restore};
+pub use copy::{copied, copies, restore};
+pub use without::remove_tables;
 
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
@@ -70,10 +72,17 @@ impl Extent {
         let bytes = sound_bytes(&file, from).map_err(io)?;
         let found = Self { number, bytes };
         if found != known {
-            file.sync_data().map_err(io)?;
+            file.sync_data()
+                .inspect_err(|error| failure::end_process_if_not_synced(error, &path))
+                .map_err(io)?;
         }
         if number != known.number {
-            sync_folder(database)?;
+            let io = |error: std::io::Error| Error::io(&error, database);
+            let folder = File::open(database).map_err(io)?;
+            folder
+                .sync_all()
+                .inspect_err(|error| failure::end_process_if_not_synced(error, database))
+                .map_err(io)?;
         }
         if found != known
             && let Err(error) = copy::extend(data, &file, from, found)
@@ -108,7 +117,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     };
     if number < noted.number {
         return Err(Error::corrupted(format!(
-            "{}: names MANIFEST-{number:06}, but {} tells that MANIFEST-{:06} was in use; {MEND} (without that file, if the database was put back)",
+            "{}: names MANIFEST-{number:06}, but {} or the copy beside it tells that MANIFEST-{:06} was in use; {MEND} (without those files, if the database was put back)",
             current.display(),
             data.join("guard").display(),
             noted.number

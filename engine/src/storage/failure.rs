@@ -4,12 +4,26 @@
 //! and the next fsync would succeed without them (Rebello et al., "Can Applications Recover from fsync Failures?", 2020). So it is never tried
 //! again, and nothing that was read from memory since is answered: the next start reads what the disk has.
 
+use std::fmt::Display;
+use std::path::Path;
+
 /// Ends the process if `error`, of a write, is the disk's: an I/O error that is no full disk, or an fsync of the WAL that failed for whatever
 /// reason. A write that needs no sync is told of one that failed behind it: of a table that was flushed, say.
 pub fn end_process_if_not_durable(error: &rocksdb::Error) {
-    if !leaves_durability_unknown(error.kind(), error.as_ref()) {
-        return;
+    if leaves_durability_unknown(error.kind(), error.as_ref()) {
+        end_process(error);
     }
+}
+
+/// Ends the process after an fsync of our own, of a file that RocksDB writes, has failed: a later one, of RocksDB's too, may succeed without what
+/// was lost. A full disk ends nothing.
+pub fn end_process_if_not_synced(error: &std::io::Error, path: &Path) {
+    if error.kind() != std::io::ErrorKind::StorageFull {
+        end_process(&format_args!("sync {}: {error}", path.display()));
+    }
+}
+
+fn end_process(error: &dyn Display) {
     let message = "a durable write failed at the disk: whether it is there is unknown, so the process ends and acknowledges \
                    nothing more; look at the disk, then start again: what was acknowledged before is replayed";
     if tracing::event_enabled!(tracing::Level::ERROR) {

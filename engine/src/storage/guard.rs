@@ -74,9 +74,10 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Corrupted` if both slots are unreadable.
+    /// `Corrupted` if both slots are unreadable, or if the file is empty.
     pub fn floor(path: &Path) -> Result<u64> {
         match File::open(path) {
+            Ok(file) if file.metadata().is_ok_and(|file| file.len() == 0) => Err(empty(path)),
             Ok(file) => Ok(read_file(&file, path)?.floor),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(Error::io(&error, path)),
@@ -93,7 +94,7 @@ impl Guard {
         catalog::check(data, Self::noted_catalog(data)?)
     }
 
-    /// How far the catalogue reached at the last note; nothing without a readable file.
+    /// How far the catalogue reached at the last note; without a readable one, what its copy holds.
     ///
     /// # Errors
     ///
@@ -101,8 +102,11 @@ impl Guard {
     pub fn noted_catalog(data: &Path) -> Result<Extent> {
         let path = data.join("guard");
         match File::open(&path) {
-            Ok(file) => Ok(read_file(&file, &path).unwrap_or_default().catalog),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Extent::default()),
+            Ok(file) => match read_file(&file, &path).unwrap_or_default().catalog {
+                noted if noted == Extent::default() => Ok(catalog::copied(data)),
+                noted => Ok(noted),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(catalog::copied(data)),
             Err(error) => Err(Error::io(&error, &path)),
         }
     }
@@ -111,7 +115,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// `Corrupted` if the store is below the floor, or if both slots are unreadable.
+    /// `Corrupted` if the store is below the floor, if both slots are unreadable, or if the file is empty beside a store that is not.
     pub fn open(path: &Path, sequence: u64) -> Result<Self> {
         let io = |error: std::io::Error| Error::io(&error, path);
         let fresh = !path.exists();
@@ -124,6 +128,10 @@ impl Guard {
             .map_err(io)
             .context("open the guard file")?;
         let last = read_file(&file, path)?;
+        // A power cut right after it was made leaves it empty, beside a store that has nothing yet.
+        if last == Slot::default() && !fresh && sequence > 0 {
+            return Err(empty(path));
+        }
         if sequence < last.floor {
             return Err(Error::corrupted(format!(
                 "the store ends at sequence {sequence}, but {} was acknowledged ({}): writes were lost, for example a \
@@ -285,6 +293,14 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
         .and_then(|folder| folder.sync_all())
         .map_err(|error| Error::io(&error, folder))
         .context("sync a folder")
+}
+
+fn empty(path: &Path) -> Error {
+    Error::corrupted(format!(
+        "{}: the guard file is empty, so that whether the end of the write-ahead log is there cannot be told; restore a snapshot, or have a \
+         repair go on with what is left",
+        path.display()
+    ))
 }
 
 /// The last note in the file; the default if it is empty.

@@ -13,6 +13,7 @@
 //! - `salvage`: what can be read of a store with damaged files.
 //! - `space`: refuses writes before the disk is full.
 //! - `usage`: what it holds in memory and on the disk.
+//! - `verify`: reads all of the files, also what no request reads.
 //!
 //! A vector or medium is written once, under (partition, collection, log index, ordinal), by the batch that appends its log entry;
 //! log entry and point row name it by reference.
@@ -29,6 +30,7 @@ pub mod record;
 pub mod salvage;
 mod space;
 mod usage;
+mod verify;
 pub mod view;
 mod wal;
 
@@ -121,6 +123,8 @@ pub struct Store {
     /// Held while a batch is written, so that the sequence number noted as durable is of nothing later.
     writing: Mutex<()>,
     garbage: Garbage,
+    /// In a repair: the same store without its damaged tables.
+    beneath: Option<Box<Store>>,
 }
 
 impl Store {
@@ -171,6 +175,7 @@ impl Store {
             budget,
             writing: Mutex::new(()),
             garbage: Garbage::default(),
+            beneath: None,
         };
         store.check_format(fresh)?;
         Ok(store)
@@ -350,7 +355,8 @@ impl Store {
     pub fn compact_all(&self) {
         for family in Family::ALL {
             let handle = self.handle(family);
-            self.db.flush_cf(handle).unwrap();
+            // It fails where a merge in the background has.
+            self.db.flush_cf(handle).ok();
             self.db
                 .compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
         }
@@ -671,8 +677,14 @@ fn open_database(
         Some(kept) => error.noted(&kept_fact(kept)),
         None => error,
     })?;
-    if let Some(kept) = &kept {
-        aside::note_dropped(kept, &error)?;
+    match &kept {
+        Some(kept) => aside::note_dropped(kept, &error)?,
+        // With a guard, nothing of a missing log was durable: else it refuses.
+        None if !data.join("guard").exists() => {
+            aside::note_dropped(&aside::create_folder(data)?, &error)?;
+            sync_folder(data)?;
+        }
+        None => {}
     }
     Ok((db, kept))
 }

@@ -1,5 +1,6 @@
 //! What can be read of a store with damaged files: scans that go on behind an unreadable block, and a copy of all that was read.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -26,6 +27,13 @@ const COPY_COMPLETE: &str = "repaired.complete";
 const COPY_BATCH_BYTES: usize = 4 << 20;
 /// Seeks that narrow down where a readable record follows.
 const PROBES_MAX: usize = 400;
+/// Bytes behind a prefix within which the distance to the next readable record is guessed.
+const PROBED_BYTES: usize = 24;
+/// So many bytes of 255 are behind every key.
+const BEHIND_ALL_BYTES: usize = 64;
+
+/// Takes key and value of a record, and whether it is sure to be in force.
+type MarkedVisit<'a> = dyn FnMut(&[u8], &[u8], bool) + 'a;
 
 /// A range of keys that cannot be read.
 #[derive(Clone, Debug)]
@@ -66,6 +74,7 @@ impl Store {
             budget,
             writing: Mutex::new(()),
             garbage: Garbage::default(),
+            beneath: None,
         })
     }
 
@@ -88,11 +97,47 @@ impl Store {
         Ok(db.latest_sequence_number())
     }
 
-    /// Removes what a killed [`Self::copy_readable`] left: it is made anew if it is needed.
-    pub fn remove_unfinished_copy(&self) {
-        if !self.dir.join(COPY_COMPLETE).exists() {
-            let _ = std::fs::remove_dir_all(self.dir.join(COPY_FOLDER));
+    /// Has what damaged tables hide be read of the same store without them: vectors, media and entries, which nobody writes twice, and rows,
+    /// which [`Self::scan_marked`] tells apart.
+    pub fn lay_beneath(&mut self, beneath: Self) {
+        self.beneath = Some(Box::new(beneath));
+    }
+
+    /// The store without its damaged tables, if it is needed for this family.
+    fn beneath(&self, family: Family) -> Option<&Self> {
+        let beneath = self.beneath.as_deref();
+        beneath.filter(|_| family.is_read_beneath())
+    }
+
+    /// Whether removed records may come to light, which removals in damaged tables hid.
+    pub fn has_beneath(&self) -> bool {
+        self.beneath.is_some()
+    }
+
+    /// A value that nobody writes twice, wherever it can be read.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn get_readable(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match (self.get(family, key), self.beneath(family)) {
+            (Err(_), Some(beneath)) => beneath.get(family, key),
+            (read, _) => read,
         }
+    }
+
+    /// The tables that hide something of these families, by number.
+    pub fn damaged_tables(gaps: &[Gap]) -> BTreeSet<u64> {
+        let gaps = gaps.iter().filter(|gap| gap.family.is_read_beneath());
+        gaps.flat_map(|gap| named_tables(&gap.error)).collect()
+    }
+
+    /// The gaps of all families that are read beneath damaged tables.
+    pub fn gaps_beneath(&self) -> Vec<Gap> {
+        let families = Family::ALL.into_iter().filter(|of| of.is_read_beneath());
+        families
+            .flat_map(|family| self.scan_readable(family, &[], |_, _| {}))
+            .collect()
     }
 
     /// As [`Store::scan`], but goes on behind what cannot be read, and answers where that is.
@@ -105,16 +150,41 @@ impl Store {
         prefix: &[u8],
         mut visit: impl FnMut(&[u8], &[u8]),
     ) -> Vec<Gap> {
+        self.scan_marked(family, prefix, |key, value, _| visit(key, value))
+    }
+
+    /// As [`Self::scan_readable`], and says of each record whether it is sure to be in force: one beneath a damaged table may have been written
+    /// again or removed in that.
+    pub fn scan_marked(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8], bool),
+    ) -> Vec<Gap> {
+        self.scan_between(family, prefix, prefix, None, &mut visit)
+    }
+
+    fn scan_between(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        from: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut MarkedVisit<'_>,
+    ) -> Vec<Gap> {
         let mut gaps = Vec::new();
-        let mut from = prefix.to_vec();
+        let mut from = from.to_vec();
         loop {
             let mut last: Option<Vec<u8>> = None;
             let mut options = within(prefix);
+            if let Some(end) = end {
+                options.set_iterate_upper_bound(end);
+            }
             options.fill_cache(false);
             let mut iterator = self.db.raw_iterator_cf_opt(self.handle(family), options);
             iterator.seek(&from);
             while let Some((key, value)) = iterator.item() {
-                visit(key, value);
+                visit(key, value, true);
                 let last = last.get_or_insert_default();
                 last.clear();
                 last.extend_from_slice(key);
@@ -128,6 +198,10 @@ impl Store {
                 None => from.clone(),
             };
             let before = self.next_readable(family, prefix, &start);
+            if let Some(beneath) = self.beneath(family) {
+                let mut older = |key: &[u8], value: &[u8], _: bool| visit(key, value, false);
+                beneath.scan_between(family, prefix, &start, before.as_deref(), &mut older);
+            }
             gaps.push(Gap {
                 family,
                 after: last.unwrap_or(from),
@@ -135,8 +209,8 @@ impl Store {
                 error: error.to_string(),
             });
             match before {
-                Some(next) => from = next,
-                None => return gaps,
+                Some(next) if end.is_none_or(|end| *next < *end) => from = next,
+                _ => return gaps,
             }
         }
     }
@@ -153,14 +227,17 @@ impl Store {
             (found.is_some() || iterator.status().is_ok()).then_some(found)
         };
         let mut bad = start.to_vec();
-        // Ever larger steps: behind all that begin like `start`, but for ever more bytes of it.
-        let steps = (prefix.len()..=start.len()).rev();
-        let mut places = steps.filter_map(|kept| key::successor(&start[..kept]));
-        let (mut good, mut found) = places.find_map(|place| match probe(&place) {
-            Some(found) => Some((place, found)),
-            None => {
-                bad.clone_from(&place);
-                None
+        let mut places = places_behind(prefix, start);
+        let (mut good, mut found) = places.find_map(|place| {
+            if place <= bad {
+                return None;
+            }
+            match probe(&place) {
+                Some(found) => Some((place, found)),
+                None => {
+                    bad = place;
+                    None
+                }
             }
         })?;
         for _ in 0..PROBES_MAX {
@@ -178,25 +255,42 @@ impl Store {
         found
     }
 
-    /// Copies every readable record, and those of these keys that can be read though scans cannot reach them, into a new store that takes the
-    /// place of this one by [`finish_copy`].
+    /// Copies every readable record, and those of these keys that can be read though scans cannot reach them, into a new store in `folder`.
     ///
     /// # Errors
     ///
-    /// `StorageFull`; what the disk says. Nothing has changed then.
-    pub fn copy_readable(&self, keys: &[(Family, Vec<u8>)]) -> Result<()> {
+    /// `StorageFull`; what the disk says. Nothing of this store has changed then.
+    pub fn copy_readable(&self, folder: &Path, keys: &[(Family, Vec<u8>)]) -> Result<Self> {
         let needed: u64 = self.disk_bytes().iter().map(|(_, bytes)| bytes).sum();
         self.ensure_space(needed)
             .context("copy what can be read of the store")?;
-        let folder = self.dir.join(COPY_FOLDER);
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).map_err(|error| Error::io(&error, &folder))?;
-        let copy = Self::open(&folder)?;
+        std::fs::create_dir(folder).map_err(|error| Error::io(&error, folder))?;
+        let copy = Self::open(folder)?;
         let mut values_in_gaps = Vec::new();
         for family in Family::ALL {
+            if self.copy_family(&copy, family)? && matches!(family, Family::Vectors | Family::Media)
+            {
+                values_in_gaps.push(family);
+            }
+            let mut batch = copy.batch();
+            for (_, key) in keys.iter().filter(|(of, _)| *of == family) {
+                if let Ok(Some(value)) = self.get(family, key) {
+                    batch.put(family, key, &value);
+                }
+            }
+            copy.write(batch)?;
+        }
+        self.copy_values(&copy, &values_in_gaps)?;
+        Ok(copy)
+    }
+
+    /// Answers whether some of it cannot be read. What lies between two unreadable ranges may be hidden from a scan of all: each partition is
+    /// then scanned by itself too, as an examination does.
+    fn copy_family(&self, copy: &Self, family: Family) -> Result<bool> {
+        let scan = |prefix: &[u8]| -> Result<bool> {
             let mut batch = copy.batch();
             let mut written = Ok(());
-            let gaps = self.scan_readable(family, &[], |key, value| {
+            let gaps = self.scan_readable(family, prefix, |key, value| {
                 batch.put(family, key, value);
                 if batch.inner.size_in_bytes() > COPY_BATCH_BYTES {
                     let full = std::mem::replace(&mut batch, copy.batch());
@@ -206,27 +300,77 @@ impl Store {
                 }
             });
             written?;
-            for (_, key) in keys.iter().filter(|(of, _)| *of == family) {
-                if let Ok(Some(value)) = self.get(family, key) {
-                    batch.put(family, key, &value);
-                }
-            }
             copy.write(batch)?;
-            if matches!(family, Family::Vectors | Family::Media) && !gaps.is_empty() {
-                values_in_gaps.push(family);
+            Ok(!gaps.is_empty())
+        };
+        let has_gaps = scan(&[])?;
+        if has_gaps && family == Family::Meta {
+            scan(key::META_COLLECTION)?;
+        } else if has_gaps {
+            for partition in Partition::all() {
+                scan(&key::log_prefix(partition))?;
             }
+            scan(key::COLLECTION_COPIES)?;
         }
-        self.copy_values(&copy, &values_in_gaps)?;
-        let families: Vec<_> = Family::ALL.map(|family| copy.handle(family)).into();
-        copy.db
+        Ok(has_gaps)
+    }
+
+    /// Writes a copy to tables and closes it.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn close_copy(self) -> Result<()> {
+        let families: Vec<_> = Family::ALL.map(|family| self.handle(family)).into();
+        self.db
             .flush_cfs_opt(&families, &FlushOptions::default())
             .context("flush the copy")?;
-        copy.close()?;
-        drop(copy);
-        let marker = self.dir.join(COPY_COMPLETE);
-        std::fs::write(&marker, []).map_err(|error| Error::io(&error, &marker))?;
-        sync_folder(&self.dir)
+        self.close()
     }
+}
+
+impl Family {
+    /// Whether what damaged tables hide is read of the others: not of families whose records are written again and again under the same keys
+    /// without a sign of their age.
+    fn is_read_beneath(self) -> bool {
+        matches!(self, Self::Log | Self::Vectors | Self::Media | Self::Points)
+    }
+}
+
+/// The numbers of the tables that a message of RocksDB names.
+fn named_tables(message: &str) -> impl Iterator<Item = u64> {
+    let ends = message.match_indices(".sst").map(|(at, _)| at);
+    ends.filter_map(|at| {
+        let (_, name) = message[..at].rsplit_once('/')?;
+        name.parse().ok()
+    })
+}
+
+/// Where a copy grows in a folder.
+pub fn copy_folder(folder: &Path) -> PathBuf {
+    folder.join(COPY_FOLDER)
+}
+
+/// Removes what a killed repair left of a copy: it is made anew if it is needed.
+pub fn remove_unfinished_copy(dir: &Path) {
+    if !dir.join(COPY_COMPLETE).exists() {
+        let _ = std::fs::remove_dir_all(dir.join(COPY_FOLDER));
+    }
+}
+
+/// Brings a closed copy that grew elsewhere on this file system to the data folder, complete: [`finish_copy`] puts it in the store's place.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn bring_copy(copy: &Path, dir: &Path) -> Result<()> {
+    sync_folder(copy)?;
+    let folder = dir.join(COPY_FOLDER);
+    std::fs::rename(copy, &folder).map_err(|error| Error::io(&error, &folder))?;
+    sync_folder(dir)?;
+    let marker = dir.join(COPY_COMPLETE);
+    std::fs::write(&marker, []).map_err(|error| Error::io(&error, &marker))?;
+    sync_folder(dir)
 }
 
 impl Store {
@@ -247,7 +391,7 @@ impl Store {
                 let (family, collection) = (value.family(), CollectionId(collection));
                 let key = key::value(Partition(partition), collection, value.index, value.ordinal);
                 if let (Ok(Some(bytes)), Ok(None)) =
-                    (self.get(family, &key), copy.get(family, &key))
+                    (self.get_readable(family, &key), copy.get(family, &key))
                 {
                     let mut batch = copy.batch();
                     batch.put(family, &key, &bytes);
@@ -279,6 +423,27 @@ impl Store {
         });
         written
     }
+}
+
+/// Places behind `start` among the keys with a prefix, each about twice as far from it as the one before; the last is behind all of them.
+fn places_behind(prefix: &[u8], start: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let kept = prefix.len();
+    let mut padded = start.to_vec();
+    padded.resize(start.len().max(kept + PROBED_BYTES), 0);
+    let digits = (kept..padded.len()).rev();
+    let steps = digits.flat_map(|at| (0..8).map(move |bit| (at, 1u16 << bit)));
+    let near = steps.filter_map(move |(at, step)| {
+        let mut place = padded[..=at].to_vec();
+        let mut carry = step;
+        for digit in place[kept..].iter_mut().rev() {
+            let sum = u16::from(*digit) + carry;
+            *digit = sum as u8;
+            carry = sum >> 8;
+        }
+        (carry == 0).then_some(place)
+    });
+    let end = key::successor(prefix).unwrap_or_else(|| vec![0xff; BEHIND_ALL_BYTES]);
+    near.chain([end])
 }
 
 /// Halfway between two keys; `None` if nothing lies between them that a key of one byte more could not tell apart.

@@ -104,7 +104,8 @@ pub fn run(command: &mut Command, end: End, oracle: &mut Oracle) -> Result<Round
     let before = oracle.acknowledged;
     let mut due = match end {
         End::KillAfterStart(after) => Some(Instant::now() + after),
-        End::KillAfterReady(_) | End::StopAfterReady(_) | End::FailsByItself => None,
+        End::KillAfterReady(_) | End::StopAfterReady(_) => None,
+        End::FailsByItself => Some(Instant::now() + SILENCE_MAX),
     };
     let mut ended = false;
     let mut stopped = false;
@@ -116,7 +117,11 @@ pub fn run(command: &mut Command, end: End, oracle: &mut Oracle) -> Result<Round
                 End::StopAfterReady(_) => drop(child.stdin.take()),
                 // SIGKILL. What it has told until it dies is still read.
                 End::KillAfterStart(_) | End::KillAfterReady(_) => child.kill().unwrap(),
-                End::FailsByItself => unreachable!("it is never due"),
+                // What was to end it was taken for nothing: its end by us is not the one wanted.
+                End::FailsByItself => {
+                    child.kill().unwrap();
+                    break Err("the child goes on".to_owned());
+                }
             }
         }
         let patience = match due {

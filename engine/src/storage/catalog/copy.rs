@@ -28,6 +28,19 @@ pub fn copies(data: &Path) -> Vec<PathBuf> {
     paths.filter(is_one).collect()
 }
 
+/// How far the newest copy reaches: the catalogue was durable up to there before it was copied. Nothing without one.
+pub fn copied(data: &Path) -> Extent {
+    let extents = copies(data).into_iter().filter_map(|path| {
+        let name = path.file_name()?.to_str()?;
+        let number = name.strip_prefix(PREFIX)?.parse().ok()?;
+        let bytes = sound_bytes(&File::open(&path).ok()?, 0).ok()?;
+        Some(Extent { number, bytes })
+    });
+    extents
+        .max_by_key(|extent| extent.number)
+        .unwrap_or_default()
+}
+
 fn path_of(data: &Path, number: u64) -> PathBuf {
     data.join(format!("{PREFIX}{number:06}"))
 }

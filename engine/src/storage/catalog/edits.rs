@@ -23,6 +23,7 @@ pub struct Files {
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 pub struct Table {
     family: u64,
+    level: u64,
     oldest_blob: Option<u64>,
 }
 
@@ -75,6 +76,16 @@ impl Files {
         };
         let blobs = self.blobs.iter();
         blobs.filter_map(move |(number, blob)| is_in_use(*number, blob).then_some(*number))
+    }
+
+    /// The edit that removes a table; `None` if there is none of this number.
+    pub fn removal(&self, number: u64) -> Option<Vec<u8>> {
+        let table = self.tables.get(&number)?;
+        let mut edit = Vec::new();
+        for field in [6, table.level, number, 200, table.family] {
+            put_number(&mut edit, field);
+        }
+        Some(edit)
     }
 
     fn apply(&mut self, edit: &[u8]) -> Option<()> {
@@ -146,14 +157,17 @@ impl Files {
 
 /// Level, number, bytes, first and last key, least and greatest sequence number, further fields: of no family yet.
 fn take_table(rest: &mut &[u8]) -> Option<(u64, Table)> {
-    take_number(rest)?;
+    let level = take_number(rest)?;
     let number = take_number(rest)?;
     take_number(rest)?;
     take_bytes(rest)?;
     take_bytes(rest)?;
     take_number(rest)?;
     take_number(rest)?;
-    let mut table = Table::default();
+    let mut table = Table {
+        level,
+        ..Table::default()
+    };
     loop {
         match take_number(rest)? {
             NEW_TABLE_END => return Some((number, table)),
@@ -195,6 +209,14 @@ fn take_number(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
+fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number > 127 {
+        bytes.push(number as u8 | 128);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(take_number(rest)?).ok()?;
     let (bytes, after) = rest.split_at_checked(length)?;
@@ -223,6 +245,7 @@ mod tests {
         let cut = Files::read(&seeds[2][..seeds[2].len() - 1]).unwrap();
         let table = Table {
             family: 0,
+            level: cut.tables[&9].level,
             oldest_blob: Some(11),
         };
         assert_eq!(cut.tables, BTreeMap::from([(9, table)]));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cluster::engine::{Double, ErrorKind, dropped_logs};
+use cluster::engine::{Double, ErrorKind, check_segments, dropped_logs};
 use cluster::{Node, NodeOptions};
 use serde_json::json;
 
@@ -89,6 +89,8 @@ pub(super) fn folder(folder: &Path) -> Vec<Finding> {
 /// Opens the double of the data in `folder`, reads everything, and tells what is wrong, or how much there is.
 fn look(folder: &Path, double: &Double) -> Vec<Finding> {
     let shown = folder.display();
+    // Opening builds them again. What keeps the store from being opened is told below.
+    let segments = check_segments(double.path()).unwrap_or_default();
     let node = match Node::open(double.path(), NodeOptions::default()) {
         Ok(node) => node,
         Err(error) => {
@@ -97,7 +99,8 @@ fn look(folder: &Path, double: &Double) -> Vec<Finding> {
         }
     };
     node.wait_until_ready();
-    let mut problems = node.check();
+    let mut problems = segments.lost;
+    problems.extend(node.check());
     let dropped = dropped_logs(double.path()).unwrap_or_default();
     problems.extend(dropped.iter().map(|dropped| {
         format!(
@@ -107,13 +110,19 @@ fn look(folder: &Path, double: &Double) -> Vec<Finding> {
             dropped.logs.join(", ")
         )
     }));
-    if problems.is_empty() {
-        return sound(folder, &node);
+    let damaged = segments.damaged.iter().map(|what| {
+        Finding::new(Status::Warn, "data", double.said_of_data(what))
+            .mend("nothing is lost: the next start builds it again of the points")
+    });
+    let mut findings: Vec<Finding> = problems
+        .iter()
+        .map(|problem| failing(folder, double.said_of_data(problem)))
+        .collect();
+    if findings.is_empty() {
+        findings = sound(folder, &node);
     }
-    problems
-        .into_iter()
-        .map(|problem| failing(folder, double.said_of_data(&problem)))
-        .collect()
+    findings.extend(damaged);
+    findings
 }
 
 /// How much there is in sound data, and what uses memory and disk.
@@ -298,6 +307,23 @@ mod tests {
         damage(&file(place.path(), "segment"), 4096);
         let found = found(place.path());
         assert!(found[0].detail.contains("200 points"), "{found:?}");
+        let warned = |part: &str, found: &[Finding]| {
+            let is_it = |finding: &&Finding| finding.detail.contains(part);
+            let finding = found.iter().find(is_it);
+            finding.is_some_and(|finding| finding.status == Status::Warn)
+        };
+        assert!(warned("segments of collection c", &found), "{found:?}");
+        for broken in ["segment", ""] {
+            let place = tempfile::tempdir().unwrap();
+            write_segment(place.path());
+            match broken {
+                "" => damage(&place.path().join("segments/1/manifest"), 20),
+                extension => std::fs::remove_file(file(place.path(), extension)).unwrap(),
+            }
+            let found = self::found(place.path());
+            assert!(found[0].detail.contains("200 points"), "{found:?}");
+            assert!(warned("segments of collection c", &found), "{found:?}");
+        }
     }
 
     #[test]

@@ -62,7 +62,11 @@ pub(super) async fn collection(
         let progress = collection.progress();
         Ok(CollectionOut {
             usage: collection.usage()?,
-            status: if progress.pending { "yellow" } else { "green" },
+            status: match (collection.trouble(), progress.pending) {
+                (Some(_), _) => "red",
+                (None, true) => "yellow",
+                (None, false) => "green",
+            },
             progress,
         })
     })
