@@ -237,7 +237,7 @@ impl Collection {
 
     /// Writes the manifest of what is sealed now. What it covers is made durable in the store first, so that no manifest is ahead of it.
     fn save(&self) -> Result<()> {
-        let (manifest, changes) = self.state.read().manifest();
+        let (manifest, changes) = self.state.write().manifest();
         self.store.sync_noted()?;
         self.folder.write_manifest(&manifest)?;
         *self.covered.lock() = manifest.covered;

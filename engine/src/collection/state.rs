@@ -415,7 +415,11 @@ impl State {
     }
 
     /// What the sealed segments hold now, and how many of the changes that were not saved it covers.
-    pub fn manifest(&self) -> (Manifest, usize) {
+    pub fn manifest(&mut self) -> (Manifest, usize) {
+        if self.growing.segment.len() == 0 {
+            // What this manifest covers may be purged: a later one, when there are rows here, must not cover less.
+            self.growing.begin = Arc::new(self.applied);
+        }
         let mut covered = self.applied;
         let unsealed = self.frozen.iter().filter(|part| !part.segment.is_sealed());
         let growing = [&self.growing];

@@ -938,3 +938,25 @@ fn a_panic_while_garbage_is_collected_does_not_end_sealing() {
     });
     assert_eq!(collection.info().trouble, None);
 }
+
+#[test]
+fn what_manifests_cover_never_shrinks() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    write(&engine, (0..300).map(|n| (n, Some(1.0))));
+    collection.seal_now();
+    // Removals from sealed segments alone: nothing grows.
+    write(&engine, (0..200).map(|n| (n, None)));
+    let covered = || collection.state.write().manifest().0.covered;
+    let before = covered();
+    write(&engine, (0..100).map(|n| (n, Some(2.0))));
+    let after = covered();
+    assert!(
+        before
+            .iter()
+            .zip(&after)
+            .all(|(before, after)| before <= after)
+    );
+    assert!(before.iter().any(|position| *position > 0));
+}
