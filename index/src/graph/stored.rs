@@ -56,16 +56,12 @@ pub enum GraphError {
     #[error("the graph's codes: {0}")]
     Codes(#[from] CodesError),
     /// There are other rows than the header says.
-    #[error("{got} rows of dim {got_dim}, the graph has {wanted} of dim {wanted_dim}")]
+    #[error("{got} rows, the graph has {wanted}")]
     Rows {
         /// Rows that the header names.
         wanted: usize,
         /// Rows there are.
         got: usize,
-        /// Components of the coding.
-        wanted_dim: usize,
-        /// Components of the rows.
-        got_dim: usize,
     },
     /// There are more or fewer edges than the header says.
     #[error("{got} edges, the graph has {wanted}")]
@@ -120,7 +116,7 @@ impl Graph {
         let entry = header.number()?;
         let alpha = header.float("an alpha that is no number")?;
         let coding_bytes = header.number()? as usize;
-        let coding = Coding::read(header.slice(coding_bytes)?)?;
+        let coding = Coding::read(header.slice(coding_bytes)?, parts.rows.dim())?;
         let [calibrations] = header.take()?;
         let built = read_calibration(&mut header)?;
         let observed = match calibrations {
@@ -138,12 +134,10 @@ impl Graph {
         if len > 0 && entry as usize >= len {
             return Err(GraphError::Number("an entry that is no row"));
         }
-        if parts.rows.len() != len || parts.rows.dim() != coding.dim() {
+        if parts.rows.len() != len {
             return Err(GraphError::Rows {
                 wanted: len,
                 got: parts.rows.len(),
-                wanted_dim: coding.dim(),
-                got_dim: parts.rows.dim(),
             });
         }
         let codes = Codes::stored(Arc::new(coding), len, parts.codes)?;

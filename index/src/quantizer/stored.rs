@@ -37,8 +37,8 @@ pub enum CodingError {
         /// What it is.
         value: u8,
     },
-    /// A dim of 0 or too large.
-    #[error("a coding of dim {0}")]
+    /// A dim of 0, too large, or not that of the rows.
+    #[error("a coding of dim {0}, which its rows have not")]
     Dim(usize),
     /// A learned number that cannot be one.
     #[error("number {0} of the coding cannot be one: it is damaged")]
@@ -64,12 +64,12 @@ impl Coding {
         self.quantizer.write(out);
     }
 
-    /// Reads what [`Coding::write`] wrote.
+    /// Reads what [`Coding::write`] wrote of a coding of this `dim`. Takes no more memory than that asks for.
     ///
     /// # Errors
     ///
     /// [`CodingError`] for anything else.
-    pub fn read(bytes: &[u8]) -> Result<Self, CodingError> {
+    pub fn read(bytes: &[u8], dim: usize) -> Result<Self, CodingError> {
         let short = |wanted| CodingError::Length {
             wanted,
             got: bytes.len(),
@@ -95,9 +95,9 @@ impl Coding {
         if let (0, Some(at)) = (rotated, seed.iter().position(|&byte| byte != 0)) {
             return Err(unknown(HEADER_BYTES - seed.len() + at));
         }
-        let dim = u32::from_le_bytes([d0, d1, d2, d3]) as usize;
-        if dim == 0 || dim > DIM_MAX {
-            return Err(CodingError::Dim(dim));
+        let got = u32::from_le_bytes([d0, d1, d2, d3]) as usize;
+        if got == 0 || got > DIM_MAX || got != dim {
+            return Err(CodingError::Dim(got));
         }
         let count = match encoding {
             Encoding::Sq8 | Encoding::Sq4 => 3,

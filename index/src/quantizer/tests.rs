@@ -152,7 +152,7 @@ fn codings_come_back_from_their_bytes() {
             let codes = Codes::build(&rows, &params(encoding, metric, Guard::Replace));
             let mut bytes = Vec::new();
             codes.coding().write(&mut bytes);
-            let coding = Coding::read(&bytes).unwrap();
+            let coding = Coding::read(&bytes, rows.dim()).unwrap();
             let stored = Codes::stored(
                 Arc::new(coding),
                 rows.len(),
@@ -180,7 +180,7 @@ fn bytes_that_are_no_coding_are_refused() {
     let check = |change: &dyn Fn(&mut Vec<u8>), expected: &str| {
         let mut bytes = bytes.clone();
         change(&mut bytes);
-        let error = Coding::read(&bytes).unwrap_err().to_string();
+        let error = Coding::read(&bytes, rows.dim()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     };
     for len in 0..bytes.len() {
@@ -194,12 +194,13 @@ fn bytes_that_are_no_coding_are_refused() {
     check(&|b| b[12] = 1, "byte 12");
     check(&|b| b[4..8].fill(0), "dim 0");
     check(&|b| b[4..8].fill(255), "dim 4294967295");
+    check(&|b| b[4] += 1, "which its rows have not");
     check(&|b| b[16..20].fill(255), "number 0");
     check(&|b| b[20..24].fill(0), "number 1");
     check(&|b| b[27] = 0xbf, "number 2");
     assert!(
         Codes::stored(
-            Arc::new(Coding::read(&bytes).unwrap()),
+            Arc::new(Coding::read(&bytes, rows.dim()).unwrap()),
             5,
             Arc::new(vec![0u8; 5 * 32 - 1])
         )
