@@ -1,10 +1,11 @@
 //! Whether the vector of a row that answers is the one that was written.
 //!
 //! Rows are mapped, and no search reads the checksums of all that it compares: a damaged row may come out nearest. So the few that become
-//! hits are looked at, and one that is damaged never answers again. A damaged row that comes out far from the query is not noticed here; a
-//! merge and `Engine::check` notice it.
+//! hits are looked at when they become one for the first time since the file was opened, and one that is damaged never answers again. A damaged
+//! row that comes out far from the query, or is damaged after it was looked at, is not noticed here; a merge and `Engine::check` notice it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use index::{BitSet, Metric, Offset};
 
@@ -17,6 +18,34 @@ use crate::storage::key;
 
 /// Longest row under cosine, squared: rows are of unit length before rounding.
 const LENGTH_SQUARED_MAX: f32 = 1.001;
+
+/// The rows that were looked at and found sound: a bit each, once there is one.
+#[derive(Default)]
+pub(super) struct SoundRows {
+    words: OnceLock<Box<[AtomicU64]>>,
+}
+
+impl SoundRows {
+    fn contains(&self, offset: Offset) -> bool {
+        let (word, bit) = place(offset);
+        let word = self.words.get().and_then(|words| words.get(word));
+        word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
+    /// Notes one of `rows` rows.
+    fn insert(&self, offset: Offset, rows: usize) {
+        let words = self.words.get_or_init(|| {
+            let words = 0..rows.div_ceil(u64::BITS as usize);
+            words.map(|_| AtomicU64::new(0)).collect()
+        });
+        let (word, bit) = place(offset);
+        words[word].fetch_or(bit, Ordering::Relaxed);
+    }
+}
+
+fn place(offset: Offset) -> (usize, u64) {
+    ((offset / u64::BITS) as usize, 1 << (offset % u64::BITS))
+}
 
 /// What a row in a linked file has to be, and where it stands.
 struct Expected<'a> {
@@ -62,7 +91,7 @@ impl Segment {
 
     /// Looks at the vectors of a name in rows that become hits, and answers the damaged ones: in a linked file a vector is compared with its
     /// checksum and the row's key, in the segment's own file its numbers must be finite and, under cosine, of unit length at most. Rows of a
-    /// growing segment have not been on the disk. Time O(dim) each.
+    /// growing segment have not been on the disk. Time O(dim) for each that was not looked at before.
     pub fn damaged_hits(
         &self,
         name: &str,
@@ -72,19 +101,23 @@ impl Segment {
             return Vec::new();
         };
         let mut damaged = Vec::new();
-        let mut note = |offset, checked: Result<()>| {
-            if let Err(error) = checked {
+        let mut note = |offset, checked: Result<()>| match checked {
+            Ok(()) => column.sound_rows.insert(offset, self.len()),
+            Err(error) => {
                 let context = format!("verify row {offset} of segment {}", self.uid);
                 damaged.push((offset, error.context(context)));
             }
         };
         // One step for all rows before the next: what they need from memory comes at the same time, and not row after row.
         let mut linked = Vec::new();
-        for offset in offsets {
+        for offset in offsets.filter(|offset| !column.sound_rows.contains(*offset)) {
             match self.expected(column, offset) {
                 Some(expected) => linked.push(expected),
                 None => note(offset, check_numbers(column, offset)),
             }
+        }
+        if linked.is_empty() {
+            return damaged;
         }
         let records = linked.iter().map(|expected| expected.record(column.dim()));
         let records: Vec<Option<Record<'_>>> = records.collect();
@@ -159,4 +192,22 @@ fn check_numbers(column: &DenseColumn, offset: Offset) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_has_its_own_bit() {
+        let rows = 130;
+        let sound = SoundRows::default();
+        assert!(!sound.contains(0), "nothing was looked at");
+        for offset in [0, 63, 64, 129] {
+            sound.insert(offset, rows);
+        }
+        let noted = (0..rows as Offset).filter(|offset| sound.contains(*offset));
+        assert_eq!(noted.collect::<Vec<_>>(), [0, 63, 64, 129]);
+        assert!(!sound.contains(1_000_000), "there is no such row");
+    }
 }

@@ -16,6 +16,7 @@ use crate::segment::file::{DenseContents, Reader, check_count};
 use crate::segment::graph::{self, GraphFile, Owner, SealedRows, Seed};
 use crate::segment::map::View;
 use crate::segment::placed::{Placed, is_linkable};
+use crate::segment::sound::SoundRows;
 use crate::segment::{CHUNK_LEN, Link, Numbers, Rows};
 
 /// Numbers of a growing chunk of dense rows: 256 KiB, which a write copies at most once per search that goes on.
@@ -32,6 +33,7 @@ pub(crate) struct DenseColumn {
     ordinals: Option<Numbers<u32>>,
     /// Offsets of rows that were found damaged: they do not answer.
     pub(in crate::segment) damaged: Arc<ArcSwapOption<BitSet>>,
+    pub(in crate::segment) sound_rows: Arc<SoundRows>,
 }
 
 /// Of a vector that was not written by the write that made its row.
@@ -54,6 +56,7 @@ impl DenseColumn {
             data: DenseData::Growing(Chunks::new(rows * config.dim)),
             ordinals: is_linkable(config).then(|| Numbers::Growing(Chunks::new(CHUNK_LEN))),
             damaged: Arc::default(),
+            sound_rows: Arc::default(),
         }
     }
 
@@ -119,6 +122,7 @@ impl DenseColumn {
             map,
             ordinals,
             damaged: Arc::default(),
+            sound_rows: Arc::default(),
             data: DenseData::Sealed(Sealed {
                 rows,
                 kind,
