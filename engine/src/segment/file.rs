@@ -263,6 +263,11 @@ impl<C: FileContents> Reader<C> {
         })
     }
 
+    /// As [`Map::use_huge_pages`].
+    pub fn use_huge_pages(&self) {
+        self.map.use_huge_pages();
+    }
+
     /// Bytes of the file.
     pub fn bytes(&self) -> usize {
         self.map.bytes().len()

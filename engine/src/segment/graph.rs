@@ -132,6 +132,7 @@ impl GraphFile {
     /// What the disk says, `Corrupted` if it is damaged or another's.
     pub(super) fn open(path: &Path, owner: Owner<'_>, rows: SealedRows) -> Result<Self> {
         let reader: Reader<GraphContents> = Reader::open(path)?;
+        reader.use_huge_pages();
         Self::read(reader, owner, rows)
             .map_err(|error| error.context(format!("read graph {}", path.display())))
     }

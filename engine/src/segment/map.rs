@@ -59,6 +59,17 @@ impl Map {
         Ok(Arc::new(Self { bytes }))
     }
 
+    /// Asks for huge pages, for a file that is read all over the place all the time: its pages are found faster, and all of it stays in memory.
+    /// What cannot be had is done without: file systems and kernels differ.
+    #[cfg(target_os = "linux")]
+    pub fn use_huge_pages(&self) {
+        let _ = self.bytes.advise(memmap2::Advice::HugePage);
+    }
+
+    /// As on Linux; here there are none to be had.
+    #[cfg(not(target_os = "linux"))]
+    pub fn use_huge_pages(&self) {}
+
     /// Memory that looks like a mapped file of these bytes; of one byte if there are none.
     #[cfg(any(test, feature = "fuzz"))]
     pub fn of_bytes(bytes: &[u8]) -> Arc<Self> {
