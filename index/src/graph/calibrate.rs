@@ -91,7 +91,7 @@ impl Graph {
             row: None,
         };
         let traces = self.trace(&[sample]);
-        let kept: Vec<Trace> = {
+        let (kept, built): (Vec<Trace>, Calibration) = {
             let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
             learned.traces.extend(traces);
             while learned.traces.len() > OBSERVED_MAX {
@@ -102,9 +102,10 @@ impl Graph {
             if learned.asked < OBSERVED_MIN || !learned.asked.is_multiple_of(10) {
                 return Ok(());
             }
-            learned.traces.iter().cloned().collect()
+            let kept = learned.traces.iter().cloned().collect();
+            (kept, learned.built.clone())
         };
-        let observed = Calibration::fit(&kept, self.codes.coding().encoding());
+        let observed = built.refit(&kept, self.codes.coding().encoding());
         let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
         learned.observed = Some(observed);
         Ok(())

@@ -1,5 +1,7 @@
 //! How much effort a recall takes, measured on the graph itself.
 
+use std::collections::HashSet;
+
 use super::trace::{KS, Trace};
 use crate::Encoding;
 
@@ -75,7 +77,25 @@ impl Calibration {
     ///
     /// Of all pairs of `ef` and `gamma` those are kept that bring a recall with the fewest comparisons.
     pub(super) fn fit(traces: &[Trace], encoding: Encoding) -> Self {
-        let curve = |k_idx| curve(traces, k_idx, encoding);
+        Self::of_curves(traces, |k_idx| {
+            frontier(measured(traces, k_idx, encoding).collect())
+        })
+    }
+
+    /// Fits the curves to walks for other queries, of which there are fewer: of a thousand pairs that are tried on a few walks, the best look better
+    /// than they are. So only those pairs are measured that these curves have, and, for what no point of them reaches, ends by `ef` alone.
+    pub(super) fn refit(&self, traces: &[Trace], encoding: Encoding) -> Self {
+        Self::of_curves(traces, |k_idx| {
+            let end = |point: &Point| (point.ef, point.gamma.to_bits(), point.rerank);
+            let known: HashSet<_> = self.curves[k_idx].iter().map(end).collect();
+            let measured = measured(traces, k_idx, encoding);
+            let of_these = measured
+                .filter(|point| point.gamma == f32::INFINITY || known.contains(&end(point)));
+            frontier(of_these.collect())
+        })
+    }
+
+    fn of_curves(traces: &[Trace], curve: impl FnMut(usize) -> Vec<Point>) -> Self {
         let usual = (1..=PLACES).map_while(|k| {
             let mut distances: Vec<f32> = traces.iter().filter_map(|t| t.distance(k)).collect();
             distances.sort_unstable_by(f32::total_cmp);
@@ -143,12 +163,17 @@ impl Calibration {
     }
 }
 
-fn curve(traces: &[Trace], k_idx: usize, encoding: Encoding) -> Vec<Point> {
-    let k = KS[k_idx];
-    let mut points: Vec<Point> = Vec::new();
-    for times in RERANKS {
-        points.extend(grid(traces, k_idx, encoding.rerank(k) * times));
-    }
+/// All points that walks tell of.
+fn measured(traces: &[Trace], k_idx: usize, encoding: Encoding) -> impl Iterator<Item = Point> {
+    let rerank = encoding.rerank(KS[k_idx]);
+    let grids = RERANKS
+        .iter()
+        .map(move |times| grid(traces, k_idx, rerank * times));
+    grids.flatten()
+}
+
+/// The points that bring more than all that take less effort.
+fn frontier(mut points: Vec<Point>) -> Vec<Point> {
     let effort = |point: &Point| f64::from(point.compared) + RERANK_COST * f64::from(point.rerank);
     points.sort_by(|a, b| {
         let by_effort = effort(a).total_cmp(&effort(b));
