@@ -111,7 +111,7 @@ impl Bench {
     fn new(base: &Array2<f32>, queries: &Array2<f32>) -> Self {
         let rows = bare::rows(base);
         let graph = bare::graph(&rows, 0);
-        let mut walking = bare::graph(&rows, 0);
+        let walking = bare::graph(&rows, 0);
         walking.set_costs(Costs {
             scan: f32::INFINITY,
             ..Costs::default()

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::CollectionId;
 use crate::collection::Collection;
+use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph_builder::GraphBuilder;
 use crate::storage::Store;
@@ -45,14 +46,14 @@ impl Builder {
     /// # Errors
     ///
     /// `Unavailable` if the operating system gives no thread.
-    pub fn start(threads: usize) -> Result<Self> {
+    pub fn start(threads: usize, env: &Env) -> Result<Self> {
         let threads = threads.max(1);
         let mut builder = Self {
             senders: Vec::new(),
             threads: Vec::new(),
             shared: Arc::new(Shared {
                 closing: AtomicBool::new(false),
-                graphs: GraphBuilder::start(threads)?,
+                graphs: GraphBuilder::start(threads, env)?,
             }),
         };
         for _ in 0..threads {

@@ -138,15 +138,15 @@ impl Engine {
             reclaimer: Reclaimer::start(store.clone())?,
             loading: Mutex::default(),
             store,
-            env: options.env,
             log,
             collections: RwLock::new(collections),
             changing: Mutex::new(()),
             applying: Mutex::new(()),
-            builder: Builder::start(threads)?,
+            builder: Builder::start(threads, &options.env)?,
             opened: [0; PARTITIONS as usize],
             broken,
             intervals: RwLock::new(intervals),
+            env: options.env,
         };
         if !unapplied.is_empty() {
             tracing::info!(

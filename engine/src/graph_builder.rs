@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::CollectionId;
 use crate::builder::words;
 use crate::collection::{Collection, GraphStep};
+use crate::env::Env;
 use crate::error::Result;
 use crate::observer::Observer;
 use crate::thread::start_thread;
@@ -37,12 +38,12 @@ impl GraphBuilder {
     /// # Errors
     ///
     /// `Unavailable` if the operating system gives no thread.
-    pub fn start(threads: usize) -> Result<Self> {
+    pub fn start(threads: usize, env: &Env) -> Result<Self> {
         let (sender, receiver) = channel();
         let stopped = Arc::new(Mutex::new(false));
         let worker = Worker {
             threads,
-            observer: Observer::start()?,
+            observer: Observer::start(env.clone())?,
             stopped: stopped.clone(),
             given_up: HashSet::new(),
             failing: HashMap::new(),

@@ -1,5 +1,9 @@
-//! The background thread by which graphs learn from the queries that are asked: what effort brings which recall is measured on a graph's own rows
-//! when it is built, and may be wrong for queries of another kind.
+//! The background thread by which graphs learn while they serve.
+//!
+//! - What effort brings which recall is measured on a graph's own rows when it is built, and may be wrong for queries of another kind: a few of those
+//!   that are asked are measured too.
+//! - Which filters are met by a walk and which by a scan follows from what both cost on this machine, which is measured when a graph is asked
+//!   with a filter for the first time since it was opened: its pages are in memory then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
@@ -7,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::builder::words;
+use crate::env::Env;
 use crate::error::Result;
 use crate::segment::GraphFile;
 use crate::thread::start_thread;
@@ -19,10 +24,18 @@ const OFTEN: u64 = 2;
 /// Later one of so many: kinds of queries change slowly, and to learn costs a scan of the codes.
 const SELDOM: u64 = 512;
 
-/// A query that a graph was asked.
+/// What a graph is to learn.
+enum Lesson {
+    /// From a query that it was asked.
+    Query(Vec<f32>),
+    /// What its ways to answer cost.
+    Costs,
+}
+
+/// A graph and its lesson.
 struct Asked {
     graph: Weak<GraphFile>,
-    query: Vec<f32>,
+    lesson: Lesson,
 }
 
 /// The way to the thread. It ends when the last of these is dropped.
@@ -35,9 +48,9 @@ impl Observer {
     /// # Errors
     ///
     /// `Unavailable` if the operating system gives no thread.
-    pub fn start() -> Result<Self> {
+    pub fn start(env: Env) -> Result<Self> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        start_thread("graph-observer", move || run(&receiver))?;
+        start_thread("graph-observer", move || run(&receiver, &env))?;
         Ok(Self { sender })
     }
 
@@ -48,26 +61,42 @@ impl Observer {
         if !asked.is_multiple_of(every) {
             return;
         }
-        let asked = Asked {
-            graph: graph(),
-            query: query.to_vec(),
-        };
-        match self.sender.try_send(asked) {
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        self.teach(graph(), Lesson::Query(query.to_vec()));
+    }
+
+    /// Has the costs of a graph measured; whether they will be. Never waits.
+    pub fn measure_costs(&self, graph: Weak<GraphFile>) -> bool {
+        self.teach(graph, Lesson::Costs)
+    }
+
+    /// Whether there was room for it.
+    fn teach(&self, graph: Weak<GraphFile>, lesson: Lesson) -> bool {
+        match self.sender.try_send(Asked { graph, lesson }) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
     }
 }
 
-fn run(receiver: &Receiver<Asked>) {
-    while let Ok(Asked { graph, query }) = receiver.recv() {
+fn run(receiver: &Receiver<Asked>, env: &Env) {
+    while let Ok(Asked { graph, lesson }) = receiver.recv() {
         let Some(file) = graph.upgrade() else {
             continue;
         };
-        // A bug of ours with one query must not end the learning from all others.
-        match catch_unwind(AssertUnwindSafe(|| file.graph.observe(&query))) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a query was not learned from"),
-            Err(panic) => tracing::error!(panic = words(&*panic), "a query was not learned from"),
+        let learn = || match &lesson {
+            Lesson::Query(query) => {
+                if let Err(error) = file.graph.observe(query) {
+                    tracing::debug!(%error, "a query was not learned from");
+                }
+            }
+            Lesson::Costs => {
+                let costs = file.graph.measure_costs(&|| env.elapsed());
+                tracing::debug!(?costs, "what a filtered walk and a scan cost was measured");
+            }
+        };
+        // A bug of ours with one lesson must not end the learning from all others.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(learn)) {
+            tracing::error!(panic = words(&*panic), "a graph did not learn");
         }
     }
 }

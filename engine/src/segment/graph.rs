@@ -14,7 +14,7 @@
 pub(crate) mod fuzz;
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bincode::{Decode, Encode};
@@ -122,6 +122,8 @@ pub(crate) struct GraphFile {
     observer: OnceLock<Observer>,
     /// How many were asked.
     asked: AtomicU64,
+    /// Whether the costs of filtered searches are measured, or will be.
+    is_measured: AtomicBool,
 }
 
 impl GraphFile {
@@ -157,6 +159,7 @@ impl GraphFile {
             reader,
             observer: OnceLock::new(),
             asked: AtomicU64::new(0),
+            is_measured: AtomicBool::new(false),
         })
     }
 
@@ -169,6 +172,19 @@ impl GraphFile {
     pub fn note(self: &Arc<Self>, query: &[f32]) {
         if let Some(observer) = self.observer.get() {
             observer.note(&self.asked, || Arc::downgrade(self), query);
+        }
+    }
+
+    /// Notes that it is searched with a filter: from then on it should know what its ways to answer cost.
+    pub fn note_filtered(self: &Arc<Self>) {
+        if self.is_measured.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(observer) = self.observer.get()
+            && !self.is_measured.swap(true, Ordering::Relaxed)
+        {
+            let is_coming = observer.measure_costs(Arc::downgrade(self));
+            self.is_measured.store(is_coming, Ordering::Relaxed);
         }
     }
 

@@ -41,6 +41,7 @@ pub use stored::{GraphError, StoredGraph};
 use crate::aligned::Aligned;
 use crate::quantizer::RowSource;
 use crate::{Codes, Metric, Offset, TrainParams};
+use costs::CostsCell;
 use walk::{GraphView, Scratch};
 
 /// Edges over the rows of one segment, with their codes. Immutable but for what it learns from queries; shared by threads.
@@ -74,7 +75,7 @@ pub struct Graph {
     entry: Offset,
     alpha: f32,
     learned: RwLock<Learned>,
-    costs: Costs,
+    costs: CostsCell,
     scratches: Mutex<Vec<Scratch>>,
 }
 
@@ -133,7 +134,7 @@ impl Graph {
         params: &BuildParams,
     ) -> Self {
         let mut graph = Self {
-            costs: Costs::default(),
+            costs: CostsCell::default(),
             codes,
             rows,
             edges: Edges::Owned(edges),
@@ -189,11 +190,6 @@ impl Graph {
     pub fn calibrations(&self) -> (Calibration, Option<Calibration>) {
         let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
         (learned.built.clone(), learned.observed.clone())
-    }
-
-    /// Replaces the costs by which ways to answer are compared.
-    pub fn set_costs(&mut self, costs: Costs) {
-        self.costs = costs;
     }
 
     /// Bytes held here, what is mapped not included: codes, edges, and the memory of searches.

@@ -243,7 +243,7 @@ impl Graph {
     }
 
     /// The end of the walk for an effort, and the recall that it should bring.
-    fn stop(&self, k: usize, effort: Effort) -> (Stop, Expected) {
+    pub(super) fn stop(&self, k: usize, effort: Effort) -> (Stop, Expected) {
         let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
         let calibration = Self::calibration(&learned);
         let rerank = self.codes.coding().encoding().rerank(k);
@@ -284,6 +284,11 @@ impl Graph {
         }
     }
 
+    /// Whether so many neighbours of its rows are looked for by a scan whatever walking costs.
+    pub(super) fn is_scanned(&self, k: usize) -> bool {
+        k.saturating_mul(SCAN_FROM) >= self.len()
+    }
+
     /// Whether to walk or to scan.
     fn plan(
         &self,
@@ -293,7 +298,7 @@ impl Graph {
         may_answer: usize,
         filter: Option<&BitSet>,
     ) -> Plan {
-        if k.saturating_mul(SCAN_FROM) >= self.len() {
+        if self.is_scanned(k) {
             return Plan::Scan;
         }
         if filter.is_none() {
@@ -301,16 +306,17 @@ impl Graph {
         }
         // To see as many matches as a plain walk sees rows, the walk goes on in proportion; and where each match must be
         // met, a scan finds them all.
-        let scan = may_answer as f32 * self.costs.scan;
+        let costs = self.costs();
+        let scan = may_answer as f32 * costs.scan;
         let share = may_answer as f32 / self.len() as f32;
-        let walk = expected.compared / share * self.costs.walk;
+        let walk = expected.compared / share * costs.walk;
         if walk >= scan || stop.ef >= may_answer {
             return Plan::Scan;
         }
         // If matches are rarer near the query than elsewhere, the walk takes longer than planned, and ends too early when
         // it ends by itself: its end was measured among all rows. It is given up then, at a fraction of the scan's cost.
         Plan::Walk {
-            budget: (PATIENCE * expected.compared / share).min(scan / self.costs.walk) as u64,
+            budget: (PATIENCE * expected.compared / share).min(scan / costs.walk) as u64,
         }
     }
 
@@ -428,10 +434,10 @@ impl VectorIndex for Graph {
 
 /// What a stop should bring and cost.
 #[derive(Copy, Clone, Debug)]
-struct Expected {
+pub(super) struct Expected {
     recall: Option<f32>,
-    compared: f32,
-    rerank: usize,
+    pub(super) compared: f32,
+    pub(super) rerank: usize,
 }
 
 enum Plan {

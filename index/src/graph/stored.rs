@@ -19,8 +19,9 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use super::calibration::{Calibration, Point};
+use super::costs::CostsCell;
 use super::walk::{DEGREE_MAX, NO_EDGE};
-use super::{Costs, Edges, Graph, Learned};
+use super::{Edges, Graph, Learned};
 use crate::quantizer::RowSource;
 use crate::{Codes, CodesError, Coding, CodingError};
 
@@ -154,7 +155,7 @@ impl Graph {
                 observed,
                 ..Learned::default()
             }),
-            costs: Costs::default(),
+            costs: CostsCell::default(),
             scratches: Default::default(),
         })
     }

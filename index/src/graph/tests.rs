@@ -1,6 +1,8 @@
 //! What graphs promise: recall as asked for, the same graph from the same rows, no harm from odd rows or damaged bytes.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::walk::NO_EDGE;
 use super::*;
@@ -649,4 +651,51 @@ fn serves_as_an_index() {
     assert!(found >= 480, "{found} of 500");
     let l1 = crate::build(crate::IndexKind::Graph, Metric::L1, rows);
     assert!(l1.is_err_and(|error| error.to_string().contains("L1")));
+}
+
+/// A clock that goes on by so much each time it is looked at.
+fn clock(step: Duration) -> impl Fn() -> Duration {
+    let looks = Cell::new(0);
+    move || {
+        looks.set(looks.get() + 1);
+        step * looks.get()
+    }
+}
+
+#[test]
+fn costs_are_measured_by_the_clock_that_is_given() {
+    let rows = rows_like(Metric::L2, 3000, 24, 9);
+    let graph = build(&rows, Metric::L2);
+    assert_eq!(graph.measure_costs(&clock(Duration::ZERO)), None);
+    assert_eq!(graph.costs(), Costs::default());
+    // Every walk and every scan takes a microsecond: a code of the walk, which compares fewer than match, costs more.
+    let costs = graph
+        .measure_costs(&clock(Duration::from_micros(1)))
+        .unwrap();
+    assert_eq!(graph.costs(), costs);
+    assert_ne!(costs, Costs::default());
+    let ratio = costs.walk / costs.scan;
+    assert!((1.0..=20.0).contains(&ratio), "{ratio}");
+    let small = build(&rows_like(Metric::L2, 150, 24, 9), Metric::L2);
+    assert_eq!(small.measure_costs(&clock(Duration::from_micros(1))), None);
+}
+
+#[test]
+fn costs_decide_between_walk_and_scan() {
+    let rows = rows_like(Metric::L2, 3000, 24, 9);
+    let graph = build(&rows, Metric::L2);
+    let mut half = BitSet::new(rows.len());
+    for row in (0..rows.len() as Offset).step_by(2) {
+        half.insert(row);
+    }
+    let search = GraphSearch {
+        filter: Some(&half),
+        ..GraphSearch::new(10, Effort::Recall(0.95))
+    };
+    let route = |walk| {
+        graph.set_costs(Costs { scan: 1.0, walk });
+        graph.search(rows.row(5), &search).unwrap().route
+    };
+    assert_eq!(route(0.01), Route::FilteredWalk);
+    assert_eq!(route(1000.0), Route::Scan);
 }

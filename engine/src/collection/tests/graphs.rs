@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::filter::{Condition, Filter};
 use crate::query::{Answer, SegmentExplain};
 
 const ROWS: u64 = 1500;
@@ -278,7 +279,7 @@ fn a_graph_learns_from_the_queries_that_are_asked() {
     let dir = tempfile::tempdir().unwrap();
     let (_engine, collection) = sealed(dir.path());
     collection.build_graphs_now();
-    collection.observe_by(&crate::observer::Observer::start().unwrap());
+    collection.observe_by(&crate::observer::Observer::start(Env::system()).unwrap());
     let estimate = |n: u64| {
         let far = (0..LARGE_DIM).map(|at| 9.0 + ((n * 31 + at as u64) as f32).sin());
         let query = Query {
@@ -303,6 +304,40 @@ fn a_graph_learns_from_the_queries_that_are_asked() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!((99..400).contains(&asked), "{asked}");
+}
+
+/// Whether a filter is met by a walk or by a scan depends on what both cost on this machine.
+#[test]
+fn costs_are_measured_when_a_filter_comes_for_the_first_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_engine, collection) = sealed(dir.path());
+    collection.build_graphs_now();
+    collection.observe_by(&crate::observer::Observer::start(Env::system()).unwrap());
+    let costs = || {
+        let view = collection.view();
+        let columns = view.parts.iter().map(|part| &part.segment.dense["wide"]);
+        let graphs = columns.filter_map(|column| column.graph());
+        graphs.map(|file| file.graph.costs()).next().unwrap()
+    };
+    assert_eq!(costs(), index::Costs::default());
+    ask(&collection, "wide", 0, params());
+    let filter = Filter {
+        must: vec![Condition::HasId((0..ROWS / 2).map(id).collect())],
+        ..Filter::default()
+    };
+    let filtered = Query {
+        kind: QueryKind::Nearest(QueryVector::Dense(near(0, "wide"))),
+        using: "wide".into(),
+        filter: Some(filter),
+        limit: K,
+        ..Query::default()
+    };
+    collection.query(&filtered).unwrap();
+    let begun = Instant::now();
+    while costs() == index::Costs::default() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not measured");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A row that is no number cannot be coded: its segment is searched by scan.

@@ -136,6 +136,9 @@ impl Sealed {
         if search.passes_most(file.graph.len()) {
             file.note(query);
         }
+        if search.filter.is_some() {
+            file.note_filtered();
+        }
         Ok(Found {
             neighbors: answer.neighbors,
             index: IndexKind::Graph.name(),
