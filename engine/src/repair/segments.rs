@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::examine::{Examination, Known, examine_records};
-use super::rows::lost_behind;
+use super::knowledge::lost_behind;
 use crate::Partition;
 use crate::error::Result;
 use crate::segment::folder::Folder;
