@@ -5,6 +5,7 @@ use std::path::Path;
 
 use index::Offset;
 
+use super::knowledge::lost_behind;
 use super::partition::examine_partition;
 use super::rows::examine_rows;
 use super::{Loss, is_told_otherwise};
@@ -48,6 +49,10 @@ pub(super) struct Examination {
     pub unsure: BTreeMap<CollectionId, IdRange>,
     /// Places where points may have stood of which nothing else tells.
     pub unknown: BTreeMap<CollectionId, IdRange>,
+    /// By collection, where segment files are ahead of the store: partitions, and entries in all.
+    pub behind: BTreeMap<CollectionId, (u64, u64)>,
+    /// Partitions of whose logs the ends cannot be read, and what is missing in the first.
+    pub unread_ends: Option<(u64, Partition, u64)>,
     /// What was said of unreadable notes of requests first, and of how many ranges.
     requests: Option<(String, usize)>,
     /// How many vectors segment files restore.
@@ -159,7 +164,18 @@ impl Examination {
             );
             self.lose(None, None, what);
         }
+        if let Some((partitions, first, from)) = self.unread_ends {
+            let what = format!(
+                "entries of {partitions} partitions that are not in the rows yet, if there were any: in partition {} those from {from} on",
+                first.0
+            );
+            self.lose(None, None, what);
+        }
         for known in knowns {
+            if let Some((partitions, entries)) = self.behind.get(&known.id) {
+                let what = lost_behind(*partitions, *entries);
+                self.lose(Some(&known.name), None, what);
+            }
             if let Some(count) = self.vectors.get(&known.id) {
                 self.restored.push(format!(
                     "{count} vectors of collection {}, from its segments",

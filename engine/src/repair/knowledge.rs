@@ -8,17 +8,14 @@ use std::collections::BTreeMap;
 
 use super::examine::{Examination, Known};
 use super::partition::PartitionLog;
-use crate::Partition;
 use crate::point::PointId;
 use crate::storage::record::{ChangeRecord, LogEntry, LogOperation};
 use crate::storage::{Family, Store, codec, key};
 
 /// A manifest of segments names durable writes only: one that is ahead of the store tells of a loss.
-pub(super) fn lost_behind(partition: Partition, applied: u64, covered: u64) -> String {
+pub(super) fn lost_behind(partitions: u64, entries: u64) -> String {
     format!(
-        "writes of the entries {} to {covered} of partition {}: its segments were made of them, and the end of the write-ahead log is gone",
-        applied + 1,
-        partition.0
+        "writes of {entries} entries of {partitions} partitions: its segments were made of them, and the end of the write-ahead log is gone"
     )
 }
 
@@ -249,8 +246,9 @@ fn usable_position(
     let partition = log.partition;
     let covered = known.covered?[usize::from(partition.0)];
     if covered > log.state.applied {
-        let what = lost_behind(partition, log.state.applied, covered);
-        found.lose(Some(&known.name), None, what);
+        let (partitions, entries) = found.behind.entry(known.id).or_default();
+        *partitions += 1;
+        *entries += covered - log.state.applied;
         found.make_stale(known);
         return None;
     }

@@ -332,12 +332,9 @@ impl PartitionLog {
             self.owned.get_or_insert_default();
         }
         if end_is_gone {
-            let what = format!(
-                "the entries of partition {} from {} on that are not in the rows yet, if there were any",
-                partition.0,
-                last.max(state.applied) + 1
-            );
-            found.lose(None, None, what);
+            let from = last.max(state.applied) + 1;
+            let (count, ..) = found.unread_ends.get_or_insert((0, partition, from));
+            *count += 1;
         }
     }
 
