@@ -116,7 +116,11 @@ fn a_damaged_first_block_costs_what_was_told_only() {
                 let name = table.strip_prefix(original.path()).unwrap();
                 flip_first_block(&copy.path().join(name));
             }
-            check_accepted(copy.path(), &["c", "other"], &format!("{damaged:?}"));
+            let what = format!("{damaged:?}");
+            check_accepted(copy.path(), &["c", "other"], &what);
+            if first == second {
+                check_purged(copy.path(), &what);
+            }
         }
     }
 }
@@ -231,6 +235,7 @@ fn a_broken_table_costs_only_what_stood_in_it() {
             }
             let what = format!("{name:?} {damage}");
             let report = check_accepted(copy.path(), &["other"], &what);
+            check_purged(copy.path(), &what);
             // The vectors that these two brought may have stood in it.
             let is_of_it = |loss: &Loss| {
                 let point = loss.point.as_deref();
