@@ -85,7 +85,8 @@ pub use index::{IndexKind, Metric};
 pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
 pub use repair::{
-    Double, Loss, OnLoss, RepairOutcome, RepairReport, SegmentTrouble, check_segments, repair,
+    Double, Loss, OnLoss, RepairOutcome, RepairReport, SegmentTrouble, check_catalog_mendable,
+    check_segments, repair,
 };
 pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use index::Offset;
+
+use super::knowledge::lost_behind;
 use super::partition::examine_partition;
 use super::rows::examine_rows;
 use super::{Loss, is_told_otherwise};
@@ -10,8 +13,8 @@ use crate::config::CollectionConfig;
 use crate::engine::{read_settings, record_and_copy};
 use crate::error::{Error, Result};
 use crate::point::PointId;
-use crate::segment::Positions;
 use crate::segment::folder::Folder;
+use crate::segment::{Positions, Segment};
 use crate::storage::record::{CollectionCopy, CollectionRecord};
 use crate::storage::salvage::Gap;
 use crate::storage::{FORMAT_VERSION, Family, Store, Visit, codec, key};
@@ -36,12 +39,56 @@ pub(super) struct Examination {
     pub gaps: Vec<Gap>,
     /// Records within gaps that can be read all the same.
     pub reachable: Vec<(Family, Vec<u8>)>,
+    /// The collections that there are.
+    pub collections: Vec<CollectionId>,
     /// The collections whose segment files are of no use.
     pub stale: BTreeSet<CollectionId>,
+    /// Where change records, or what was written last, are not all there: what they do not tell of a point is not known.
+    pub doubtful: BTreeSet<(CollectionId, Partition)>,
+    /// Points of which it is not known whether they are as they were written last.
+    pub unsure: BTreeMap<CollectionId, IdRange>,
+    /// Places where points may have stood of which nothing else tells.
+    pub unknown: BTreeMap<CollectionId, IdRange>,
+    /// By collection, where segment files are ahead of the store: partitions, and entries in all.
+    pub behind: BTreeMap<CollectionId, (u64, u64)>,
+    /// Partitions of whose logs the ends cannot be read, and what is missing in the first.
+    pub unread_ends: Option<(u64, Partition, u64)>,
+    /// What was said of unreadable notes of requests first, and of how many ranges.
+    requests: Option<(String, usize)>,
+    /// How many vectors segment files restore.
+    pub vectors: BTreeMap<CollectionId, u64>,
     /// How many rows there are.
     pub rows: u64,
     /// How many entries of the log are not in the rows yet.
     pub waiting: u64,
+}
+
+/// Points of a collection by how many they are, from the least id to the greatest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct IdRange {
+    pub count: u64,
+    pub ends: Option<(PointId, PointId)>,
+}
+
+impl IdRange {
+    pub fn add(&mut self, id: &PointId) {
+        self.count += 1;
+        self.stretch(id);
+    }
+
+    pub fn stretch(&mut self, id: &PointId) {
+        self.ends = Some(match self.ends.take() {
+            None => (id.clone(), id.clone()),
+            Some((least, greatest)) => (least.min(id.clone()), greatest.max(id.clone())),
+        });
+    }
+
+    fn described(&self) -> String {
+        match &self.ends {
+            Some((least, greatest)) => format!("ids from {least} to {greatest}"),
+            None => "any ids".to_owned(),
+        }
+    }
 }
 
 impl Examination {
@@ -50,6 +97,19 @@ impl Examination {
             && self.gaps.is_empty()
             && self.lost.is_empty()
             && self.stale.is_empty()
+    }
+
+    /// What an examination tells, without what mends it.
+    pub fn told(&self) -> Self {
+        Self {
+            rebuilt: self.rebuilt.clone(),
+            restored: self.restored.clone(),
+            lost: self.lost.clone(),
+            stale: self.stale.clone(),
+            rows: self.rows,
+            waiting: self.waiting,
+            ..Self::default()
+        }
     }
 
     pub fn put(&mut self, family: Family, key: Vec<u8>, value: Vec<u8>) {
@@ -88,17 +148,56 @@ impl Examination {
     pub fn note_gaps(&mut self, gaps: Vec<Gap>) {
         for gap in gaps {
             if !is_told_otherwise(gap.family) {
-                self.lose(
-                    None,
-                    None,
-                    format!(
-                        "a range of `{}`: notes of requests, which may be applied again when they come again ({})",
-                        gap.family.name(),
-                        gap.error
-                    ),
-                );
+                let said = self.requests.get_or_insert((gap.error.clone(), 0));
+                said.1 += 1;
             }
             self.gaps.push(gap);
+        }
+    }
+
+    /// Tells what was counted, a line each.
+    fn lose_counted(&mut self, knowns: &[Known]) {
+        if let Some((error, ranges)) = self.requests.take() {
+            let what = format!(
+                "notes of requests in {ranges} ranges of `{}`: such a request may be applied again when it comes again ({error})",
+                Family::State.name()
+            );
+            self.lose(None, None, what);
+        }
+        if let Some((partitions, first, from)) = self.unread_ends {
+            let what = format!(
+                "entries of {partitions} partitions that are not in the rows yet, if there were any: in partition {} those from {from} on",
+                first.0
+            );
+            self.lose(None, None, what);
+        }
+        for known in knowns {
+            if let Some((partitions, entries)) = self.behind.get(&known.id) {
+                let what = lost_behind(*partitions, *entries);
+                self.lose(Some(&known.name), None, what);
+            }
+            if let Some(count) = self.vectors.get(&known.id) {
+                self.restored.push(format!(
+                    "{count} vectors of collection {}, from its segments",
+                    known.name
+                ));
+            }
+            if let Some(range) = self.unknown.get(&known.id) {
+                let what = format!(
+                    "perhaps further points of which nothing tells, at {} places of its rows",
+                    range.count
+                );
+                self.lose(Some(&known.name), None, what);
+            }
+            if let Some(range) = self.unsure.get(&known.id) {
+                let what = format!(
+                    "what was written last of some of {} points ({}), of which a damaged file may have held a newer state or the removal: those that were \
+                     deleted or replaced may be back in an earlier version",
+                    range.count,
+                    range.described()
+                );
+                self.lose(Some(&known.name), None, what);
+            }
         }
     }
 }
@@ -108,35 +207,29 @@ pub(super) struct Known {
     pub id: CollectionId,
     pub name: String,
     pub config: CollectionConfig,
-    /// Points and their versions, by partition.
-    pub points: BTreeMap<Partition, Vec<(PointId, u64)>>,
+    segments: Vec<Segment>,
+    /// Live rows by partition, sorted by their points: segment and offset.
+    rows: BTreeMap<Partition, Vec<(u32, Offset)>>,
     /// What of the logs they cover; `None` without usable files.
     pub covered: Option<Positions>,
 }
 
-/// Examines everything, with the segment files in the folder `data`; of the collections in `stale` it is known that the segment files and change records do not tell all.
+/// Examines everything, with the segment files in the folder `data`; of the partitions of collections in `doubtful` it is known that change
+/// records do not tell all.
 ///
 /// # Errors
 ///
 /// What RocksDB says of more than unreadable records.
-pub(super) fn examine(
-    store: &Store,
-    data: &Path,
-    stale: BTreeSet<CollectionId>,
-) -> Result<Examination> {
-    let mut found = Examination {
-        stale,
-        ..Examination::default()
-    };
+pub(super) fn examine(store: &Store, data: &Path, doubt: &Doubt) -> Result<Examination> {
+    let mut found = Examination::default();
     let mut knowns = Vec::new();
     for (id, (name, config)) in examine_records(store, &mut found)? {
         let mut known = Known::new(id, name, config);
         if let Err(error) = known.read_segments(data) {
             tracing::warn!(%error, collection = known.name, "the segment files cannot be used");
-            known.points.clear();
-            known.covered = None;
             found.make_stale(&known);
         }
+        found.doubtful.extend(doubt.of(id));
         knowns.push(known);
     }
     for partition in Partition::all() {
@@ -150,11 +243,35 @@ pub(super) fn examine(
         let gaps = store.scan_readable(family, &[], |_, _| {});
         found.note_gaps(gaps);
     }
+    found.lose_counted(&knowns);
+    found.collections = knowns.iter().map(|known| known.id).collect();
     if found.gaps.is_empty() {
         // Nothing in force stands there.
         found.gaps = store.unreadable_places();
     }
     Ok(found)
+}
+
+/// Where change records are known to be missing.
+#[derive(Clone, Debug)]
+pub(super) enum Doubt {
+    /// In these partitions of collections.
+    In(BTreeSet<(CollectionId, Partition)>),
+    /// Anywhere: the end of the write-ahead log is lost, and families of records may end at different writes.
+    Anywhere,
+}
+
+impl Doubt {
+    pub fn nowhere() -> Self {
+        Self::In(BTreeSet::new())
+    }
+
+    fn of(&self, id: CollectionId) -> Vec<(CollectionId, Partition)> {
+        match self {
+            Self::In(places) => places.iter().filter(|of| of.0 == id).copied().collect(),
+            Self::Anywhere => Partition::all().map(|partition| (id, partition)).collect(),
+        }
+    }
 }
 
 impl Known {
@@ -163,29 +280,61 @@ impl Known {
             id,
             name,
             config,
-            points: BTreeMap::new(),
+            segments: Vec::new(),
+            rows: BTreeMap::new(),
             covered: None,
         }
     }
 
+    /// Reads the segment files. If an error says that they cannot be served any more, what they tell of points may be sound all the same.
     pub fn read_segments(&mut self, data: &Path) -> Result<()> {
         let folder = Folder::new(data, self.id);
         let Some(manifest) = folder.read_manifest()? else {
             return Ok(());
         };
-        for live in &manifest.segments {
+        let mut rows: BTreeMap<Partition, Vec<(u32, Offset)>> = BTreeMap::new();
+        for (at, live) in (0..).zip(&manifest.segments) {
             let segment = folder.open_segment(live.number, &self.config)?;
-            segment.verify()?;
+            segment.verify_own()?;
             let live = live.live(segment.len())?;
-            for (id, offset) in segment.ids().zip(0..) {
-                if live.contains(offset) {
-                    let points = self.points.entry(segment.partition(offset)).or_default();
-                    points.push((id.clone(), segment.version(offset)));
-                }
+            for offset in (0..segment.len() as Offset).filter(|offset| live.contains(*offset)) {
+                let of = rows.entry(segment.partition(offset)).or_default();
+                of.push((at, offset));
             }
+            self.segments.push(segment);
         }
+        let segments = &self.segments;
+        for of in rows.values_mut() {
+            of.sort_unstable_by_key(|(at, offset)| segments[*at as usize].id(*offset));
+        }
+        self.rows = rows;
         self.covered = Some(manifest.covered);
-        Ok(())
+        self.segments.iter().try_for_each(Segment::verify)
+    }
+
+    /// The points of a partition with the versions of their rows, ascending.
+    pub fn points(&self, partition: Partition) -> impl Iterator<Item = (&PointId, u64)> {
+        let rows = self.rows.get(&partition).into_iter().flatten();
+        rows.map(|(at, offset)| {
+            let segment = &self.segments[*at as usize];
+            (segment.id(*offset), segment.version(*offset))
+        })
+    }
+
+    /// A vector of the row that the entry `version` wrote, as segment files have it.
+    pub fn vector(
+        &self,
+        partition: Partition,
+        id: &PointId,
+        version: u64,
+        name: &str,
+    ) -> Option<&[f32]> {
+        let rows = self.rows.get(&partition)?;
+        let of = |(at, offset): &(u32, Offset)| self.segments[*at as usize].id(*offset).cmp(id);
+        let (at, offset) = rows[rows.binary_search_by(of).ok()?];
+        let segment = &self.segments[at as usize];
+        let is_of_it = segment.version(offset) == version;
+        is_of_it.then(|| segment.sound_vector(name, offset))?
     }
 }
 

@@ -17,6 +17,12 @@ pub(super) struct PartitionLog {
     pub state: PartitionState,
     /// Those that can be read.
     pub entries: BTreeMap<u64, LogEntry>,
+    /// What was superseded and not purged yet, by the entry that did it.
+    lists: BTreeMap<u64, GarbageList>,
+    /// The keys of these values, with the entry.
+    superseded: BTreeMap<Vec<u8>, u64>,
+    /// Entries whose lists have changed.
+    changed_lists: BTreeSet<u64>,
     /// Keys of values that something refers to; gathered if some that nothing refers to must be removed.
     pub owned: Option<BTreeSet<Vec<u8>>>,
 }
@@ -44,18 +50,47 @@ impl PartitionLog {
         rows.next().is_none().then_some(row)
     }
 
+    /// The entry that replaced or removed a row, if one of its values is to be removed when the log is purged past that.
+    pub fn superseded_by(&self, collection: CollectionId, row: &PointRow) -> Option<u64> {
+        let keys = self.keys(collection, row);
+        keys.filter_map(|key| self.superseded.get(&key).copied())
+            .max()
+    }
+
+    /// Has a row that is kept though it was replaced keep its values.
+    pub fn keep_values(&mut self, collection: CollectionId, row: &PointRow) {
+        let keys: Vec<_> = self.keys(collection, row).collect();
+        for (key, value) in keys.into_iter().zip(row.owned()) {
+            if let Some(index) = self.superseded.remove(&key)
+                && let Some(list) = self.lists.get_mut(&index)
+            {
+                let named = (collection.0, value);
+                list.values.retain(|other| *other != named);
+                self.changed_lists.insert(index);
+            }
+        }
+    }
+
+    fn keys(&self, collection: CollectionId, row: &PointRow) -> impl Iterator<Item = Vec<u8>> {
+        let partition = self.partition;
+        row.owned()
+            .map(move |value| key::value(partition, collection, value.index, value.ordinal))
+    }
+
     /// Notes that a row, entry or list refers to these values.
     pub fn own(&mut self, collection: CollectionId, row: &PointRow) {
-        if let Some(owned) = &mut self.owned {
-            let keys = row
-                .owned()
-                .map(|value| key::value(self.partition, collection, value.index, value.ordinal));
-            owned.extend(keys);
+        if self.owned.is_some() {
+            let keys: Vec<_> = self.keys(collection, row).collect();
+            self.owned.get_or_insert_default().extend(keys);
         }
     }
 
     /// Removes values that nothing refers to, where the lists that would have removed them are unreadable.
     pub fn sweep(mut self, store: &Store, knowns: &[Known], found: &mut Examination) {
+        for index in std::mem::take(&mut self.changed_lists) {
+            let key = key::garbage(self.partition, index);
+            found.put(Family::State, key, codec::encode(&self.lists[&index]));
+        }
         if self.owned.is_none() {
             return;
         }
@@ -72,7 +107,8 @@ impl PartitionLog {
                 }
             }
         }
-        let owned = self.owned.unwrap_or_default();
+        let mut owned = self.owned.unwrap_or_default();
+        owned.extend(self.superseded.into_keys());
         for known in knowns {
             let prefix = key::collection_prefix(self.partition, known.id);
             for family in [Family::Vectors, Family::Media] {
@@ -98,6 +134,9 @@ pub(super) fn examine_partition(
         partition,
         state: PartitionState::default(),
         entries: BTreeMap::new(),
+        lists: BTreeMap::new(),
+        superseded: BTreeMap::new(),
+        changed_lists: BTreeSet::new(),
         owned: None,
     };
     let mut bad_entries = BTreeSet::new();
@@ -293,24 +332,23 @@ impl PartitionLog {
             self.owned.get_or_insert_default();
         }
         if end_is_gone {
-            let what = format!(
-                "the entries of partition {} from {} on that are not in the rows yet, if there were any",
-                partition.0,
-                last.max(state.applied) + 1
-            );
-            found.lose(None, None, what);
+            let from = last.max(state.applied) + 1;
+            let (count, ..) = found.unread_ends.get_or_insert((0, partition, from));
+            *count += 1;
         }
     }
 
     fn examine_garbage(&mut self, store: &Store, found: &mut Examination) {
         let partition = self.partition;
-        let mut lists = Vec::new();
         let mut bad = Vec::new();
         let prefix = key::garbage_prefix(partition);
         let gaps = store.scan_readable(Family::State, &prefix, |key, value| {
-            match codec::decode::<GarbageList>(value, "garbage list") {
-                Ok(list) => lists.push(list),
-                Err(_) => bad.push(key.to_vec()),
+            let list = codec::decode::<GarbageList>(value, "garbage list");
+            match (key::last_index(key), list) {
+                (Ok(index), Ok(list)) => {
+                    self.lists.insert(index, list);
+                }
+                _ => bad.push(key.to_vec()),
             }
         });
         if !bad.is_empty() || !gaps.is_empty() {
@@ -325,11 +363,11 @@ impl PartitionLog {
         for key in bad {
             found.delete(Family::State, key);
         }
-        if let Some(owned) = &mut self.owned {
-            for (collection, value) in lists.into_iter().flat_map(|list| list.values) {
-                let collection = CollectionId(collection);
+        for (index, list) in &self.lists {
+            for (collection, value) in &list.values {
+                let collection = CollectionId(*collection);
                 let key = key::value(partition, collection, value.index, value.ordinal);
-                owned.insert(key);
+                self.superseded.insert(key, *index);
             }
         }
     }

@@ -1,26 +1,20 @@
 //! The rows of a collection within a partition, with their vectors, media, ends and change records.
+//!
+//! One rule decides for every row ([`Rows::fate`]): it stays if nothing newer is known of its point; what replaced it takes its place if the log
+//! has that; it goes if it was removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::examine::{Examination, Known};
+use super::knowledge::{Knowledge, Newest};
 use super::partition::PartitionLog;
-use crate::Partition;
 use crate::collection::check_dense;
 use crate::error::{Error, Result};
 use crate::point::{Payload, PointId, Vector};
 use crate::storage::record::{
-    ChangeRecord, LogEntry, LogOperation, PointRow, VectorRef, decode_vector,
+    ChangeRecord, LogEntry, LogOperation, PointRow, VectorRef, decode_vector, encode_vector,
 };
 use crate::storage::{Family, Store, codec, key};
-
-/// A manifest of segments names durable writes only: one that is ahead of the store tells of a loss.
-pub(super) fn lost_behind(partition: Partition, applied: u64, covered: u64) -> String {
-    format!(
-        "writes of the entries {} to {covered} of partition {}: its segments were made of them, and the end of the write-ahead log is gone",
-        applied + 1,
-        partition.0
-    )
-}
 
 /// Examines the rows of one collection within one partition.
 pub(super) fn examine_rows(
@@ -29,21 +23,20 @@ pub(super) fn examine_rows(
     known: &Known,
     found: &mut Examination,
 ) -> Result<()> {
+    let knowledge = Knowledge::gather(store, log, known, found);
     let mut rows = Rows {
         store,
         log,
         known,
         found,
+        knowledge,
         versions: BTreeMap::new(),
         gone: BTreeSet::new(),
+        older: BTreeMap::new(),
         ends: BTreeMap::new(),
     };
-    let changes = rows.read_changes();
-    let (mut expected, is_complete) = rows.expected(&changes);
-    let partition = rows.log.partition;
-    let prefix = key::collection_prefix(partition, known.id);
+    let prefix = key::collection_prefix(rows.log.partition, known.id);
     let mut unreadable: BTreeSet<PointId> = BTreeSet::new();
-    let mut unsure = 0;
     let gaps = store.scan_marked(Family::Points, &prefix, |key, value, is_sure| {
         let Ok(id) = PointId::decode(&key[prefix.len()..]) else {
             let what = "a row under an unreadable key".to_owned();
@@ -52,48 +45,26 @@ pub(super) fn examine_rows(
             return;
         };
         match codec::decode::<PointRow>(value, "point row") {
-            Ok(row) if is_sure => {
-                expected.remove(&id);
-                rows.examine(&id, row);
-            }
-            Ok(row) => {
-                let version = expected.remove(&id);
-                let is_newest = rows.examine_older(&id, row, version, is_complete);
-                unsure += u64::from(!is_newest);
-            }
+            Ok(row) => rows.judge(&id, row, is_sure),
             Err(_) => {
                 unreadable.insert(id);
             }
         }
     });
-    if !is_complete {
-        for gap in &gaps {
-            let what = format!(
-                "perhaps further points of partition {}, between the keys {:02x?} and {:02x?}",
-                partition.0, gap.after, gap.before
-            );
-            rows.found.lose(Some(&known.name), None, what);
-        }
-    }
-    if unsure > 0 {
-        let what = format!(
-            "{unsure} points of partition {} are in sound files, but whether a damaged one had them written again or removed cannot be told: they are kept",
-            partition.0
-        );
-        rows.found.lose(Some(&known.name), None, what);
+    if !rows.knowledge.is_complete && !gaps.is_empty() {
+        let unknown = rows.found.unknown.entry(known.id).or_default();
+        unknown.count += gaps.len() as u64;
     }
     rows.found.note_gaps(gaps);
-    for (id, version) in &expected {
-        rows.find(id, *version, &mut unreadable);
+    for (id, version) in rows.knowledge.take_written() {
+        rows.find(&id, version, &mut unreadable);
     }
     for id in unreadable {
-        if !expected.contains_key(&id) {
-            rows.find_none(&id);
-        }
+        rows.find_none(&id);
     }
     rows.examine_ends();
-    rows.forget_gone(&changes);
-    rows.rebuild_changes(&changes);
+    rows.mend_changes();
+    rows.rebuild_changes();
     Ok(())
 }
 
@@ -102,16 +73,30 @@ struct Rows<'a> {
     log: &'a mut PartitionLog,
     known: &'a Known,
     found: &'a mut Examination,
+    knowledge: Knowledge,
     /// Of the rows that are there, by encoded id.
     versions: BTreeMap<Vec<u8>, u64>,
     /// Encoded ids of the points whose rows are lost.
     gone: BTreeSet<Vec<u8>>,
+    /// Encoded ids of the points whose newest rows are lost, and the versions of those that are kept.
+    older: BTreeMap<Vec<u8>, u64>,
     /// Keys of the records of points that end, and their values.
     ends: BTreeMap<Vec<u8>, u64>,
 }
 
-/// The change records that can be read, by index.
-type Changes = BTreeMap<u64, ChangeRecord>;
+/// What becomes of a row.
+enum Fate {
+    /// It is what was written last.
+    Kept,
+    /// It may have been replaced or removed.
+    Unsure,
+    /// Its point was removed.
+    Removed,
+    /// The entry of this index wrote a newer one.
+    Replaced(u64),
+    /// It was replaced or removed, and by which nobody knows.
+    Superseded,
+}
 
 impl Rows<'_> {
     fn key(&self, id: &PointId) -> Vec<u8> {
@@ -122,138 +107,116 @@ impl Rows<'_> {
         self.found.lose(Some(&self.known.name), Some(id), what);
     }
 
-    fn read_changes(&mut self) -> Changes {
-        let mut changes = Changes::new();
-        let mut bad = Vec::new();
-        let prefix = key::collection_prefix(self.log.partition, self.known.id);
-        let gaps = self
-            .store
-            .scan_readable(Family::Changes, &prefix, |key, value| {
-                let record = codec::decode::<ChangeRecord>(value, "change record");
-                match (key::last_index(key), record) {
-                    (Ok(index), Ok(record)) => {
-                        changes.insert(index, record);
-                    }
-                    _ => bad.push(key.to_vec()),
-                }
-            });
-        if !bad.is_empty() || !gaps.is_empty() {
-            self.found.make_stale(self.known);
-        }
-        for key in bad {
-            self.found.delete(Family::Changes, key);
-        }
-        self.found.note_gaps(gaps);
-        changes
+    /// Decides about a row that was read; one that is not `is_sure` stood beneath a damaged table.
+    fn judge(&mut self, id: &PointId, row: PointRow, is_sure: bool) {
+        let newest = self.knowledge.take(id);
+        self.settle(id, row, newest, is_sure);
     }
 
-    /// The points that must be there with the index of the write that made them, and whether these are all.
-    fn expected(&mut self, changes: &Changes) -> (BTreeMap<PointId, u64>, bool) {
-        let partition = self.log.partition;
-        let mut expected = BTreeMap::new();
-        let covered = self.known.covered.map(|all| all[usize::from(partition.0)]);
-        let is_usable = covered.is_some_and(|covered| covered <= self.log.state.applied);
-        if is_usable {
-            let points = self.known.points.get(&partition).into_iter().flatten();
-            expected.extend(points.cloned());
-        } else if let Some(covered) = covered {
-            self.found.lose(
-                Some(&self.known.name),
-                None,
-                lost_behind(partition, self.log.state.applied, covered),
-            );
-            self.found.make_stale(self.known);
-        }
-        for (index, record) in changes {
-            for (id, written) in &record.ids {
-                match (PointId::decode(id), written) {
-                    (Ok(id), true) => {
-                        expected.insert(id, *index);
-                    }
-                    (Ok(id), false) => {
-                        expected.remove(&id);
-                    }
-                    (Err(_), _) => {}
+    fn settle(&mut self, id: &PointId, row: PointRow, newest: Option<Newest>, is_sure: bool) {
+        match self.fate(id, &row, newest, is_sure) {
+            Fate::Kept => self.examine(id, row),
+            Fate::Unsure => {
+                let unsure = self.found.unsure.entry(self.known.id).or_default();
+                unsure.add(id);
+                self.examine(id, row);
+            }
+            Fate::Removed => {
+                if is_sure {
+                    let name = &self.known.name;
+                    self.found
+                        .rebuild(format!("that points of collection {name} were removed"));
+                    self.found.make_stale(self.known);
                 }
+                let key = self.key(id);
+                self.found.delete(Family::Points, key);
+            }
+            Fate::Replaced(by) => match self.log.row(self.known.id, id, by).cloned() {
+                Some(newer) => self.restore(id, newer),
+                None => self.keep_older(id, row, by),
+            },
+            Fate::Superseded => {
+                let kept = row.version;
+                self.lose(id, format!("what replaced it, unless it was removed: only what it was before, by entry {kept}, can be read, and that was superseded"));
+                self.drop_row(id);
             }
         }
-        // What was deleted by an entry whose change record is gone is not missed.
-        for (index, entry) in &self.log.entries {
-            if changes.contains_key(index) {
-                continue;
-            }
-            for operation in &entry.operations {
-                if let LogOperation::Delete { collection, id }
-                | LogOperation::Expire { collection, id } = operation
-                    && *collection == self.known.id.0
-                    && let Ok(id) = PointId::decode(id)
-                {
-                    expected.remove(&id);
-                }
-            }
+    }
+
+    fn fate(&self, id: &PointId, row: &PointRow, newest: Option<Newest>, is_sure: bool) -> Fate {
+        let is_whole = self.knowledge.is_complete;
+        match newest {
+            Some(Newest::Written(at)) if at > row.version => return Fate::Replaced(at),
+            Some(Newest::Removed(at)) if at >= row.version => return Fate::Removed,
+            None if is_whole && !is_sure => return Fate::Removed,
+            _ => {}
         }
-        let floor = key::changes_floor(partition, self.known.id);
-        let is_never_purged = matches!(self.store.get(Family::State, &floor), Ok(None));
-        let is_whole = !self.found.stale.contains(&self.known.id);
-        (expected, is_whole && (is_usable || is_never_purged))
+        // No row in force is named by such a list.
+        if let Some(by) = self.log.superseded_by(self.known.id, row) {
+            return match self.knowledge.changed_since(by, id) {
+                Some(Newest::Written(at)) if at > row.version => Fate::Replaced(at),
+                Some(Newest::Removed(_)) => Fate::Removed,
+                _ => Fate::Superseded,
+            };
+        }
+        match newest {
+            _ if is_sure || is_whole => Fate::Kept,
+            _ if self.lacks_values(row) => Fate::Superseded,
+            _ => Fate::Unsure,
+        }
+    }
+
+    /// Whether values of a row are gone: they go when it was superseded, and the log purged.
+    fn lacks_values(&self, row: &PointRow) -> bool {
+        let (partition, collection) = (self.log.partition, self.known.id);
+        row.owned().any(|value| {
+            let key = key::value(partition, collection, value.index, value.ordinal);
+            matches!(self.store.get(value.family(), &key), Ok(None))
+        })
+    }
+
+    /// A row whose newer one is lost.
+    fn keep_older(&mut self, id: &PointId, row: PointRow, newer: u64) {
+        let kept = row.version;
+        if self.lacks_values(&row) {
+            self.lose(id, format!("what entry {newer} wrote of it; what it was before, by entry {kept}, is not whole any more"));
+            self.drop_row(id);
+            return;
+        }
+        self.lose(
+            id,
+            format!("what entry {newer} wrote of it; what it was before, by entry {kept}, is kept"),
+        );
+        self.found.make_stale(self.known);
+        self.older.insert(id.encode(), kept);
+        self.log.keep_values(self.known.id, &row);
+        self.examine(id, row);
     }
 
     /// A point whose row a scan does not give: it may be reached by its key, or the log may have it.
     fn find(&mut self, id: &PointId, version: u64, unreadable: &mut BTreeSet<PointId>) {
         let key = self.key(id);
-        if !unreadable.contains(id)
+        if !unreadable.remove(id)
             && let Ok(Some(bytes)) = self.store.get(Family::Points, &key)
             && let Ok(row) = codec::decode::<PointRow>(&bytes, "point row")
         {
             self.found.reachable.push((Family::Points, key));
-            self.examine(id, row);
+            self.settle(id, row, Some(Newest::Written(version)), true);
             return;
         }
-        unreadable.remove(id);
         match self.log.row(self.known.id, id, version).cloned() {
             Some(row) => self.restore(id, row),
             None => self.find_none(id),
         }
     }
 
-    /// A row beneath a damaged table, of a point whose newest write is `version` as far as is known; `is_complete` if every point is. Answers
-    /// whether it is clear what became of it.
-    fn examine_older(
-        &mut self,
-        id: &PointId,
-        row: PointRow,
-        version: Option<u64>,
-        is_complete: bool,
-    ) -> bool {
-        match version {
-            Some(version) if row.version < version => {
-                match self.log.row(self.known.id, id, version).cloned() {
-                    Some(newer) => self.restore(id, newer),
-                    None => {
-                        let kept = row.version;
-                        self.lose(id, format!("what entry {version} wrote of it; what it was before, by entry {kept}, is kept"));
-                        self.found.make_stale(self.known);
-                        self.examine(id, row);
-                    }
-                }
-                true
-            }
-            None if is_complete => {
-                // It was removed.
-                let key = self.key(id);
-                self.found.delete(Family::Points, key);
-                true
-            }
-            _ => {
-                self.examine(id, row);
-                is_complete
-            }
-        }
-    }
-
     /// A point whose row is nowhere.
     fn find_none(&mut self, id: &PointId) {
         self.lose(id, "all of it: its row cannot be read".to_owned());
+        self.drop_row(id);
+    }
+
+    fn drop_row(&mut self, id: &PointId) {
         self.gone.insert(id.encode());
         let key = self.key(id);
         self.found.delete(Family::Points, key);
@@ -300,6 +263,9 @@ impl Rows<'_> {
         for reference in vectors {
             match self.read_vector(&reference) {
                 Ok(()) => row.vectors.push(reference),
+                Err(_) if self.restore_vector(id, row.version, &reference) => {
+                    row.vectors.push(reference);
+                }
                 Err(error) => {
                     self.lose(id, format!("its vector \"{}\" ({error})", reference.name));
                     is_changed = true;
@@ -330,6 +296,24 @@ impl Rows<'_> {
         self.versions.insert(id.encode(), row.version);
         self.found.rows += 1;
         self.log.own(self.known.id, &row);
+    }
+
+    /// Puts a vector where it stood, if segment files have that of this row.
+    fn restore_vector(&mut self, id: &PointId, version: u64, reference: &VectorRef) -> bool {
+        let (partition, collection) = (self.log.partition, self.known.id);
+        let name = &reference.name;
+        let Some(values) = self.known.vector(partition, id, version, name) else {
+            return false;
+        };
+        let wanted = self.known.config.vectors.get(name);
+        if wanted.is_none_or(|wanted| check_dense(name, values, wanted.dim).is_err()) {
+            return false;
+        }
+        let key = key::value(partition, collection, reference.index, reference.ordinal);
+        let bytes = encode_vector(&Vector::Dense(values.to_vec()));
+        self.found.put(Family::Vectors, key, bytes);
+        *self.found.vectors.entry(collection).or_default() += 1;
+        true
     }
 
     fn read_vector(&self, reference: &VectorRef) -> Result<()> {
@@ -378,28 +362,29 @@ impl Rows<'_> {
         }
     }
 
-    /// Change records that name points whose rows are lost name them as removed: the next examination must not miss them again.
-    fn forget_gone(&mut self, changes: &Changes) {
-        for (index, record) in changes {
-            let is_gone = |(id, written): &(Vec<u8>, bool)| *written && self.gone.contains(id);
-            if !record.ids.iter().any(is_gone) {
-                continue;
+    /// Change records name points whose rows are lost as removed, and do not name writes that are lost of points of which an older row is kept: the
+    /// next examination must not miss them again.
+    fn mend_changes(&mut self) {
+        for (index, record) in &self.knowledge.changes {
+            let mut mended = record.clone();
+            let is_lost = |id: &Vec<u8>| self.older.get(id).is_some_and(|version| version < index);
+            mended.ids.retain(|(id, _)| !is_lost(id));
+            for (id, written) in &mut mended.ids {
+                *written &= !self.gone.contains(id);
             }
-            let mut record = record.clone();
-            for named in &mut record.ids {
-                named.1 &= !self.gone.contains(&named.0);
+            if mended != *record {
+                let key = key::change(self.log.partition, self.known.id, *index);
+                self.found.put(Family::Changes, key, codec::encode(&mended));
             }
-            let key = key::change(self.log.partition, self.known.id, *index);
-            self.found.put(Family::Changes, key, codec::encode(&record));
         }
     }
 
     /// Change records of entries that are applied and not purged, where they are gone: what still holds of them.
-    fn rebuild_changes(&mut self, changes: &Changes) {
+    fn rebuild_changes(&mut self) {
         let (partition, state) = (self.log.partition, self.log.state);
         let mut rebuilt = Vec::new();
         for (index, entry) in self.log.entries.range(state.purged + 1..) {
-            if *index > state.applied || changes.contains_key(index) {
+            if *index > state.applied || self.knowledge.changes.contains_key(index) {
                 continue;
             }
             let (touched, record) = self.changes_of(*index, entry);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::examine::{Examination, Known, examine_records};
-use super::rows::lost_behind;
+use super::knowledge::lost_behind;
 use crate::Partition;
 use crate::error::Result;
 use crate::segment::folder::Folder;
@@ -38,15 +38,20 @@ pub fn check_segments(data: &Path) -> Result<SegmentTrouble> {
             Ok(()) => trouble.take_graphs(&folder, &known)?,
         }
         if let Ok(Some(manifest)) = folder.read_manifest() {
+            let (mut partitions, mut entries) = (0, 0);
             for partition in Partition::all() {
                 let covered = manifest.covered[usize::from(partition.0)];
                 let applied = applied(&store, partition);
                 if let Some(applied) = applied.filter(|applied| *applied < covered) {
-                    let what = lost_behind(partition, applied, covered);
-                    trouble
-                        .lost
-                        .push(format!("collection {}: {what}", known.name));
+                    partitions += 1;
+                    entries += covered - applied;
                 }
+            }
+            if partitions > 0 {
+                let what = lost_behind(partitions, entries);
+                trouble
+                    .lost
+                    .push(format!("collection {}: {what}", known.name));
             }
         }
     }

@@ -169,6 +169,13 @@ impl Segment {
         }
     }
 
+    /// The dense vector of a name that the row at `offset` has, as it was written, if it can be read.
+    pub fn sound_vector(&self, name: &str, offset: Offset) -> Option<&[f32]> {
+        let column = self.dense.get(name)?;
+        self.verify_row(column, offset).ok()?;
+        column.get(offset)
+    }
+
     fn expected(&self, column: &DenseColumn, offset: Offset) -> Option<Expected<'_>> {
         let (link, at) = column.link(offset)?;
         Some(Expected {

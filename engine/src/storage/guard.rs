@@ -27,6 +27,8 @@ use super::codec;
 use crate::error::{Error, Result, ResultExt};
 
 const SLOT_BYTES: usize = 512;
+/// A write-ahead log of a database that holds nothing is no longer.
+const EMPTY_LOG_BYTES: u64 = 4 << 10;
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Copy, Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -70,17 +72,68 @@ struct Due {
 }
 
 impl Guard {
-    /// The sequence number that was durable at the last note; 0 without a file.
+    /// The sequence number that was durable at the last note.
     ///
     /// # Errors
     ///
-    /// `Corrupted` if both slots are unreadable, or if the file is empty.
+    /// `Corrupted` if both slots are unreadable, if the file is empty, or if there is none.
     pub fn floor(path: &Path) -> Result<u64> {
         match File::open(path) {
-            Ok(file) if file.metadata().is_ok_and(|file| file.len() == 0) => Err(empty(path)),
+            Ok(file) if file.metadata().is_ok_and(|file| file.len() == 0) => {
+                Err(unguarded(path, "is empty"))
+            }
             Ok(file) => Ok(read_file(&file, path)?.floor),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(unguarded(path, "is missing"))
+            }
             Err(error) => Err(Error::io(&error, path)),
+        }
+    }
+
+    /// Makes a file, if there is none, that says that everything up to `floor` was durable: for a store of which nobody else says how far it
+    /// reached, or which ends there.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn begin(path: &Path, floor: u64) -> Result<()> {
+        if path.exists() {
+            return Ok(());
+        }
+        let slot = Slot {
+            serial: 1,
+            floor,
+            catalog: Extent::default(),
+        };
+        let bytes = [vec![0; SLOT_BYTES], slot_bytes(slot)].concat();
+        super::aside::write_durably(path, &bytes)?;
+        sync_folder(path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Refuses, before RocksDB changes anything, a store in `data` that holds something but has no guard file: it went when the store was moved or mended by hand, and with it the knowledge of
+    /// how far the store reached. A database that was never opened where it stands has none yet: it is a snapshot of a node.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted`; what the disk says.
+    pub fn check_presence(data: &Path, database: &Path) -> Result<()> {
+        let path = data.join("guard");
+        if path.exists() || !database.join("CURRENT").exists() {
+            return Ok(());
+        }
+        if !database.join("LOCK").exists() {
+            return Self::begin(&path, 0);
+        }
+        let entries = std::fs::read_dir(database).map_err(|error| Error::io(&error, database))?;
+        let holds_records = |path: PathBuf| match path.extension().and_then(|of| of.to_str()) {
+            Some("sst") => true,
+            Some("log") => path.metadata().is_ok_and(|log| log.len() > EMPTY_LOG_BYTES),
+            _ => false,
+        };
+        match entries.flatten().any(|entry| holds_records(entry.path())) {
+            true => Err(unguarded(&path, "is missing")),
+            // It may have been made by a start that ended before there was a guard: `open` sees whether it is empty.
+            false => Ok(()),
         }
     }
 
@@ -111,14 +164,18 @@ impl Guard {
         }
     }
 
-    /// Opens or creates the file and compares its floor with the store's `sequence`, which is durable.
+    /// Opens the file, or creates it beside an empty store, and compares its floor with the store's `sequence`, which is durable.
     ///
     /// # Errors
     ///
-    /// `Corrupted` if the store is below the floor, if both slots are unreadable, or if the file is empty beside a store that is not.
+    /// `Corrupted` if the store is below the floor, if both slots are unreadable, or if the file is empty or missing beside a store that is not
+    /// empty.
     pub fn open(path: &Path, sequence: u64) -> Result<Self> {
         let io = |error: std::io::Error| Error::io(&error, path);
         let fresh = !path.exists();
+        if fresh && sequence > 0 {
+            return Err(unguarded(path, "is missing"));
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -130,7 +187,7 @@ impl Guard {
         let last = read_file(&file, path)?;
         // A power cut right after it was made leaves it empty, beside a store that has nothing yet.
         if last == Slot::default() && !fresh && sequence > 0 {
-            return Err(empty(path));
+            return Err(unguarded(path, "is empty"));
         }
         if sequence < last.floor {
             return Err(Error::corrupted(format!(
@@ -295,10 +352,10 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
         .context("sync a folder")
 }
 
-fn empty(path: &Path) -> Error {
+fn unguarded(path: &Path, how: &str) -> Error {
     Error::corrupted(format!(
-        "{}: the guard file is empty, so that whether the end of the write-ahead log is there cannot be told; restore a snapshot, or have a \
-         repair go on with what is left",
+        "{}: the guard file {how}, so that whether the end of the write-ahead log is there cannot be told; put the file back, restore a snapshot, or \
+         have a repair go on with what is left",
         path.display()
     ))
 }
@@ -313,10 +370,7 @@ fn read_file(file: &File, path: &Path) -> Result<Slot> {
     match last_slot(&bytes) {
         Some(slot) => Ok(slot),
         None if bytes.is_empty() => Ok(Slot::default()),
-        None => Err(Error::corrupted(format!(
-            "{}: neither slot can be read; if the data is known to be complete, move the file away",
-            path.display()
-        ))),
+        None => Err(unguarded(path, "is damaged (neither slot can be read)")),
     }
 }
 
@@ -352,6 +406,7 @@ mod tests {
     fn a_store_below_the_floor_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("guard");
+        Guard::begin(&path, 0).unwrap();
         let guard = Guard::open(&path, 10).unwrap();
         guard.close(500).unwrap();
         drop(guard);
@@ -366,15 +421,26 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_file_is_refused_beside_a_store_that_is_not_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("guard");
+        let error = Guard::open(&path, 10).err().unwrap();
+        assert!(error.to_string().contains("is missing"), "{error}");
+        assert!(!path.exists());
+        assert!(Guard::floor(&path).is_err());
+        drop(Guard::open(&path, 0).unwrap());
+        assert_eq!(Guard::floor(&path).unwrap(), 0);
+    }
+
+    #[test]
     fn a_torn_slot_leaves_the_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("guard");
-        Guard::open(&path, 10).unwrap().close(20).unwrap();
+        Guard::open(&path, 0).unwrap().close(20).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[..100].fill(0xff);
         std::fs::write(&path, &bytes).unwrap();
-        // Serial 2 stood in slot 0; serial 1, with floor 10, is left in slot 1.
-        assert!(Guard::open(&path, 9).is_err());
+        // Serial 2 stood in slot 0; serial 1, with floor 0, is left in slot 1.
         Guard::open(&path, 10).unwrap();
         std::fs::write(&path, vec![0xff; 2 * SLOT_BYTES]).unwrap();
         assert!(
@@ -391,7 +457,7 @@ mod tests {
     fn a_rest_after_a_write_does_not_leave_it_unguarded() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("guard");
-        let guard = Guard::open(&path, 10).unwrap();
+        let guard = Guard::open(&path, 0).unwrap();
         // The second comes when the thread has gone to sleep after the first.
         for sequence in [400, 500] {
             let since = Instant::now();

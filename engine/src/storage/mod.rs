@@ -158,6 +158,7 @@ impl Store {
                 guard_path.display()
             )));
         }
+        Guard::check_presence(dir, &path)?;
         let (db, kept) = open_database(dir, &path, budget.shares(), threads)?;
         let sequence = db.latest_sequence_number();
         let guard = Guard::open(&guard_path, sequence).map_err(|error| match &kept {
@@ -467,10 +468,11 @@ impl Store {
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::io(&error, folder))
             .context("create the snapshot's folder")?;
+        let durable = self.sequence();
         Checkpoint::new(&self.db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(folder.join(DATABASE_FOLDER)))
             .context("snapshot the store")?;
-        sync_folder(folder)
+        Guard::begin(&folder.join("guard"), durable)
     }
 
     /// Brings the vectors that are only in memory to blob files. Writes go on meanwhile.

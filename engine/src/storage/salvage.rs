@@ -40,12 +40,17 @@ type MarkedVisit<'a> = dyn FnMut(&[u8], &[u8], bool) + 'a;
 pub struct Gap {
     /// Where.
     pub family: Family,
-    /// The last key that was read before it; a prefix of its keys if there is none.
-    pub after: Vec<u8>,
     /// The next key that can be read; `None` if none can to the end of the range asked.
     pub before: Option<Vec<u8>>,
     /// What the first read said.
     pub error: String,
+}
+
+impl Gap {
+    /// Whether RocksDB does not say which file it is of, as of the properties of a table.
+    fn is_unnamed(&self) -> bool {
+        !self.error.contains(".sst") && !self.error.contains(".blob")
+    }
 }
 
 impl Store {
@@ -65,7 +70,9 @@ impl Store {
         };
         let budget = Budget::new(MemoryShares::of_machine(), GiveBack::default());
         let db = open_with(&dir.join(DATABASE_FOLDER), opening, budget.shares(), 1)?;
-        let guard = Guard::open(&dir.join("guard"), db.latest_sequence_number())?;
+        let guard = dir.join("guard");
+        Guard::begin(&guard, 0)?;
+        let guard = Guard::open(&guard, db.latest_sequence_number())?;
         Ok(Self {
             db,
             dir: dir.to_path_buf(),
@@ -130,6 +137,40 @@ impl Store {
     pub fn damaged_tables(gaps: &[Gap]) -> BTreeSet<u64> {
         let gaps = gaps.iter().filter(|gap| gap.family.is_read_beneath());
         gaps.flat_map(|gap| named_tables(&gap.error)).collect()
+    }
+
+    /// Whether other tables may tell of what these gaps hide.
+    pub fn is_told_beneath(gaps: &[Gap]) -> bool {
+        let is_of_table = |gap: &Gap| named_tables(&gap.error).next().is_some();
+        let told =
+            |gap: &Gap| gap.family.is_read_beneath() && (is_of_table(gap) || gap.is_unnamed());
+        gaps.iter().any(told)
+    }
+
+    /// The tables, by number, of the families that are read beneath and have gaps of which RocksDB names no file: one of them cannot be opened.
+    pub fn tables_in_doubt(&self, gaps: &[Gap]) -> Result<BTreeSet<u64>> {
+        let is_in_doubt = |name: &str| {
+            let mut unnamed = gaps.iter().filter(|gap| gap.is_unnamed());
+            unnamed.any(|gap| gap.family.is_read_beneath() && gap.family.name() == name)
+        };
+        let tables = self.tables()?.into_iter();
+        let in_doubt = tables.filter(|(family, _)| is_in_doubt(family));
+        Ok(in_doubt.map(|(_, number)| number).collect())
+    }
+
+    /// All tables: name of the family, and number.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says.
+    pub fn tables(&self) -> Result<Vec<(String, u64)>> {
+        let tables = self.db.live_files().context("list tables")?.into_iter();
+        let numbered = tables.filter_map(|table| {
+            let name = table.name.trim_start_matches('/');
+            let number = name.strip_suffix(".sst")?.parse().ok()?;
+            Some((table.column_family_name, number))
+        });
+        Ok(numbered.collect())
     }
 
     /// The gaps of all families that are read beneath damaged tables.
@@ -204,7 +245,6 @@ impl Store {
             }
             gaps.push(Gap {
                 family,
-                after: last.unwrap_or(from),
                 before: before.clone(),
                 error: error.to_string(),
             });
@@ -255,12 +295,18 @@ impl Store {
         found
     }
 
-    /// Copies every readable record, and those of these keys that can be read though scans cannot reach them, into a new store in `folder`.
+    /// Copies every readable record, and those of these keys that can be read though scans cannot reach them, into a new store in `folder`. Of
+    /// these collections, points and changes are read as an examination reads them: nothing more comes that it did not see.
     ///
     /// # Errors
     ///
     /// `StorageFull`; what the disk says. Nothing of this store has changed then.
-    pub fn copy_readable(&self, folder: &Path, keys: &[(Family, Vec<u8>)]) -> Result<Self> {
+    pub fn copy_readable(
+        &self,
+        folder: &Path,
+        keys: &[(Family, Vec<u8>)],
+        collections: &[CollectionId],
+    ) -> Result<Self> {
         let needed: u64 = self.disk_bytes().iter().map(|(_, bytes)| bytes).sum();
         self.ensure_space(needed)
             .context("copy what can be read of the store")?;
@@ -268,7 +314,8 @@ impl Store {
         let copy = Self::open(folder)?;
         let mut values_in_gaps = Vec::new();
         for family in Family::ALL {
-            if self.copy_family(&copy, family)? && matches!(family, Family::Vectors | Family::Media)
+            if self.copy_family(&copy, family, collections)?
+                && matches!(family, Family::Vectors | Family::Media)
             {
                 values_in_gaps.push(family);
             }
@@ -286,11 +333,19 @@ impl Store {
 
     /// Answers whether some of it cannot be read. What lies between two unreadable ranges may be hidden from a scan of all: each partition is
     /// then scanned by itself too, as an examination does.
-    fn copy_family(&self, copy: &Self, family: Family) -> Result<bool> {
-        let scan = |prefix: &[u8]| -> Result<bool> {
+    fn copy_family(
+        &self,
+        copy: &Self,
+        family: Family,
+        collections: &[CollectionId],
+    ) -> Result<bool> {
+        let scan = |prefix: &[u8], is_wanted: &dyn Fn(&[u8]) -> bool| -> Result<bool> {
             let mut batch = copy.batch();
             let mut written = Ok(());
             let gaps = self.scan_readable(family, prefix, |key, value| {
+                if !is_wanted(key) {
+                    return;
+                }
                 batch.put(family, key, value);
                 if batch.inner.size_in_bytes() > COPY_BATCH_BYTES {
                     let full = std::mem::replace(&mut batch, copy.batch());
@@ -303,16 +358,42 @@ impl Store {
             copy.write(batch)?;
             Ok(!gaps.is_empty())
         };
-        let has_gaps = scan(&[])?;
-        if has_gaps && family == Family::Meta {
-            scan(key::META_COLLECTION)?;
-        } else if has_gaps {
-            for partition in Partition::all() {
-                scan(&key::log_prefix(partition))?;
+        let any = |_: &[u8]| true;
+        match family {
+            Family::Points | Family::Changes => {
+                let is_other = |key: &[u8]| {
+                    let id = key.get(2..6).and_then(|bytes| bytes.try_into().ok());
+                    let id = id.map(|bytes| CollectionId(u32::from_be_bytes(bytes)));
+                    id.is_none_or(|id| !collections.contains(&id))
+                };
+                let mut has_gaps = scan(&[], &is_other)?;
+                for partition in Partition::all() {
+                    for collection in collections {
+                        has_gaps |= scan(&key::collection_prefix(partition, *collection), &any)?;
+                    }
+                }
+                Ok(has_gaps)
             }
-            scan(key::COLLECTION_COPIES)?;
+            Family::Log => {
+                let parts =
+                    Partition::all().map(|partition| scan(&key::log_prefix(partition), &any));
+                parts
+                    .collect::<Result<Vec<_>>>()
+                    .map(|gaps| gaps.contains(&true))
+            }
+            _ => {
+                let has_gaps = scan(&[], &any)?;
+                if has_gaps && family == Family::Meta {
+                    scan(key::META_COLLECTION, &any)?;
+                } else if has_gaps {
+                    for partition in Partition::all() {
+                        scan(&key::log_prefix(partition), &any)?;
+                    }
+                    scan(key::COLLECTION_COPIES, &any)?;
+                }
+                Ok(has_gaps)
+            }
         }
-        Ok(has_gaps)
     }
 
     /// Writes a copy to tables and closes it.
@@ -333,7 +414,10 @@ impl Family {
     /// Whether what damaged tables hide is read of the others: not of families whose records are written again and again under the same keys
     /// without a sign of their age.
     fn is_read_beneath(self) -> bool {
-        matches!(self, Self::Log | Self::Vectors | Self::Media | Self::Points)
+        matches!(
+            self,
+            Self::Log | Self::Vectors | Self::Media | Self::Points | Self::Changes
+        )
     }
 }
 

@@ -24,7 +24,6 @@ impl Store {
         );
         let gap = |(family, error)| Gap {
             family,
-            after: Vec::new(),
             before: None,
             error,
         };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cluster::engine::{Double, ErrorKind, check_segments, dropped_logs};
+use cluster::engine::{Double, ErrorKind, check_catalog_mendable, check_segments, dropped_logs};
 use cluster::{Node, NodeOptions};
 use serde_json::json;
 
@@ -95,7 +95,13 @@ fn look(folder: &Path, double: &Double) -> Vec<Finding> {
         Ok(node) => node,
         Err(error) => {
             let said = double.said_of_data(&error.to_string());
-            return vec![unreadable(folder, error.kind(), format!("{shown}: {said}"))];
+            let said = format!("{shown}: {said}");
+            return vec![match check_catalog_mendable(double.path()) {
+                Err(why) if why.kind() == ErrorKind::Corrupted => {
+                    beyond_repair(said, &double.said_of_data(&why.to_string()))
+                }
+                _ => unreadable(folder, error.kind(), said),
+            }];
         }
     };
     node.wait_until_ready();
@@ -153,6 +159,18 @@ fn sound(folder: &Path, node: &Node) -> Vec<Finding> {
 
 fn failing(folder: &Path, what: String) -> Finding {
     Finding::new(Status::Fail, "data", what).mend(how_to_mend(folder))
+}
+
+/// What no repair mends.
+fn beyond_repair(what: String, why: &str) -> Finding {
+    // The server's error points at a repair.
+    let what = match what.split_once("; stop the server and run") {
+        Some((what, _)) => what.to_owned(),
+        None => what,
+    };
+    Finding::new(Status::Fail, "data", what).mend(format!(
+        "restore a snapshot of the node, or collections from their archives: a repair cannot help ({why})"
+    ))
 }
 
 /// What kept the data from being read. A full disk does so without any damage.
@@ -279,6 +297,8 @@ mod tests {
         write(&running);
         std::fs::create_dir(&data).unwrap();
         std::fs::rename(running.join("rocksdb"), data.join("rocksdb")).unwrap();
+        // As one that nobody has opened where it stands: it needs no guard.
+        std::fs::remove_file(data.join("rocksdb/LOCK")).unwrap();
         let log = file(&data, "log");
         damage(&log, std::fs::read(&log).unwrap().len() - 400);
         for _ in 0..2 {
@@ -324,6 +344,31 @@ mod tests {
             assert!(found[0].detail.contains("200 points"), "{found:?}");
             assert!(warned("segments of collection c", &found), "{found:?}");
         }
+    }
+
+    /// Neither the list of the database's files nor its copy is there.
+    #[test]
+    fn what_a_repair_cannot_help_is_not_sent_to_one() {
+        let place = tempfile::tempdir().unwrap();
+        write(place.path());
+        let is_one = |path: &&PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("MANIFEST-")
+        };
+        let manifest = files(place.path()).keys().find(is_one).unwrap().clone();
+        std::fs::remove_file(manifest).unwrap();
+        let mend = |found: Vec<Finding>| format!("{:?}", found[0]);
+        assert!(mend(found(place.path())).contains("doctor --repair"));
+        let is_copy = |path: &&PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("catalog-")
+        };
+        for copy in files(place.path()).keys().filter(is_copy) {
+            std::fs::remove_file(copy).unwrap();
+        }
+        let told = mend(found(place.path()));
+        assert!(told.contains("a repair cannot help"), "{told}");
+        assert!(!told.contains("doctor --repair"), "{told}");
     }
 
     #[test]

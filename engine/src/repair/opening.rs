@@ -1,0 +1,114 @@
+//! Opening a store of which files that RocksDB needs may be damaged or gone.
+
+use std::fs::File;
+use std::io::{ErrorKind as IoErrorKind, Write};
+use std::path::Path;
+
+use super::RepairReport;
+use super::double::lock;
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::storage::guard::{Guard, sync_folder};
+use crate::storage::{DATABASE_FOLDER, Store, aside, catalog};
+
+/// The store, whatever of it can be opened, and whether the end of its log is lost.
+pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<(Store, bool)> {
+    let refused = match Store::open(dir) {
+        Err(error) if error.kind() == ErrorKind::Corrupted => error,
+        opened => return Ok((opened?, false)),
+    };
+    make_openable(dir, &refused, report)?;
+    let is_cut = !report.lost.is_empty();
+    if is_cut {
+        let kept = match &report.kept {
+            Some(kept) => kept.clone(),
+            None => aside::create_folder(dir)?,
+        };
+        let guard = dir.join("guard");
+        match std::fs::rename(&guard, kept.join("guard")) {
+            Err(error) if error.kind() == IoErrorKind::NotFound => {}
+            renamed => renamed.map_err(|error| Error::io(&error, &guard))?,
+        }
+        report.kept = Some(kept);
+        // They may hold, or leave out, what the lost writes did: when they have told of points, they go.
+        report
+            .rebuilt
+            .push("the segments of all collections".to_owned());
+    }
+    Ok((Store::open_lenient(dir)?, is_cut))
+}
+
+/// Checks that the database's list of its files can be restored, if it is damaged, in a double, which changes by it.
+///
+/// # Errors
+///
+/// `Corrupted`, with the reason, if it cannot: no repair helps then.
+pub fn check_catalog_mendable(double: &Path) -> Result<()> {
+    restore_catalog(double, &mut RepairReport::default())
+}
+
+fn restore_catalog(dir: &Path, report: &mut RepairReport) -> Result<()> {
+    if restore_current(dir)? {
+        report
+            .restored
+            .push("the name of the database's manifest".to_owned());
+    }
+    if let Err(damaged) = Guard::check_catalog(dir) {
+        // To be let go before RocksDB takes it.
+        let _lock = lock(&dir.join(DATABASE_FOLDER))?;
+        let kept = report.kept.clone();
+        let kept = || kept.map_or_else(|| aside::create_folder(dir), Ok);
+        let noted = Guard::noted_catalog(dir)?;
+        let restored = catalog::restore(dir, noted, kept);
+        report.kept = Some(restored.map_err(|error| error.context(damaged.to_string()))?);
+        let what = "the database's list of its files (MANIFEST), from its copy";
+        report.restored.push(what.to_owned());
+    }
+    Ok(())
+}
+
+/// Restores what RocksDB needs to open at all, and tells what it lacks then.
+fn make_openable(dir: &Path, refused: &Error, report: &mut RepairReport) -> Result<()> {
+    restore_catalog(dir, report)?;
+    let sequence = Store::lenient_sequence(dir).map_err(|error| {
+        error
+            .context(refused.to_string())
+            .noted("what is left of it cannot be opened; restore the folder from a snapshot of the node, or collections from their archives")
+    })?;
+    match Guard::floor(&dir.join("guard")) {
+        Ok(floor) if sequence < floor => report.lose(format!(
+            "the last {} changes of the write-ahead log, up to its change {floor}: writes that were acknowledged",
+            floor - sequence
+        )),
+        Ok(_) => {}
+        Err(error) => report.lose(error.to_string()),
+    }
+    Ok(())
+}
+
+/// Writes the file `CURRENT` if it names no manifest and there is one.
+fn restore_current(dir: &Path) -> Result<bool> {
+    let database = dir.join(DATABASE_FOLDER);
+    let current = database.join("CURRENT");
+    let named = std::fs::read_to_string(&current).unwrap_or_default();
+    if named.starts_with("MANIFEST-") && database.join(named.trim_end()).exists() {
+        return Ok(false);
+    }
+    let entries = std::fs::read_dir(&database).map_err(|error| Error::io(&error, &database))?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let names = names.filter_map(|name| name.into_string().ok());
+    let Some(newest) = names.filter(|name| name.starts_with("MANIFEST-")).max() else {
+        return Ok(false);
+    };
+    let write = || -> std::io::Result<()> {
+        let temporary = database.join("CURRENT.repaired");
+        let mut file = File::create(&temporary)?;
+        writeln!(file, "{newest}")?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &current)
+    };
+    write()
+        .map_err(|error| Error::io(&error, &current))
+        .context("name the manifest")?;
+    sync_folder(&database)?;
+    Ok(true)
+}
