@@ -98,6 +98,15 @@ impl Node {
         *self.ready.0.lock()
     }
 
+    /// Checks that a write would be taken now, however small; that some collections are still loading does not count.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::ensure_writable`].
+    pub fn ensure_writable(&self) -> Result<()> {
+        self.engine.ensure_writable()
+    }
+
     /// Waits until [`Self::is_ready`].
     pub fn wait_until_ready(&self) {
         let mut ready = self.ready.0.lock();

@@ -9,27 +9,41 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use crate::CollectionId;
 use crate::collection::Collection;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph_builder::GraphBuilder;
+use crate::segment::folder;
 use crate::storage::Store;
 use crate::storage::garbage::Collected;
 use crate::thread::start_thread;
 
-/// After so long a step that failed is tried again; the time doubles up to the longest, but not while the disk is full.
+/// After so long a step that failed is tried again; the time doubles up to the longest, which is another while the disk is full.
 const AGAIN: Duration = Duration::from_secs(2);
 const AGAIN_MAX: Duration = Duration::from_secs(5 * 60);
+const AGAIN_MAX_FULL: Duration = Duration::from_secs(15);
+
+/// What a thread is told.
+#[derive(Clone)]
+enum News {
+    /// The rows of a collection have changed.
+    Changed(Weak<Collection>),
+    /// The store has dropped files, which segments may use.
+    Dropped,
+}
 
 /// The threads and the ways to wake them.
 pub(crate) struct Builder {
-    senders: Vec<Sender<Weak<Collection>>>,
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    /// One of each thread, which ends when it is dropped.
+    senders: Mutex<Vec<Sender<News>>>,
     /// Between two steps the threads look whether they shall end.
     closing: AtomicBool,
     /// Woken when segments were sealed.
@@ -40,6 +54,13 @@ impl Shared {
     fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
+
+    fn tell_all(&self, news: &News) {
+        for sender in &*self.senders.lock() {
+            // The thread ends only when this sender is dropped.
+            let _ = sender.send(news.clone());
+        }
+    }
 }
 
 impl Builder {
@@ -49,9 +70,9 @@ impl Builder {
     pub fn start(threads: usize, env: &Env) -> Result<Self> {
         let threads = threads.max(1);
         let mut builder = Self {
-            senders: Vec::new(),
             threads: Vec::new(),
             shared: Arc::new(Shared {
+                senders: Mutex::default(),
                 closing: AtomicBool::new(false),
                 graphs: GraphBuilder::start(threads, env)?,
             }),
@@ -60,7 +81,7 @@ impl Builder {
             let (sender, receiver) = channel();
             let worker = Worker::new(builder.shared.clone());
             let started = start_thread("segment-builder", move || worker.run(&receiver))?;
-            builder.senders.push(sender);
+            builder.shared.senders.lock().push(sender);
             builder.threads.push(started);
         }
         Ok(builder)
@@ -73,10 +94,11 @@ impl Builder {
 
     /// Tells them that the collection's rows have changed.
     pub fn wake(&self, collection: &Arc<Collection>) {
-        let at = collection.id().0 as usize % self.senders.len().max(1);
-        if let Some(sender) = self.senders.get(at) {
+        let senders = self.shared.senders.lock();
+        let at = collection.id().0 as usize % senders.len().max(1);
+        if let Some(sender) = senders.get(at) {
             // The thread ends only when this sender is dropped.
-            let _ = sender.send(Arc::downgrade(collection));
+            let _ = sender.send(News::Changed(Arc::downgrade(collection)));
         }
     }
 }
@@ -84,7 +106,7 @@ impl Builder {
 impl Drop for Builder {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.senders.clear();
+        self.shared.senders.lock().clear();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -111,15 +133,14 @@ struct Failing {
 }
 
 impl Failing {
-    /// Looking whether the disk has room again costs nothing; any other failure may come after much work.
+    /// Looking whether the disk has room again costs little; any other failure may come after much work.
     fn next(before: Option<&Self>, error: &Error) -> Self {
-        let wait = match before {
-            Some(before) if error.kind() != ErrorKind::StorageFull => {
-                AGAIN_MAX.min(2 * before.wait)
-            }
-            _ => AGAIN,
-        };
         let kind = error.kind();
+        let longest = match kind {
+            ErrorKind::StorageFull => AGAIN_MAX_FULL,
+            _ => AGAIN_MAX,
+        };
+        let wait = before.map_or(AGAIN, |before| longest.min(2 * before.wait));
         Self { kind, wait }
     }
 }
@@ -146,7 +167,7 @@ impl Worker {
     }
 
     /// Waits for news, or until a collection has rested long enough to be sealed. Asleep without a timer when there is nothing to do.
-    fn run(mut self, receiver: &Receiver<Weak<Collection>>) {
+    fn run(mut self, receiver: &Receiver<News>) {
         loop {
             let next = self.waiting.values().copied().chain(self.garbage.due).min();
             let news = match next {
@@ -154,10 +175,10 @@ impl Worker {
                 Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
             };
             match news {
-                Ok(collection) => {
-                    self.hear_of(&collection);
+                Ok(news) => {
+                    self.hear(&news);
                     for more in receiver.try_iter() {
-                        self.hear_of(&more);
+                        self.hear(&more);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -173,6 +194,13 @@ impl Worker {
             if self.garbage.due.is_some_and(|due| due <= Instant::now()) {
                 self.collect_garbage();
             }
+        }
+    }
+
+    fn hear(&mut self, news: &News) {
+        match news {
+            News::Changed(collection) => self.hear_of(collection),
+            News::Dropped => self.wake_known(),
         }
     }
 
@@ -247,21 +275,27 @@ impl Worker {
         if self.garbage.given_up || self.shared.is_closing() {
             return;
         }
-        let collected = catch_unwind(AssertUnwindSafe(|| store.collect_garbage()));
+        let held = || folder::held_bytes(store.dir());
+        let collected = catch_unwind(AssertUnwindSafe(|| store.collect_garbage(&held)));
         let wait = match collected {
             Ok(Ok(Collected::Nothing)) => None,
             Ok(Ok(Collected::More)) => {
-                self.wake_all();
+                self.shared.tell_all(&News::Dropped);
+                // Before the next step, whose room theirs is.
+                self.wake_known();
                 Some(Duration::ZERO)
             }
-            Ok(Ok(Collected::Later(wait))) => Some(wait),
+            Ok(Ok(Collected::Later(wait))) => {
+                // What it waits for may be up to them.
+                self.wake_known();
+                Some(wait)
+            }
             Ok(Err(error)) => {
-                if !self.garbage.is_failing {
+                if !std::mem::replace(&mut self.garbage.is_failing, true) {
                     tracing::error!(%error, "the disk of what was removed was not given back; it is tried again by and by");
+                    // Part of it may have been done.
+                    self.shared.tell_all(&News::Dropped);
                 }
-                self.garbage.is_failing = true;
-                // Part of it may have been done.
-                self.wake_all();
                 self.garbage.due = Some(Instant::now() + AGAIN);
                 return;
             }
@@ -280,7 +314,7 @@ impl Worker {
     }
 
     /// Their segments may use files that the store has dropped now; and for one that fails there may be room.
-    fn wake_all(&mut self) {
+    fn wake_known(&mut self) {
         self.forget_gone();
         let now = Instant::now();
         self.waiting.extend(self.known.keys().map(|id| (*id, now)));

@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use cluster::Node;
-use cluster::engine::ProcessMemory;
+use cluster::engine::{ErrorKind, ProcessMemory};
 use parking_lot::Mutex;
 
 /// Upper bounds of the latency buckets, in seconds: from a cached answer to a bulk load.
@@ -254,6 +254,19 @@ fn render_usage(out: &mut String, bodies_bytes: u64, node: &Node) {
         "vecino_background_reclaim_steps",
         "Steps left to give back the disk of deleted collections.",
         &[("", usage.background.reclaim_steps as f64)],
+    );
+    let refused = node.ensure_writable().err().map(|error| error.kind());
+    let reasons = [
+        ("reason=\"damaged\"", ErrorKind::Corrupted),
+        ("reason=\"disk_full\"", ErrorKind::StorageFull),
+        ("reason=\"half_written\"", ErrorKind::Unavailable),
+    ];
+    let refused = reasons.map(|(labels, kind)| (labels, f64::from(refused == Some(kind))));
+    gauge(
+        out,
+        "vecino_writes_refused",
+        "1 if every write is refused now, by why; reads go on.",
+        &refused,
     );
 }
 

@@ -167,6 +167,55 @@ fn deleting_points_brings_writes_back_to_a_full_disk() {
     assert_eq!(count(&open(&folder)), left);
 }
 
+/// Deletes in portions, with as many writes in between as are taken: what each portion gives back must not be eaten by what the next one takes.
+#[test]
+fn deleting_in_portions_brings_writes_back_again_and_again() {
+    let Some(disk) = Tmpfs::mount(340) else {
+        println!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let folder = disk.0.path().join("data");
+    let node = open(&folder);
+    node.create_collection("c", dense(512, Metric::L2, Some(IndexKind::Flat)))
+        .unwrap();
+    let mut live = Vec::new();
+    let mut next = 0;
+    let fill = |live: &mut Vec<u64>, next: &mut u64| {
+        while node.upsert("c", large_points(*next)).is_ok() {
+            live.extend(*next..*next + 400);
+            *next += 400;
+            assert!(*next < 400_000, "the disk never filled");
+        }
+    };
+    fill(&mut live, &mut next);
+    let full = live.len();
+    for (round, one_of) in (1..).zip([10, 10, 3, 3]) {
+        let goes = |id: &u64| (id * round).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xff;
+        let (gone, left): (Vec<u64>, Vec<u64>) =
+            live.iter().partition(|&id| goes(id) < 256 / one_of);
+        for ids in gone.chunks(1000) {
+            let ids: Vec<PointId> = ids.iter().copied().map(PointId::Num).collect();
+            node.delete("c", &ids).unwrap();
+        }
+        live = left;
+        fill(&mut live, &mut next);
+    }
+    // A third and a third of the rest were deleted.
+    let wanted = live.len() + full / 4;
+    wait_until("writes are still refused", || {
+        while live.len() < wanted && node.upsert("c", large_points(next)).is_ok() {
+            live.extend(next..next + 400);
+            next += 400;
+        }
+        live.len() >= wanted
+    });
+    let count = |node: &cluster::Node| node.collection("c").unwrap().count(None).unwrap();
+    assert_eq!(count(&node), live.len());
+    assert_eq!(node.check(), Vec::<String>::new());
+    drop(node);
+    assert_eq!(count(&open(&folder)), live.len());
+}
+
 #[test]
 fn a_store_that_a_full_disk_keeps_shut_says_so_and_opens_when_there_is_room() {
     let Some(disk) = Tmpfs::mount(192) else {
@@ -201,6 +250,27 @@ fn a_store_that_a_full_disk_keeps_shut_says_so_and_opens_when_there_is_room() {
     assert_eq!(node.check(), Vec::<String>::new());
 }
 
+/// Their vectors stay where the store wrote them, so the segment takes little; the room for a copy is not there.
+#[test]
+fn rows_that_need_no_copy_are_sealed_though_the_disk_is_short() {
+    let Some(disk) = Tmpfs::mount(256) else {
+        println!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let node = open(&disk.0.path().join("data"));
+    node.create_collection("c", dense(512, Metric::L2, Some(IndexKind::Flat)))
+        .unwrap();
+    std::fs::write(disk.0.path().join("ballast"), vec![1; 70 << 20]).unwrap();
+    for first in (0..10_000).step_by(400) {
+        node.upsert("c", large_points(first)).unwrap();
+    }
+    let collection = node.collection("c").unwrap();
+    wait_until("the rows are not sealed", || {
+        collection.progress().indexed_rows == 10_000
+    });
+    assert_eq!(node.check(), Vec::<String>::new());
+}
+
 #[test]
 fn a_graph_for_which_there_is_no_room_is_not_built() {
     let Some(disk) = Tmpfs::mount(256) else {
@@ -210,10 +280,13 @@ fn a_graph_for_which_there_is_no_room_is_not_built() {
     let node = open(&disk.0.path().join("data"));
     node.create_collection("c", dense(16, Metric::L2, None))
         .unwrap();
+    let mut ballast = std::fs::File::create(disk.0.path().join("ballast")).unwrap();
+    ballast.write_all(&vec![1; 115 << 20]).unwrap();
     let points = (0..3000).map(|id| point(id, &[id as f32; 16], json!({})));
     node.upsert("c", points.collect()).unwrap();
-    // Below the reserve before the rows have rested long enough to be sealed.
-    std::fs::write(disk.0.path().join("ballast"), vec![1; 140 << 20]).unwrap();
+    // Below the reserve before the rows have rested long enough to be sealed: little is left to write.
+    ballast.write_all(&vec![1; 25 << 20]).unwrap();
+    drop(ballast);
     let collection = node.collection("c").unwrap();
     let waiting = || collection.progress().waiting.unwrap_or_default();
     wait_until("the graph does not wait for room", || {

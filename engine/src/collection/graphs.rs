@@ -75,7 +75,9 @@ impl Collection {
             return GraphStep::Wait;
         };
         // Before minutes are spent on it.
-        let room = self.store.ensure_space(segment.graph_file_bytes(&vector));
+        let room = self
+            .store
+            .ensure_space_for_file(segment.graph_file_bytes(&vector));
         if let Err(lack) = room {
             let what = format!("a graph of {} rows waits: {lack}", segment.len());
             self.work.set_waiting_graph(Some(what));
@@ -121,7 +123,7 @@ impl Collection {
             return Ok(());
         }
         let bytes = graph.codes().as_bytes().len() + size_of_val(graph.edges());
-        self.store.ensure_space(bytes as u64)?;
+        self.store.ensure_space_for_file(bytes as u64)?;
         self.folder.write_graph(&job.segment, &job.vector, &graph)?;
         drop((graph, job));
         self.claims.update(&self.state.read());

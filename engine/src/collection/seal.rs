@@ -14,6 +14,15 @@ use crate::segment::{Segment, Source};
 /// A file of so many bytes is written whatever it gives back: what it covers need not be kept elsewhere.
 const SMALL_BYTES: u64 = 16 << 20;
 
+/// How much of what is due is done in one step.
+#[derive(Copy, Clone, Debug)]
+enum Portion {
+    /// What the policy says.
+    Planned,
+    /// The least of it, where the disk has no room for all.
+    Smallest,
+}
+
 impl Collection {
     /// Does the next thing that is due: a structure that a start left out, a sealing or merge, or the manifest. Searches and writes go on
     /// meanwhile.
@@ -51,18 +60,32 @@ impl Collection {
         if self.build_lacking() {
             return Ok(true);
         }
-        let Some((uid, sources)) = self.begin() else {
-            let due = self.state.read().must_save();
-            if due {
-                self.save()?;
+        let done = match self.merge_next(Portion::Planned) {
+            // Less may fit, and make room for more.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                let less = self.merge_next(Portion::Smallest)?;
+                if !less {
+                    return Err(error);
+                }
+                less
             }
-            return Ok(due);
+            done => done?,
+        };
+        if done || self.state.read().must_save() {
+            self.save()?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Seals and merges what is due, or some of it; false if nothing is.
+    fn merge_next(&self, portion: Portion) -> Result<bool> {
+        let Some((uid, sources)) = self.begin(portion) else {
+            return Ok(false);
         };
         let merged = self.merge(uid, &sources);
         self.state.write().end_building();
-        merged?;
-        self.save()?;
-        Ok(true)
+        merged.map(|()| true)
     }
 
     /// Builds the k-d trees of one segment that a start left out, if there is one for which there is memory.
@@ -104,11 +127,14 @@ impl Collection {
     }
 
     /// What is to be made a segment now: what the policy says, as far as there is memory for it.
-    fn begin(&self) -> Option<(u64, Vec<Source>)> {
+    fn begin(&self, portion: Portion) -> Option<(u64, Vec<Source>)> {
         let left = self.store.budget().left_for_builds();
         let orphans = self.folder.orphans();
         let mut state = self.state.write();
-        let plan = state.plan(&orphans)?;
+        let plan = match portion {
+            Portion::Planned => state.plan(&orphans)?,
+            Portion::Smallest => state.smallest_plan(&orphans)?,
+        };
         let planned = plan.merge.len();
         let (rows, bytes) = state.cost(&plan);
         let plan = state.fitting(plan, left, &orphans);
@@ -140,7 +166,6 @@ impl Collection {
             self.state.write().forget_dead();
             return Ok(());
         }
-        self.ensure_space_for(sources)?;
         let held = sources.iter().map(|source| source.segment.merge_bytes());
         let _claim = self.store.budget().claim(Purpose::Builds, held.sum());
         let rows = sources.iter().map(|source| source.live.count()).sum();
@@ -153,11 +178,13 @@ impl Collection {
             .begin(kind, rows, Some((uid, live_bytes(sources))));
         let large = LargeColumns {
             bytes_min: self.env.linked_bytes_min(),
-            flush: &|| self.store.flush_vectors(),
+            flush: &|| self.store.flush_vectors_if_room(),
         };
-        let written = self
-            .folder
-            .write_segment(uid, &self.config(), sources, &large, &|| self.env.elapsed());
+        let room = |takes| self.ensure_space_for(sources, takes);
+        let elapsed = || self.env.elapsed();
+        let written =
+            self.folder
+                .write_segment(uid, &self.config(), sources, &large, &room, &elapsed);
         let (segment, origins) = match written {
             Err(error) if error.kind() == ErrorKind::Corrupted => {
                 tracing::warn!(%error, collection = self.name(), "a segment file is damaged; its rows are read from the store again");
@@ -184,17 +211,25 @@ impl Collection {
         }
     }
 
-    /// Checks that there is room for a file of the sources' live rows. A small one, or one that takes the place of larger ones, may use the reserve.
-    fn ensure_space_for(&self, sources: &[Source]) -> Result<()> {
-        let takes = live_bytes(sources);
+    /// Checks that there is room for a file of so many bytes, of the sources' live rows. A small one, or one that takes the place of larger ones, may
+    /// use the reserve.
+    fn ensure_space_for(&self, sources: &[Source], takes: u64) -> Result<()> {
         let sealed = sources.iter().filter(|source| source.segment.is_sealed());
-        let gives: usize = sealed.map(|source| source.segment.mapped_bytes()).sum();
-        if takes <= SMALL_BYTES.max(gives as u64) {
-            return self.store.ensure_space_for_freeing(takes);
+        let own: usize = sealed.map(|source| source.segment.mapped_bytes()).sum();
+        let orphans = self.folder.orphans();
+        let mut sealed = sources.iter().map(|source| &source.segment);
+        // As a rule, no other segment uses them.
+        let held = match sealed.any(|segment| segment.uses_any(&orphans)) {
+            true => self.folder.held_bytes(),
+            false => 0,
+        };
+        if takes <= own as u64 + held {
+            self.store.ensure_space_for_sure_gain(takes)
+        } else if takes <= SMALL_BYTES {
+            self.store.ensure_space_for_freeing(takes)
+        } else {
+            self.store.ensure_space_for_file(takes)
         }
-        let bytes = |source: &Source| source.segment.heap_bytes() + source.segment.mapped_bytes();
-        let bytes: usize = sources.iter().map(bytes).sum();
-        self.store.ensure_space(bytes as u64)
     }
 
     /// Brings the live rows of damaged segments into the growing segment, from the store.

@@ -301,6 +301,12 @@ impl State {
         policy::plan(&self.sizes(orphans), self.growing_size())
     }
 
+    /// The least of what is due that can be done by itself, if that is less than the plan.
+    pub fn smallest_plan(&self, orphans: &BTreeSet<u64>) -> Option<Plan> {
+        let smallest = policy::smallest(&self.sizes(orphans))?;
+        (self.plan(orphans)? != smallest).then_some(smallest)
+    }
+
     /// Whether segments that take no more rows are in no file yet.
     pub fn has_unsealed(&self) -> bool {
         self.frozen.iter().any(|part| !part.segment.is_sealed())

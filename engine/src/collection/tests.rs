@@ -795,7 +795,7 @@ fn links_that_the_store_has_dropped_are_left() {
     write(&engine, (0..ROWS).filter(|n| !lives(n)).map(|n| (n, None)));
     remove_unnamed_vectors(&collection);
     let before = without_words(answers(&collection));
-    while collection.store.collect_garbage().unwrap() == Collected::More {}
+    while collection.store.collect_garbage(&|| 0).unwrap() == Collected::More {}
     assert_eq!(without_words(answers(&collection)), before, "still mapped");
     collection.seal_now();
     assert_eq!(without_words(answers(&collection)), before);

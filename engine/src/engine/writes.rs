@@ -23,23 +23,56 @@ impl Engine {
     ///
     /// `StorageFull`, with nothing written; `Unavailable` after an earlier write broke half-way.
     pub fn append(&self, shares: Vec<Share>) -> Result<Vec<Entry>> {
-        if self.broken.load(Ordering::Acquire) {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "an earlier write failed half-way; restart the server: it replays the log (reads go on)",
-            ));
-        }
+        self.ensure_whole()?;
         let interval = self.interval_of(&shares);
         let wait = interval.map_or(Wait::UntilDurable, |_| Wait::UntilLogged);
         let entries = self
             .log
             .append(&self.store, &self.env, shares, wait)
             .inspect_err(|error| self.make_room_after(error))
-            .map_err(|error| error.or_repair(self.store.dir()))?;
+            .map_err(|error| self.explained(error))?;
         if let Some(interval) = interval {
             self.syncer.within(interval);
         }
         Ok(entries)
+    }
+
+    /// Checks that a write would be taken now, however small.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` after an earlier write broke half-way, `Corrupted` if the database refuses every write since it found damage, `StorageFull`.
+    pub fn ensure_writable(&self) -> Result<()> {
+        self.ensure_whole()?;
+        match self.refusal() {
+            Some(error) => Err(error),
+            None => self.store.ensure_space(0),
+        }
+    }
+
+    fn ensure_whole(&self) -> Result<()> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "an earlier write failed half-way; restart the server: it replays the log (reads go on)",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Why the database refuses every write, if it does.
+    fn refusal(&self) -> Option<Error> {
+        let refusal = self.store.refusal()?;
+        Some(Error::corrupted(refusal).noted("reads go on"))
+    }
+
+    /// What a failed write tells: that every other one fails too, if so, and how to mend damage.
+    fn explained(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Corrupted => self.refusal().unwrap_or(error),
+            _ => error,
+        }
+        .or_repair(self.store.dir())
     }
 
     /// Has the background give back what it can when a write found the disk full: also of what was removed before.
@@ -104,7 +137,7 @@ impl Engine {
                 self.builder.wake(&collection);
             }
         }
-        let keep = match self.store.is_short_of_space() {
+        let keep = match self.store.was_short_of_space() {
             true => Keep::Unapplied,
             false => Keep::Half,
         };

@@ -282,11 +282,13 @@ impl Log {
         if entries.is_empty() {
             return Ok(entries);
         }
-        match (wait, makes_room) {
-            (Wait::UntilDurable, false) => store.write_synced(batch)?,
-            (Wait::UntilDurable, true) => store.write_synced_unreserved(batch)?,
-            (Wait::UntilLogged, false) => store.write_reserved(batch)?,
-            (Wait::UntilLogged, true) => store.write(batch)?,
+        match makes_room {
+            true => store.ensure_delete_taken(batch.bytes() as u64)?,
+            false => store.ensure_write_taken(batch.bytes() as u64)?,
+        }
+        match wait {
+            Wait::UntilDurable => store.write_synced_unreserved(batch)?,
+            Wait::UntilLogged => store.write(batch)?,
         }
         for (entry, bytes) in entries.iter().zip(sizes) {
             positions[usize::from(entry.partition.0)].keep(entry.index, bytes);

@@ -124,7 +124,8 @@ pub struct OrderBy {
 pub struct SearchParams {
     /// Compare with every row.
     pub exact: bool,
-    /// Share of the true neighbours that a graph should answer, more than 0 and at most 1; other structures answer all. Goes before `ef`.
+    /// Share of the true neighbours that a graph should answer, more than 0 and at most 1, which is to compare with every row; other structures
+    /// answer all. Goes before `ef`.
     pub target_recall: Option<f32>,
     /// Candidates after which the walk of a graph ends; other structures ignore it.
     pub ef: Option<usize>,
@@ -132,6 +133,13 @@ pub struct SearchParams {
     pub index: Option<IndexKind>,
     /// Report what was done.
     pub explain: bool,
+}
+
+impl SearchParams {
+    /// Whether nothing but all true neighbours will do.
+    pub fn is_exact(&self) -> bool {
+        self.exact || self.target_recall.is_some_and(|target| target >= 1.0)
+    }
 }
 
 /// What of the payload to answer.

@@ -16,6 +16,14 @@ use super::places::{Finder, Place, Wanted};
 use super::{Segment, SparseColumn};
 use crate::config::{CollectionConfig, VectorConfig};
 use crate::error::{Error, Result};
+use crate::point::PointId;
+
+/// Bytes of a file beside its rows, at most.
+const FILE_BYTES: usize = 64 << 10;
+/// Bytes of a row without its vectors: the longest id that is no text, its end, version, partition.
+const FILE_ROW_BYTES: usize = 17 + 8 + 8 + 2;
+/// Bytes of a vector beside its numbers: offset, place, ordinal.
+const FILE_PLACE_BYTES: usize = 4 + 8 + 4;
 
 /// A segment whose live rows go into a merge, as they were when it began.
 #[derive(Clone)]
@@ -32,6 +40,8 @@ pub(super) struct Linking<'a> {
     pub links: &'a Links,
     pub finder: &'a Finder,
     pub large: &'a LargeColumns<'a>,
+    /// Whether the disk has room for a file of so many bytes.
+    pub room: &'a dyn Fn(u64) -> Result<()>,
     /// A stopwatch.
     pub elapsed: &'a dyn Fn() -> Duration,
 }
@@ -60,7 +70,8 @@ type Places = Vec<Option<Place>>;
 ///
 /// # Errors
 ///
-/// `Corrupted` if a source's file is damaged, whose rows must not get a new checksum; what the disk says.
+/// `Corrupted` if a source's file is damaged, whose rows must not get a new checksum; what the disk says; `StorageFull` before anything is written if
+/// there is no room.
 pub(super) fn write_merged(
     path: &Path,
     config: &CollectionConfig,
@@ -84,6 +95,8 @@ pub(super) fn write_merged(
     })?;
     let mut places = place_all(config, &rows, linking)?;
     order_by_place(&mut rows, &mut places);
+    // Only now it is known which rows are copied.
+    (linking.room)(file_bytes(config, &rows, &places))?;
     let used = places.values().flatten().flatten().map(|place| place.file);
     let used: BTreeSet<u64> = used.collect();
     let links: Vec<u64> = used.into_iter().collect();
@@ -119,6 +132,35 @@ pub(super) fn write_merged(
     writer.finish(&contents)?;
     let origins = rows.iter().map(|(segment, offset)| (segment.uid, offset));
     Ok(origins.collect())
+}
+
+/// How long the file will be, and a little more.
+fn file_bytes(config: &CollectionConfig, rows: &Rows<'_>, places: &BTreeMap<&str, Places>) -> u64 {
+    let of_ids = rows
+        .iter()
+        .map(|(segment, offset)| match segment.id(offset) {
+            PointId::Str(text) => FILE_ROW_BYTES + text.len(),
+            PointId::Num(_) | PointId::Uuid(_) => FILE_ROW_BYTES,
+        });
+    let of_dense = config.vectors.iter().map(|(name, vector)| {
+        let places = places.get(name.as_str());
+        let is_placed = |at: usize| places.is_some_and(|places| places[at].is_some());
+        let of_row = |((segment, offset), at): ((&Segment, Offset), usize)| {
+            let has_row = segment.dense.get(name)?.get(offset).is_some();
+            let numbers = if is_placed(at) { 0 } else { vector.dim };
+            has_row.then_some(FILE_PLACE_BYTES + numbers * size_of::<f32>())
+        };
+        rows.iter().zip(0..).filter_map(of_row).sum::<usize>()
+    });
+    let of_sparse = rows.sources.iter().map(|source| {
+        let columns = source.segment.sparse.values();
+        let bytes: usize = columns.map(SparseColumn::values_bytes).sum();
+        let share = source.live.count() as f64 / source.segment.len().max(1) as f64;
+        // As rows, and as lists.
+        (2.0 * bytes as f64 * share) as usize
+    });
+    let all = FILE_BYTES + of_ids.sum::<usize>() + of_dense.sum::<usize>();
+    (all + of_sparse.sum::<usize>()) as u64
 }
 
 /// The places of the rows of every column that is large enough.

@@ -64,23 +64,29 @@ impl Folder {
         self.removed.load(Ordering::SeqCst)
     }
 
+    /// Bytes of files that RocksDB has dropped and that its segments still hold.
+    pub fn held_bytes(&self) -> u64 {
+        links::held_bytes(&self.dir)
+    }
+
     /// Links of its segments to files that RocksDB has no more.
     pub fn orphans(&self) -> BTreeSet<u64> {
         self.links.orphans()
     }
 
-    /// Writes the segment of the sources' live rows durably and opens it, without structures. It lives when a manifest names it. `elapsed` is a
-    /// stopwatch by which structures are compared.
+    /// Writes the segment of the sources' live rows durably and opens it, without structures. It lives when a manifest names it. `room` is asked whether
+    /// the disk has room for its file when it is known how long that will be; `elapsed` is a stopwatch by which structures are compared.
     ///
     /// # Errors
     ///
-    /// `Corrupted` if a source's file is damaged; what the disk says.
+    /// `Corrupted` if a source's file is damaged; what the disk or `room` says.
     pub fn write_segment(
         &self,
         number: u64,
         config: &CollectionConfig,
         sources: &[Source],
         large: &LargeColumns<'_>,
+        room: &dyn Fn(u64) -> Result<()>,
         elapsed: &dyn Fn() -> Duration,
     ) -> Result<(Segment, Origins)> {
         self.create()?;
@@ -90,6 +96,7 @@ impl Folder {
             links: &self.links,
             finder: &self.finder,
             large,
+            room,
             elapsed,
         };
         let write = || -> Result<_> {
@@ -309,6 +316,14 @@ pub(crate) fn remove_others(data: &Path, exists: impl Fn(CollectionId) -> bool) 
             remove_folder(&folder);
         }
     }
+}
+
+/// Bytes of files that RocksDB has dropped and that segments of any collection still hold.
+pub(crate) fn held_bytes(data: &Path) -> u64 {
+    let segments = segments(data);
+    files(&segments)
+        .map(|folder| links::held_bytes(&folder))
+        .sum()
 }
 
 pub(crate) fn segments(data: &Path) -> PathBuf {

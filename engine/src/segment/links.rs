@@ -123,6 +123,18 @@ impl Links {
     }
 }
 
+/// Bytes of the links in a folder to files that nobody else has a name of.
+pub(super) fn held_bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    let links = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        number(&path)?;
+        path.metadata().ok()
+    });
+    let held = links.filter(|of| of.nlink() == 1).map(|of| of.len());
+    held.sum()
+}
+
 fn same(a: &Path, b: &Path) -> std::io::Result<bool> {
     let file = |path: &Path| Ok((path.metadata()?.dev(), path.metadata()?.ino()));
     let file: fn(&Path) -> std::io::Result<_> = file;

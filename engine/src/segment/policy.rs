@@ -97,6 +97,16 @@ pub(crate) fn plan(segments: &[Size], growing: GrowingSize) -> Option<Plan> {
     Some(Plan { seal, merge })
 }
 
+/// What is due of the segment with the fewest live rows, for a disk that has no room for more: it gives back most for what it takes.
+pub(crate) fn smallest(segments: &[Size]) -> Option<Plan> {
+    let due = (0..segments.len()).filter(|&at| is_due(segments[at]));
+    let least = due.min_by_key(|&at| segments[at].live)?;
+    Some(Plan {
+        seal: false,
+        merge: vec![least],
+    })
+}
+
 /// Leaves out the most expensive merges until the rest fits what is left of the memory budget; `None` if nothing is left to do.
 ///
 /// `costs` are bytes by position. Segments that are in no file yet stay, whatever they cost: their rows leave the heap by it.
@@ -186,6 +196,21 @@ mod tests {
         // A sound one by itself is not written again.
         check(false, &[0, 1], 79, None);
         check(false, &[0, 1], 29, None);
+    }
+
+    #[test]
+    fn the_smallest_step_is_one_segment_that_is_due() {
+        let orphaned = |live| Size {
+            orphaned: true,
+            ..sealed(live)
+        };
+        let check = |segments: &[Size], expected: Option<usize>| {
+            let merge = smallest(segments).map(|plan| plan.merge);
+            assert_eq!(merge, expected.map(|at| vec![at]), "{segments:?}");
+        };
+        check(&[], None);
+        check(&[sealed(10)], None);
+        check(&[orphaned(500), sealed(10), orphaned(100)], Some(2));
     }
 
     #[test]

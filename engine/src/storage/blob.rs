@@ -16,6 +16,8 @@
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 
+use std::io::{Read, Seek, SeekFrom};
+
 use crate::error::{Error, Result};
 
 const MAGIC: u32 = 2_395_959;
@@ -76,6 +78,20 @@ pub fn verify(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Whether this is a complete file of plain values under keys of so many bytes, by what stands at its ends.
+pub fn is_plain_of(mut file: impl Read + Seek, key_bytes: usize) -> bool {
+    let mut ends = || -> std::io::Result<_> {
+        let (mut begin, mut footer) = ([0; HEADER_BYTES + 8], [0; FOOTER_BYTES]);
+        file.read_exact(&mut begin)?;
+        file.seek(SeekFrom::End(-(FOOTER_BYTES as i64)))?;
+        file.read_exact(&mut footer)?;
+        Ok((begin, footer))
+    };
+    ends().is_ok_and(|(begin, footer)| {
+        check_ends(&begin, &footer).is_ok() && u64_at(&begin, HEADER_BYTES) == key_bytes as u64
+    })
+}
+
 /// The records of a complete file, in its order; after the first error there is none.
 ///
 /// # Errors
@@ -89,6 +105,16 @@ pub fn records(bytes: &[u8]) -> Result<Records<'_>> {
     let (_, footer) = rest
         .split_last_chunk::<FOOTER_BYTES>()
         .ok_or_else(|| bad("it is cut"))?;
+    check_ends(header, footer)?;
+    Ok(Records {
+        bytes: &bytes[..bytes.len() - FOOTER_BYTES],
+        at: HEADER_BYTES,
+        left: u64_at(footer, 4),
+    })
+}
+
+fn check_ends<const N: usize>(header: &[u8; N], footer: &[u8; FOOTER_BYTES]) -> Result<()> {
+    let bad = |why: &str| Error::corrupted(format!("blob file: {why}"));
     if u32_at(header, 0) != MAGIC {
         return Err(bad("this is none"));
     }
@@ -101,11 +127,7 @@ pub fn records(bytes: &[u8]) -> Result<Records<'_>> {
     if u32_at(footer, 0) != MAGIC || u32_at(footer, 28) != masked(crc32c(0, &footer[..28])) {
         return Err(bad("it has no footer"));
     }
-    Ok(Records {
-        bytes: &bytes[..bytes.len() - FOOTER_BYTES],
-        at: HEADER_BYTES,
-        left: u64_at(footer, 4),
-    })
+    Ok(())
 }
 
 /// See [`records`].

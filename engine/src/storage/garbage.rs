@@ -6,15 +6,17 @@
 //! garbage. If that is half of them or more, the other half is moved, table by table: a byte is moved for each that comes free.
 //!
 //! When the disk is short, nothing waits until it is much: memtables are flushed, so that the write-ahead log can go, and the tables of which something
-//! was removed are compacted. All of that takes room before it gives any, so each step looks first whether there is enough: for vectors, only as many of
-//! the oldest files are moved from at once as there is room for.
+//! was removed are compacted, what takes least first. All of that takes room before it gives any, so each step looks first whether there is enough: for
+//! vectors, only as many of the oldest files are moved from at once as there is room for. A file that is moved from goes when no segment links it any
+//! more, so the segments come before the next files; and what had no room is tried again when there is more.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rocksdb::{BottommostLevelCompaction, CompactOptions};
+use rocksdb::CompactOptions;
 
+use super::moving::Moving;
 use super::space::Space;
 use super::{Family, Store};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
@@ -27,13 +29,15 @@ const REMOVED_SHARE: u64 = 4;
 /// Bytes of garbage that are no matter.
 const GARBAGE_MIN: u64 = 4 << 20;
 /// Share of the blob files that must be garbage before the rest is moved: one of so many.
-const GARBAGE_SHARE: u64 = 2;
+pub(super) const GARBAGE_SHARE: u64 = 2;
 /// The same when the disk is short.
 const GARBAGE_SHARE_SHORT: u64 = 8;
 /// While the disk is short, so much time lies between the end of one relief and the next: deletes often come one after the other.
 const RELIEF_INTERVAL: Duration = Duration::from_secs(3);
-/// Files of which so large a part is older than others are moved from: the option's name, off and on.
-const CUTOFF: &str = "blob_garbage_collection_age_cutoff";
+/// While segments hold files that were moved from, so much time passes until that is looked at again.
+const HELD_INTERVAL: Duration = Duration::from_millis(500);
+/// Bytes of garbage by which a relief has made progress.
+const PROGRESS_MIN: u64 = 512 << 10;
 
 /// What is known of the garbage.
 #[derive(Default)]
@@ -42,10 +46,12 @@ pub(super) struct Garbage {
     removed: AtomicU64,
     /// Records of any kind that were removed since the disk was short and everything was compacted.
     unsettled: AtomicU64,
+    /// Whether the disk was short of room when a write looked last.
+    pub(super) was_short: AtomicBool,
     work: Mutex<Work>,
     /// Has the next step panic.
     #[cfg(test)]
-    panics: std::sync::atomic::AtomicBool,
+    panics: AtomicBool,
 }
 
 /// How far the work is.
@@ -54,18 +60,24 @@ struct Work {
     moving: Option<Moving>,
     /// When everything was compacted last because the disk was short, or that was tried.
     relieved: Option<Instant>,
+    /// What was as the disk was relieved last, if there was no room to move all values then.
+    unfinished: Option<Unfinished>,
 }
 
-/// Values that live are moved out of blob files.
-struct Moving {
-    /// The last key of the tables that have been written again.
-    after: Vec<u8>,
-    /// Whether there is room to move from all files.
-    from_all: bool,
-    /// Bytes of garbage when it began.
+/// What tells whether another relief would do more than the last.
+#[derive(Copy, Clone, Debug)]
+struct Unfinished {
+    /// Bytes that were free.
+    free: u64,
+    /// Bytes of garbage in blob files.
     garbage: u64,
-    /// The share of garbage for which it is done: one of so many.
-    share: u64,
+}
+
+impl Unfinished {
+    /// Whether there is more room now, or less garbage: then the next files can be moved from.
+    fn goes_on(self, now: Self) -> bool {
+        now.free >= self.free + GARBAGE_MIN || now.garbage + PROGRESS_MIN <= self.garbage
+    }
 }
 
 /// What a step of [`Store::collect_garbage`] has left to do.
@@ -91,33 +103,29 @@ impl Garbage {
 
 impl Store {
     #[cfg(test)]
-    pub fn panics_when_collecting(&self) -> &std::sync::atomic::AtomicBool {
+    pub fn panics_when_collecting(&self) -> &AtomicBool {
         &self.garbage.panics
     }
 
-    /// Whether the disk is so short of room that writes are refused, or will be soon.
-    pub fn is_short_of_space(&self) -> bool {
-        Space::of(&self.dir).is_ok_and(Space::is_short)
-    }
-
     /// Does the next step of giving back the disk of what was removed, which takes about a second at most for each million of vectors; reads and writes
-    /// go on meanwhile.
+    /// go on meanwhile. `held` tells how many bytes segments hold of files that RocksDB has dropped.
     ///
     /// # Errors
     ///
     /// What RocksDB says, `StorageFull` if there is no room to begin; a later call goes on.
-    pub fn collect_garbage(&self) -> Result<Collected> {
+    pub fn collect_garbage(&self, held: &dyn Fn() -> u64) -> Result<Collected> {
         let mut work = self.garbage.work.lock();
         #[cfg(test)]
         assert!(
             !self.garbage.panics.swap(false, Ordering::SeqCst),
             "a bug of this test"
         );
-        if work.moving.is_some() {
-            return self.move_on(&mut work);
+        if let Some(moving) = work.moving.take() {
+            work.moving = self.move_on(moving)?;
+            return Ok(Collected::More);
         }
         if Space::of(&self.dir)?.is_short() {
-            return self.relieve(&mut work);
+            return self.relieve(&mut work, held() > 0);
         }
         if !self.is_collection_due() {
             return Ok(Collected::Nothing);
@@ -125,23 +133,40 @@ impl Store {
         self.garbage.removed.store(0, Ordering::Relaxed);
         self.flush_vectors()?;
         self.compact_vectors(None);
-        self.begin_moving(&mut work, GARBAGE_SHARE)?;
+        work.moving = self.begin_moving(GARBAGE_SHARE)?;
         Ok(Collected::More)
     }
 
-    /// Gives back what can be given back, however little it is, if anything was removed since the last time.
-    fn relieve(&self, work: &mut Work) -> Result<Collected> {
+    /// Gives back what can be given back, however little it is, if anything was removed since the last time or more can be done now.
+    fn relieve(&self, work: &mut Work, is_held: bool) -> Result<Collected> {
         let unsettled = self.garbage.unsettled.load(Ordering::Relaxed);
-        if unsettled == 0 {
-            return Ok(Collected::Nothing);
+        let now = self.unfinished()?;
+        let goes_on = work.unfinished.is_some_and(|before| before.goes_on(now));
+        if unsettled == 0 && !goes_on {
+            return Ok(match work.unfinished {
+                // There will be more room when others have given theirs back.
+                Some(_) => Collected::Later(RELIEF_INTERVAL),
+                None => Collected::Nothing,
+            });
+        }
+        // It is about to be given back, which is room for the next files.
+        if is_held && unsettled == 0 {
+            return Ok(Collected::Later(HELD_INTERVAL));
         }
         let since = work.relieved.map(|relieved| relieved.elapsed());
         let wait = since.and_then(|since| RELIEF_INTERVAL.checked_sub(since));
-        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+        if let Some(wait) = wait.filter(|wait| !goes_on && !wait.is_zero()) {
             return Ok(Collected::Later(wait));
         }
-        let relieved = self.compact_removed(work);
+        let relieved = self.compact_removed();
         work.relieved = Some(Instant::now());
+        let left = self.unfinished()?;
+        if !is_held {
+            work.moving = self.begin_moving(GARBAGE_SHARE_SHORT)?;
+        }
+        let is_all = work.moving.as_ref().is_some_and(Moving::is_from_all);
+        let is_left = self.is_garbage_due(left.garbage, GARBAGE_SHARE_SHORT) && !is_all;
+        work.unfinished = is_left.then_some(left);
         relieved?;
         self.garbage
             .unsettled
@@ -149,20 +174,49 @@ impl Store {
         Ok(Collected::More)
     }
 
-    /// Does what there is room for, and tells at the end for what there was none.
-    fn compact_removed(&self, work: &mut Work) -> Result<()> {
-        let flushed = Family::ALL.map(|family| self.flush_if_room(family));
-        let compacted = Family::ALL.map(|family| self.compact_if_smaller(family));
+    /// What is free and what is garbage now.
+    fn unfinished(&self) -> Result<Unfinished> {
+        Ok(Unfinished {
+            free: Space::of(&self.dir)?.free,
+            garbage: self.blob_garbage(),
+        })
+    }
+
+    /// Does what there is room for, what takes least first, and tells at the end for what there was none.
+    fn compact_removed(&self) -> Result<()> {
+        let mut families = Family::ALL;
+        families.sort_by_key(|&family| self.bytes_to_flush(family));
+        let flushed = families.map(|family| self.flush_if_room(family));
+        let mut tables = self.tables_to_compact()?;
+        tables.sort_by_key(|&(_, left)| left);
+        let compacted = tables
+            .into_iter()
+            .map(|(family, left)| self.compact_if_room(family, left));
+        let compacted: Vec<Result<()>> = compacted.collect();
         self.garbage.removed.store(0, Ordering::Relaxed);
-        self.begin_moving(work, GARBAGE_SHARE_SHORT)?;
         flushed.into_iter().chain(compacted).collect()
     }
 
     fn flush_if_room(&self, family: Family) -> Result<()> {
-        let held = self.property(family, "rocksdb.cur-size-all-mem-tables");
-        // Purged entries are not written.
-        self.ensure_room(if family == Family::Log { 0 } else { held })?;
+        self.ensure_room(self.bytes_to_flush(family))?;
         self.flush_family(family)
+    }
+
+    /// As [`Self::flush_vectors`], if the disk has room for it.
+    ///
+    /// # Errors
+    ///
+    /// What RocksDB says; `StorageFull`.
+    pub fn flush_vectors_if_room(&self) -> Result<()> {
+        self.flush_if_room(Family::Vectors)
+    }
+
+    fn bytes_to_flush(&self, family: Family) -> u64 {
+        match family {
+            // Purged entries are not written.
+            Family::Log => 0,
+            _ => self.property(family, "rocksdb.cur-size-all-mem-tables"),
+        }
     }
 
     fn ensure_room(&self, bytes: u64) -> Result<()> {
@@ -182,26 +236,30 @@ impl Store {
         ))
     }
 
-    /// Compacts the tables of a family in which something was removed, if there is room for what is left of them.
-    fn compact_if_smaller(&self, family: Family) -> Result<()> {
+    /// The families in whose tables something was removed, and about how many bytes are left of them.
+    fn tables_to_compact(&self) -> Result<Vec<(Family, u64)>> {
         let tables = self.db.live_files().context("list tables")?;
-        let (mut bytes, mut entries, mut removals) = (0, 0, 0);
-        for table in tables {
-            if table.column_family_name == family.name() {
-                bytes += table.size as u64;
-                entries += table.num_entries;
-                removals += table.num_deletions;
+        let of_family = |family: Family| {
+            let (mut bytes, mut entries, mut removals) = (0, 0, 0);
+            for table in &tables {
+                if table.column_family_name == family.name() {
+                    bytes += table.size as u64;
+                    entries += table.num_entries;
+                    removals += table.num_deletions;
+                }
             }
-        }
-        if removals == 0 {
-            return Ok(());
-        }
-        // A removal takes another entry along; a range of the log, all of them.
-        let left = match family {
-            Family::Log => 0,
-            _ => entries.saturating_sub(2 * removals),
+            // A removal takes another entry along; a range of the log, all of them.
+            let left = match family {
+                Family::Log => 0,
+                _ => entries.saturating_sub(2 * removals),
+            };
+            let left = u128::from(bytes) * u128::from(left) / u128::from(entries.max(1));
+            (removals > 0).then_some((family, left as u64))
         };
-        let left = (u128::from(bytes) * u128::from(left) / u128::from(entries.max(1))) as u64;
+        Ok(Family::ALL.into_iter().filter_map(of_family).collect())
+    }
+
+    fn compact_if_room(&self, family: Family, left: u64) -> Result<()> {
         self.ensure_room(left)?;
         let handle = self.handle(family);
         self.db
@@ -215,96 +273,24 @@ impl Store {
         removed >= REMOVED_MIN && removed >= left / REMOVED_SHARE
     }
 
-    /// Has RocksDB move values out of blob files whenever it compacts, if one of `share` of their bytes is garbage and there is room for some.
-    fn begin_moving(&self, work: &mut Work, share: u64) -> Result<()> {
-        let garbage = self.blob_garbage();
-        let all = self.property(Family::Vectors, "rocksdb.live-blob-file-size");
-        if garbage < GARBAGE_MIN || garbage < all / share {
-            return Ok(());
-        }
-        let part = part_to_move(
-            all.saturating_sub(garbage),
-            Space::of(&self.dir)?.for_freeing(),
-        );
-        let Some(part) = part else {
-            return Ok(());
-        };
-        self.set_cutoff(&format!("{part:.2}"))?;
-        work.moving = Some(Moving {
-            after: Vec::new(),
-            from_all: part >= 1.0,
-            garbage,
-            share,
-        });
-        Ok(())
+    /// Whether so much of the blob files is garbage that it is worth moving the rest: one of `share` of their bytes.
+    pub(super) fn is_garbage_due(&self, garbage: u64, share: u64) -> bool {
+        garbage >= GARBAGE_MIN && garbage >= self.blob_bytes() / share
     }
 
-    /// Writes the next table again, with what values it names.
-    fn move_on(&self, work: &mut Work) -> Result<Collected> {
-        let Some(moving) = &mut work.moving else {
-            return Ok(Collected::Nothing);
-        };
-        if let Some((first, last)) = self.next_table(&moving.after)? {
-            self.compact_vectors(Some((&first, &last)));
-            moving.after = last;
-            return Ok(Collected::More);
-        }
-        self.set_cutoff("0.0")?;
-        let share = moving.share;
-        let is_again = !moving.from_all && self.blob_garbage() < moving.garbage;
-        work.moving = None;
-        if is_again {
-            self.begin_moving(work, share)?;
-        }
-        Ok(Collected::More)
+    pub(super) fn blob_bytes(&self) -> u64 {
+        self.property(Family::Vectors, "rocksdb.live-blob-file-size")
     }
 
-    fn blob_garbage(&self) -> u64 {
+    pub(super) fn blob_garbage(&self) -> u64 {
         self.property(Family::Vectors, "rocksdb.live-blob-file-garbage-size")
-    }
-
-    fn set_cutoff(&self, share: &str) -> Result<()> {
-        self.db
-            .set_options_cf(self.handle(Family::Vectors), &[(CUTOFF, share)])
-            .context("set options of the family of vectors")
-    }
-
-    /// First and last key of the first table whose keys come after.
-    fn next_table(&self, after: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let tables = self.db.live_files().context("list tables")?;
-        let of_vectors = tables
-            .into_iter()
-            .filter(|table| table.column_family_name == Family::Vectors.name());
-        let ranges = of_vectors.filter_map(|table| Some((table.start_key?, table.end_key?)));
-        Ok(ranges.filter(|(first, _)| first.as_slice() > after).min())
-    }
-
-    fn compact_vectors(&self, range: Option<(&[u8], &[u8])>) {
-        let mut options = beside_others();
-        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        self.db.compact_range_cf_opt(
-            self.handle(Family::Vectors),
-            range.map(|(first, _)| first),
-            range.map(|(_, last)| last),
-            &options,
-        );
     }
 }
 
-fn beside_others() -> CompactOptions {
+pub(super) fn beside_others() -> CompactOptions {
     let mut options = CompactOptions::default();
     options.set_exclusive_manual_compaction(false);
     options
-}
-
-/// Of how large a part of the blob files, oldest first, the `live` bytes can be moved within `room`; `None` if of hardly any. Half as many as seem
-/// to fit, if not all do: the oldest may have more of them than others.
-fn part_to_move(live: u64, room: u64) -> Option<f64> {
-    if live <= room {
-        return Some(1.0);
-    }
-    let part = room as f64 / live as f64 / 2.0;
-    (part >= 0.02).then_some(part)
 }
 
 #[cfg(test)]
@@ -314,14 +300,22 @@ mod tests {
     use crate::{CollectionId, Partition};
 
     #[test]
-    fn no_more_is_moved_than_there_is_room_for() {
-        assert_eq!(part_to_move(0, 0), Some(1.0));
-        assert_eq!(part_to_move(100, 100), Some(1.0));
-        assert_eq!(part_to_move(100, 50), Some(0.25));
-        assert_eq!(part_to_move(100, 3), None);
+    fn a_relief_without_room_goes_on_when_something_has_changed() {
+        let of = |free: u64, garbage: u64| Unfinished {
+            free: free << 20,
+            garbage: garbage << 20,
+        };
+        let check = |free, garbage, expected| {
+            assert_eq!(of(50, 80).goes_on(of(free, garbage)), expected);
+        };
+        check(50, 80, false);
+        check(53, 80, false);
+        check(40, 90, false);
+        check(54, 80, true);
+        check(40, 79, true);
     }
 
-    fn blob_bytes(store: &Store) -> u64 {
+    pub(super) fn blob_bytes(store: &Store) -> u64 {
         store.property(Family::Vectors, "rocksdb.total-blob-file-size")
     }
 
@@ -337,7 +331,7 @@ mod tests {
             store.write(batch).unwrap();
         }
         store.flush_vectors().unwrap();
-        assert_eq!(store.collect_garbage().unwrap(), Collected::Nothing);
+        assert_eq!(store.collect_garbage(&|| 0).unwrap(), Collected::Nothing);
         let full = blob_bytes(&store);
         assert!(full > 20_000_000, "{full}");
         let mut batch = store.batch();
@@ -345,7 +339,7 @@ mod tests {
         removed.for_each(|n| batch.delete(Family::Vectors, &key(n)));
         store.write(batch).unwrap();
         let mut steps = 0;
-        while store.collect_garbage().unwrap() == Collected::More {
+        while store.collect_garbage(&|| 0).unwrap() == Collected::More {
             steps += 1;
             assert!(steps < 100);
         }

@@ -9,6 +9,7 @@
 //! - `failure`: ends the process when a durable write failed at the disk.
 //! - `garbage`: gives back the disk of what was removed.
 //! - `guard`: the file outside RocksDB that notices a store which lost what was acknowledged.
+//! - `moving`: moves what lives out of files that are mostly garbage.
 //! - `view`: the store as it was at one moment.
 //! - `salvage`: what can be read of a store with damaged files.
 //! - `space`: refuses writes before the disk is full.
@@ -26,6 +27,7 @@ mod failure;
 pub mod garbage;
 pub mod guard;
 pub mod key;
+mod moving;
 pub mod record;
 pub mod salvage;
 mod space;
@@ -36,6 +38,7 @@ mod wal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
@@ -243,13 +246,31 @@ impl Store {
         space::ensure(&self.dir, bytes)
     }
 
-    /// As [`Self::ensure_space`], for what gives back more than these bytes: it may use most of the reserve.
+    /// As [`Self::ensure_space`], for a file that is written once: it takes no more than its bytes.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull`.
+    pub fn ensure_space_for_file(&self, bytes: u64) -> Result<()> {
+        space::ensure_for_file(&self.dir, bytes)
+    }
+
+    /// As [`Self::ensure_space_for_file`], for one that gives back more than these bytes: it may use most of the reserve.
     ///
     /// # Errors
     ///
     /// `StorageFull`.
     pub fn ensure_space_for_freeing(&self, bytes: u64) -> Result<()> {
         space::ensure_for_freeing(&self.dir, bytes)
+    }
+
+    /// As [`Self::ensure_space_for_freeing`], for a file in whose place larger ones go at once: it may use almost all that is left.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull`.
+    pub fn ensure_space_for_sure_gain(&self, bytes: u64) -> Result<()> {
+        space::ensure_for_sure_gain(&self.dir, bytes)
     }
 
     /// An empty batch for this store.
@@ -300,14 +321,35 @@ impl Store {
             .context("write")
     }
 
-    /// As [`Self::write`], but refuses before the disk is full.
+    /// Checks that a batch of so many bytes may be written. Looks at the disk, which [`Self::was_short_of_space`] tells again.
     ///
     /// # Errors
     ///
-    /// `StorageFull` if less than the reserve would remain; nothing was written then. Else as [`Self::write`].
-    pub fn write_reserved(&self, batch: Batch<'_>) -> Result<()> {
-        space::ensure(&self.dir, batch.inner.size_in_bytes() as u64)?;
-        self.write(batch)
+    /// `StorageFull` if less than the reserve would remain.
+    pub fn ensure_write_taken(&self, bytes: u64) -> Result<()> {
+        space::ensure_within(self.look()?, &self.dir, bytes)
+    }
+
+    /// As [`Self::ensure_write_taken`], for deletes, which make room: they may use the reserve.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` if not even the write-ahead log has room for it.
+    pub fn ensure_delete_taken(&self, bytes: u64) -> Result<()> {
+        space::ensure_delete_within(self.look()?, &self.dir, bytes)
+    }
+
+    /// Whether the disk was so short of room, when a write looked last, that writes are refused, or will be soon.
+    pub fn was_short_of_space(&self) -> bool {
+        self.garbage.was_short.load(Ordering::Relaxed)
+    }
+
+    fn look(&self) -> Result<Space> {
+        let space = Space::of(&self.dir)?;
+        self.garbage
+            .was_short
+            .store(space.is_short(), Ordering::Relaxed);
+        Ok(space)
     }
 
     /// Makes durable what was written until now, and notes it. Writes go on meanwhile.

@@ -30,6 +30,11 @@ impl Failure {
         }
     }
 
+    /// What happened.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Where: a file, an address, a collection. The first one stays.
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {

@@ -56,8 +56,8 @@ pub struct SearchArgs {
     /// Compare with every vector, however long it takes.
     #[arg(long, conflicts_with = "target_recall")]
     exact: bool,
-    /// How many of the true neighbours the answers shall hold, on average: more than 0, at most 1. Default: 0.98.
-    #[arg(long, value_name = "SHARE")]
+    /// How many of the true neighbours the answers shall hold, on average: more than 0, at most 1, which compares with every vector. Default: 0.98.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     target_recall: Option<f64>,
     /// Say how the answers were found and what it cost.
     #[arg(long)]
@@ -106,6 +106,14 @@ impl Mode {
             Self::Hybrid => "hybrid",
         }
     }
+}
+
+/// A share that answers can hold; NaN is none.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok();
+    share
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .ok_or_else(|| "give a number of more than 0 and at most 1, as 0.99".to_owned())
 }
 
 /// What the words on the command line mean.
@@ -277,8 +285,13 @@ fn by_vector(
     if let Some(filter) = filter {
         body["filter"] = filter;
     }
-    client.json(Method::POST, &collection_path(&args.collection, "/points/query"), &body).map_err(|failure| {
-        failure.mend("name the vector with --using; `vecino doctor --json` lists what each collection has")
+    let path = collection_path(&args.collection, "/points/query");
+    client.json(Method::POST, &path, &body).map_err(|failure| {
+        // Other refusals have nothing to do with it.
+        match failure.what().contains("vector") {
+            true => failure.mend("name the vector with --using; `vecino doctor --json` lists what each collection has"),
+            false => failure,
+        }
     })
 }
 
@@ -450,6 +463,23 @@ mod tests {
                 .contains("--text")
         );
         assert!(asked(&parse(&["  "])).is_err());
+    }
+
+    #[test]
+    fn a_target_is_a_share() {
+        let target = |share: &str| {
+            let words = ["search", "-c", "x", "moon", "--target-recall", share];
+            Only::try_parse_from(words).map(|only| only.args.target_recall)
+        };
+        assert_eq!(target("0.99").unwrap(), Some(0.99));
+        assert_eq!(target("1").unwrap(), Some(1.0));
+        for share in ["NaN", "nan", "0", "1.5", "inf", "x", ""] {
+            let said = target(share).unwrap_err().to_string();
+            assert!(
+                said.contains("--target-recall") && said.contains("more than 0"),
+                "{share}: {said}"
+            );
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cluster::engine::query::{Selection, VectorSelection};
-use cluster::engine::{Error, Media, MediaKind, Metric, Point, PointId, Vector};
+use cluster::engine::{Error, ErrorKind, Media, MediaKind, Metric, Point, PointId, Vector};
 use cluster::{Node, NodeOptions};
 use serde_json::json;
 
@@ -139,6 +139,59 @@ fn a_damaged_block_is_noticed_and_never_served() {
         unread * 4 < rounds,
         "most damages must be noticed: {seen:?}"
     );
+}
+
+/// All collections share one database, and one that meets damage in the background takes no more writes: it says so, and reads go on.
+#[test]
+fn writes_that_damage_elsewhere_refuses_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = write(dir.path());
+    let mut refused = 0;
+    for path in folder::files(&store, &["sst"]) {
+        let damaged = dir.path().join("damaged");
+        folder::copy(&store, &damaged);
+        let file = damaged.join("rocksdb").join(path.file_name().unwrap());
+        let mut bytes = std::fs::read(&file).unwrap();
+        let place = bytes.len() / 3;
+        bytes[place..place + 32]
+            .iter_mut()
+            .for_each(|byte| *byte ^= 0x5a);
+        // Not through the link.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, bytes).unwrap();
+        refused += usize::from(is_refused_and_told(&damaged));
+        std::fs::remove_dir_all(&damaged).unwrap();
+    }
+    assert!(refused > 0, "no merge met the damage");
+}
+
+/// Drops one collection, whose records are merged away then. Whether that ended all writes; if so, they must tell why.
+fn is_refused_and_told(store: &Path) -> bool {
+    let Ok(node) = Node::open(store, NodeOptions::default()) else {
+        return false;
+    };
+    node.wait_until_ready();
+    if read(&node, "b").is_err() || node.ensure_writable().is_err() {
+        return false;
+    }
+    if node.drop_collection("a").is_err() {
+        return false;
+    }
+    while node.background().reclaim_steps > 0 {
+        std::thread::yield_now();
+    }
+    let Err(refusal) = node.ensure_writable() else {
+        return false;
+    };
+    let write = node.upsert("b", vec![written("b", 1)]).unwrap_err();
+    for error in [refusal, write] {
+        assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+        for said in ["every write is refused", "doctor --repair", "reads go on"] {
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+    read(&node, "b").unwrap();
+    true
 }
 
 const UNREAD: &str = "in bytes that nothing reads";

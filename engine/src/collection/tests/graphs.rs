@@ -148,6 +148,14 @@ fn a_sealed_segment_gets_its_graphs_and_a_start_maps_them() {
     };
     assert!(estimate(of(0.5)) <= estimate(of(0.99)));
     assert!(estimate(of(0.99)).is_some_and(|recall| recall > 0.9));
+    // A graph promises no more than 0.9975 of them, however far it walks.
+    let all = ask(&collection, "large", 0, of(1.0));
+    assert_eq!(how(&all), SCANNED);
+    let explain = all.explain.unwrap();
+    assert_eq!(explain.recall_estimate, Some(1.0));
+    let reasons: Vec<&str> = explain.segments.iter().map(|of| &*of.reason).collect();
+    let said = "compared exactly, as a target recall of 1 asks";
+    assert!(reasons.contains(&said), "{reasons:?}");
 }
 
 #[test]

@@ -350,7 +350,7 @@ impl DenseColumn {
         let filter = self.map.filter(rows);
         let scan = SearchParams {
             k,
-            exact: params.exact,
+            exact: params.is_exact(),
             filter: filter.as_deref(),
             max_distance,
         };

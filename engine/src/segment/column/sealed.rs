@@ -86,6 +86,9 @@ impl Sealed {
             (_, None) => "scanned while the k-d tree is built again after the start",
             (_, Some(Structure::Scan)) => &self.reason,
             (_, Some(Structure::Graph(_))) if params.exact => "compared exactly, as the query asks",
+            (_, Some(Structure::Graph(_))) if params.is_exact() => {
+                "compared exactly, as a target recall of 1 asks"
+            }
             (_, Some(Structure::Tree(tree))) => {
                 let mut stats = Stats::default();
                 let neighbors = tree

@@ -149,11 +149,10 @@ fn what_is_wrong_is_said() {
         400,
         "params.index",
     );
-    check(
-        "{\"query\": [1], \"params\": {\"target_recall\": 2}}",
-        400,
-        "target_recall",
-    );
+    for target in ["2", "0", "-0.5", "1.0001", "1e99"] {
+        let query = format!("{{\"query\": [1], \"params\": {{\"target_recall\": {target}}}}}");
+        check(&query, 400, "target_recall");
+    }
     check(
         "{\"query\": [1], \"lookup_from\": {\"collection\": \"a\"}}",
         501,
