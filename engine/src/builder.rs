@@ -19,7 +19,7 @@ use crate::graph_builder::GraphBuilder;
 use crate::segment::folder;
 use crate::storage::Store;
 use crate::storage::garbage::Collected;
-use crate::thread::start_thread;
+use crate::thread::start_background_thread;
 
 /// After so long a step that failed is tried again; the time doubles up to the longest, which is another while the disk is full.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -80,7 +80,8 @@ impl Builder {
         for _ in 0..threads {
             let (sender, receiver) = channel();
             let worker = Worker::new(builder.shared.clone());
-            let started = start_thread("segment-builder", move || worker.run(&receiver))?;
+            let started =
+                start_background_thread("segment-builder", move || worker.run(&receiver))?;
             builder.shared.senders.lock().push(sender);
             builder.threads.push(started);
         }

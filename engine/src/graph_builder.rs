@@ -14,7 +14,7 @@ use crate::collection::{Collection, GraphStep};
 use crate::env::Env;
 use crate::error::Result;
 use crate::observer::Observer;
-use crate::thread::start_thread;
+use crate::thread::start_background_thread;
 
 /// After so long a graph that had to wait is looked at again: for memory, for disk space, or because rows came too fast.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ impl GraphBuilder {
             given_up: HashSet::new(),
             failing: HashMap::new(),
         };
-        start_thread("graph-builder", move || worker.run(&receiver))?;
+        start_background_thread("graph-builder", move || worker.run(&receiver))?;
         Ok(Self { sender, stopped })
     }
 

@@ -14,7 +14,7 @@ use crate::builder::words;
 use crate::env::Env;
 use crate::error::Result;
 use crate::segment::GraphFile;
-use crate::thread::start_thread;
+use crate::thread::start_background_thread;
 
 /// Queries that wait at most; the others are not learned from.
 const WAITING_MAX: usize = 64;
@@ -50,7 +50,7 @@ impl Observer {
     /// `Unavailable` if the operating system gives no thread.
     pub fn start(env: Env) -> Result<Self> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        start_thread("graph-observer", move || run(&receiver, &env))?;
+        start_background_thread("graph-observer", move || run(&receiver, &env))?;
         Ok(Self { sender })
     }
 
