@@ -337,6 +337,7 @@ fn s5_s6_i10_a_purge_removes_headers_and_what_they_superseded_only() {
     assert_eq!(keys(&engine, Family::Vectors).len(), WRITES - 1);
     check_values(&engine);
     rest(&engine, "c");
+    rest(&engine, "resting");
 
     write(vec![share(vec![upsert(id, 1, 9999.0)])]);
     let PartitionState { applied, purged } = state(&engine);
