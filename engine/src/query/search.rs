@@ -10,7 +10,7 @@ use super::trace::Trace;
 use crate::collection::{Collection, Location, View, check_dense, unknown_vector};
 use crate::error::Result;
 use crate::point::{PointId, SparseVector, Vector};
-use crate::segment::{Found, Rows, Segment};
+use crate::segment::{DenseColumn, Found, Rows, Segment};
 
 /// What to search for, and where.
 pub(super) struct Search<'a> {
@@ -74,12 +74,30 @@ pub(super) fn search(
     let mut k = search.k;
     loop {
         let mut hits = nearest(view, search, &target, k, trace)?;
+        tell_damaged_graphs(collection, view, &query.using);
         if leave_out_damaged(collection, view, &query.using, &hits) == 0 {
             hits.truncate(search.k);
             let hits = hits.into_iter();
             return Ok(hits.map(|hit| target.candidate(hit)).collect());
         }
         k = k.saturating_mul(2);
+    }
+}
+
+/// Tells of graphs that were damaged while they are mapped. They are searched by scans from then on.
+fn tell_damaged_graphs(collection: &Collection, view: &View, using: &str) {
+    let columns = view
+        .parts
+        .iter()
+        .filter_map(|part| part.segment.dense.get(using));
+    let is_damaged = |column: &DenseColumn| {
+        let file = column.graph();
+        file.is_some_and(|file| file.graph.is_damaged())
+    };
+    if columns.into_iter().any(is_damaged) {
+        collection.note_trouble(&format!(
+            "damaged: a graph of vector \"{using}\" changed on the disk; the vectors are scanned instead, and a restart builds the graph again"
+        ));
     }
 }
 

@@ -49,8 +49,10 @@ impl OrderJob for FilteredWalk<'_, '_> {
             visited,
             pool: matches,
             compared,
+            is_damaged,
         } = scratch;
         *compared = 0;
+        let rows = graph.rows();
         matches.reset(keep.max(stop.ef));
         if graph.edges.is_empty() {
             return true;
@@ -84,7 +86,8 @@ impl OrderJob for FilteredWalk<'_, '_> {
             }
             let mut count = 0;
             for &edge in graph.slots(offset) {
-                if edge == NO_EDGE {
+                if edge >= rows {
+                    *is_damaged |= edge != NO_EDGE;
                     break;
                 }
                 if visited.insert(edge) {

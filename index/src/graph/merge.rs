@@ -27,6 +27,8 @@ const NEW_MAX: f64 = 0.4;
 const KEPT_MIN: f64 = 0.5;
 /// The number of neighbours for which the recall of the merged graph is judged.
 const MEASURED_K: usize = 10;
+/// How much lower the recall may be that the greatest effort brings, where neither graph brings [`RECALL_DEFAULT`].
+const WORSE_MAX: f32 = 0.005;
 /// Candidates of the walk that finds a new row's place.
 const EF: usize = 64;
 /// Rows of one task.
@@ -38,7 +40,7 @@ impl Graph {
     /// New rows find their candidates by a walk, as in DiskANN, and among each other by partitions; rows that lost
     /// neighbours look at the neighbours of these (FreshDiskANN, arXiv 2105.09613, algorithm 4). If most rows are new, or
     /// most old ones died, or the coding does not suit the rows any more, or calibration finds that no effort brings
-    /// [`RECALL_DEFAULT`], it is built anew. Equal inputs make equal graphs.
+    /// [`RECALL_DEFAULT`], nor what this graph brings, it is built anew. Equal inputs make equal graphs.
     ///
     /// - `origins`: `[n]`, from where each of `rows` comes; each row of the base at most once.
     ///
@@ -98,8 +100,10 @@ impl Graph {
         connect(&material, params.degree, entry, edges.as_mut_slice());
         drop(material);
         let merged = Self::assemble(codes, rows.clone(), edges, entry, &params);
-        let best = merged.calibrations().0.best(MEASURED_K);
-        if best.is_some_and(|recall| recall < RECALL_DEFAULT) {
+        // Coarse codes may not have brought it before either.
+        let best = |graph: &Self| graph.calibrations().0.best(MEASURED_K);
+        let wanted = best(self).map_or(RECALL_DEFAULT, |recall| recall.min(RECALL_DEFAULT));
+        if best(&merged).is_some_and(|recall| recall < wanted - WORSE_MAX) {
             return anew(rows);
         }
         merged

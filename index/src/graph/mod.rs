@@ -29,6 +29,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use build::BuildParams;
@@ -76,6 +77,8 @@ pub struct Graph {
     alpha: f32,
     learned: RwLock<Learned>,
     costs: CostsCell,
+    /// Whether a walk met an edge that leads to no row.
+    is_damaged: AtomicBool,
     scratches: Mutex<Vec<Scratch>>,
 }
 
@@ -135,6 +138,7 @@ impl Graph {
     ) -> Self {
         let mut graph = Self {
             costs: CostsCell::default(),
+            is_damaged: AtomicBool::new(false),
             codes,
             rows,
             edges: Edges::Owned(edges),
@@ -190,6 +194,11 @@ impl Graph {
     pub fn calibrations(&self) -> (Calibration, Option<Calibration>) {
         let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
         (learned.built.clone(), learned.observed.clone())
+    }
+
+    /// Whether a walk met an edge that leads to no row: what [`Graph::stored`] was given has changed since. It is searched by scans from then on.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
     }
 
     /// Bytes held here, what is mapped not included: codes, edges, and the memory of searches.

@@ -1,6 +1,7 @@
 //! Answers queries.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::filtered::FilteredWalk;
 use super::walk::{Stop, Walk};
@@ -165,6 +166,10 @@ impl Graph {
                     }
                 };
                 stats.visited += scratch.compared;
+                if scratch.is_damaged {
+                    self.is_damaged.store(true, Ordering::Relaxed);
+                    ended = false;
+                }
                 // A graph cut apart by damage could hide rows; an answer is never shorter than it must be.
                 if !ended || scratch.pool.len() < k {
                     (ended, route) = (false, Route::WalkThenScan);
@@ -298,7 +303,7 @@ impl Graph {
         may_answer: usize,
         filter: Option<&BitSet>,
     ) -> Plan {
-        if self.is_scanned(k) {
+        if self.is_scanned(k) || self.is_damaged() {
             return Plan::Scan;
         }
         if filter.is_none() {

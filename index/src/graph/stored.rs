@@ -13,6 +13,7 @@
 //!
 //! Little-endian.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rayon::prelude::*;
@@ -156,6 +157,7 @@ impl Graph {
                 ..Learned::default()
             }),
             costs: CostsCell::default(),
+            is_damaged: AtomicBool::new(false),
             scratches: Default::default(),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::walk::NO_EDGE;
@@ -698,4 +699,77 @@ fn costs_decide_between_walk_and_scan() {
     };
     assert_eq!(route(0.01), Route::FilteredWalk);
     assert_eq!(route(1000.0), Route::Scan);
+}
+
+/// Edges in a file that is damaged while it is mapped.
+struct Changing {
+    sound: Vec<u32>,
+    damaged: Vec<u32>,
+    is_damaged: AtomicBool,
+}
+
+impl AsRef<[u32]> for Changing {
+    fn as_ref(&self) -> &[u32] {
+        if self.is_damaged.load(Ordering::SeqCst) {
+            &self.damaged
+        } else {
+            &self.sound
+        }
+    }
+}
+
+#[test]
+fn edges_that_are_damaged_while_they_are_searched_are_not_followed() {
+    let rows = rows_like(Metric::L2, 3000, 24, 11);
+    let built = build(&rows, Metric::L2);
+    let damaged = built.edges().iter().enumerate().map(|(at, &edge)| {
+        let garbage = [2_695_149_414, rows.len() as u32][at % 2];
+        if at % 5 == 0 { garbage } else { edge }
+    });
+    let edges = Arc::new(Changing {
+        sound: built.edges().to_vec(),
+        damaged: damaged.collect(),
+        is_damaged: AtomicBool::new(false),
+    });
+    let graph = Graph::stored(StoredGraph {
+        header: &built.header(),
+        codes: Arc::new(built.codes().as_bytes().to_vec()),
+        edges: edges.clone(),
+        rows: Arc::new(rows.clone()),
+    })
+    .unwrap();
+    let half = {
+        let mut half = BitSet::new(rows.len());
+        for row in 0..rows.len() as Offset / 2 {
+            half.insert(row);
+        }
+        half
+    };
+    graph.set_costs(Costs {
+        scan: 1000.0,
+        walk: 1.0,
+    });
+    let ask = |filter: Option<&BitSet>| {
+        let search = GraphSearch {
+            filter,
+            ..GraphSearch::new(10, Effort::Recall(0.98))
+        };
+        graph.search(rows.row(5), &search).unwrap()
+    };
+    assert_eq!(ask(None).route, Route::Walk);
+    assert_eq!(ask(Some(&half)).route, Route::FilteredWalk);
+    assert!(!graph.is_damaged());
+    edges.is_damaged.store(true, Ordering::SeqCst);
+    graph.observe(rows.row(7)).unwrap();
+    for filter in [Some(&half), None] {
+        let answer = ask(filter);
+        assert!(
+            matches!(answer.route, Route::WalkThenScan | Route::Scan),
+            "{:?}",
+            answer.route
+        );
+        let expected = exact(Metric::L2, rows.row(5), &rows, 10, filter);
+        assert_eq!(answer.neighbors, expected);
+    }
+    assert!(graph.is_damaged());
 }

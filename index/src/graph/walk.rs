@@ -29,12 +29,18 @@ impl<'a> GraphView<'a> {
         &self.edges[offset as usize * self.degree..][..self.degree]
     }
 
+    /// The number of rows: an edge below it leads to a row, another one ends the edges of its row. That is [`NO_EDGE`], unless the file was damaged
+    /// while it is mapped.
+    #[inline(always)]
+    pub(crate) fn rows(self) -> u32 {
+        (self.edges.len() / self.degree) as u32
+    }
+
     /// The neighbours of a row.
     pub(crate) fn neighbors(self, offset: Offset) -> impl Iterator<Item = Offset> + 'a {
-        self.slots(offset)
-            .iter()
-            .copied()
-            .take_while(|&edge| edge != NO_EDGE)
+        let rows = self.rows();
+        let edges = self.slots(offset).iter().copied();
+        edges.take_while(move |&edge| edge < rows)
     }
 }
 
@@ -71,6 +77,8 @@ pub(crate) struct Scratch {
     pub(crate) pool: Pool,
     /// Rows whose codes were compared.
     pub(crate) compared: u64,
+    /// Whether a walk met an edge that leads to no row.
+    pub(crate) is_damaged: bool,
 }
 
 impl Scratch {
@@ -79,6 +87,7 @@ impl Scratch {
             visited: Visited::new(n),
             pool: Pool::default(),
             compared: 0,
+            is_damaged: false,
         }
     }
 }
@@ -112,8 +121,10 @@ impl OrderJob for Walk<'_, '_> {
             visited,
             pool,
             compared,
+            is_damaged,
         } = scratch;
         *compared = 0;
+        let rows = graph.rows();
         if graph.edges.is_empty() {
             return pool.reset(1);
         }
@@ -141,7 +152,8 @@ impl OrderJob for Walk<'_, '_> {
             pool.mark();
             let mut count = 0;
             for &edge in graph.slots(offset) {
-                if edge == NO_EDGE {
+                if edge >= rows {
+                    *is_damaged |= edge != NO_EDGE;
                     break;
                 }
                 if visited.insert(edge) {

@@ -1,6 +1,7 @@
 //! Graphs are built after sealing, kept in files, and derived as these: searches answer without them, and they are built again.
 
 use std::collections::HashSet;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -346,6 +347,32 @@ fn costs_are_measured_when_a_filter_comes_for_the_first_time() {
         assert!(begun.elapsed() < Duration::from_secs(60), "not measured");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A trial wrote garbage into a graph that was served: searches panicked.
+#[test]
+fn a_graph_that_is_damaged_while_it_is_served_is_told_and_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = sealed(dir.path());
+    collection.build_graphs_now();
+    let wanted: Vec<_> = (0..20)
+        .map(|n| ask(&collection, "wide", 3 * n, params()))
+        .collect();
+    assert_eq!(how(&wanted[0]), WALKED);
+    for path in graph_files(&engine) {
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let end = file.metadata().unwrap().len();
+        // The edges, which stand last but for the contents.
+        let edges = ROWS * 32 * 4;
+        let garbage = vec![0xa0; edges as usize * 3 / 4];
+        file.write_all_at(&garbage, end - edges).unwrap();
+    }
+    for (n, wanted) in wanted.iter().enumerate() {
+        let answer = ask(&collection, "wide", 3 * n as u64, params());
+        assert_eq!(ids(&answer), ids(wanted));
+    }
+    let trouble = collection.info().trouble.unwrap();
+    assert!(trouble.contains("graph of vector \"wide\""), "{trouble}");
 }
 
 /// A row that is no number cannot be coded: its segment is searched by scan.
