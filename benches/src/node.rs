@@ -117,11 +117,7 @@ impl Loaded {
         let node = Node::open(dir.path(), NodeOptions::default()).context("open a node")?;
         node.wait_until_ready();
         let mut config = CollectionConfig::default();
-        let vector = VectorConfig {
-            dim: base.ncols(),
-            metric,
-            index: None,
-        };
+        let vector = VectorConfig::new(base.ncols(), metric);
         config.vectors.insert(String::new(), vector);
         node.create_collection("bench", config)?;
         let collection = node.collection("bench")?;

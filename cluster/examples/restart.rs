@@ -52,11 +52,7 @@ fn main() -> Outcome {
 
 fn fill(node: &Node, rows: u64, dim: usize) -> Outcome {
     let mut config = CollectionConfig::default();
-    let vector = VectorConfig {
-        dim,
-        metric: Metric::L2,
-        index: None,
-    };
+    let vector = VectorConfig::new(dim, Metric::L2);
     config.vectors.insert(String::new(), vector);
     node.create_collection(COLLECTION, config)?;
     let since = Instant::now();

@@ -53,11 +53,7 @@ fn main() {
 
 fn load(node: &Node, rows: u64, payload_bytes: usize, vector_of: impl Fn(u64) -> Vec<f32> + Sync) {
     let mut config = CollectionConfig::default();
-    let vector = VectorConfig {
-        dim: DIM,
-        metric: Metric::Cosine,
-        index: None,
-    };
+    let vector = VectorConfig::new(DIM, Metric::Cosine);
     config.vectors.insert(String::new(), vector);
     node.create_collection("c", config).expect("create");
     let user_bytes = rows * (DIM * 4 + payload_bytes + 8) as u64;

@@ -15,7 +15,7 @@
 //! let node = Node::open(dir.path(), NodeOptions::default())?;
 //! node.wait_until_ready();
 //! let mut config = CollectionConfig::default();
-//! config.vectors.insert(String::new(), VectorConfig { dim: 2, metric: Metric::L2, index: None });
+//! config.vectors.insert(String::new(), VectorConfig::new(2, Metric::L2));
 //! node.create_collection("places", config)?;
 //! let point = Point {
 //!     id: PointId::Num(1),

@@ -192,11 +192,7 @@ mod tests {
     fn write(dir: &Path) -> CollectionId {
         let engine = Engine::open(dir, EngineOptions::default()).unwrap();
         let mut config = CollectionConfig::default();
-        let vector = VectorConfig {
-            dim: 1,
-            metric: Metric::L2,
-            index: None,
-        };
+        let vector = VectorConfig::new(1, Metric::L2);
         config.vectors.insert(String::new(), vector);
         let collection = engine.create_collection("c", config).unwrap().id();
         for value in [1.0, 2.0] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use index::{IndexKind, Metric};
+use index::{Encoding, IndexKind, Metric};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -66,6 +66,53 @@ pub struct VectorConfig {
     /// The search structure asked for; chosen when a segment is sealed if `None`.
     #[serde(default, with = "index_name", skip_serializing_if = "Option::is_none")]
     pub index: Option<IndexKind>,
+    /// How its graph writes vectors; [`Encoding::default`] if `None`. The graph may take a wider one where that orders the vectors badly
+    /// ([`index::train`]).
+    #[serde(
+        default,
+        with = "encoding_name",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub encoding: Option<Encoding>,
+}
+
+impl VectorConfig {
+    /// With everything else left to be chosen.
+    pub fn new(dim: usize, metric: Metric) -> Self {
+        Self {
+            dim,
+            metric,
+            index: None,
+            encoding: None,
+        }
+    }
+
+    /// Checks that an encoding is asked for only where there will be a graph, once there are rows enough.
+    fn validate_encoding(&self, name: &str) -> Result<()> {
+        let Some(encoding) = self.encoding else {
+            return Ok(());
+        };
+        let why = match (
+            self.index,
+            index::choose(self.index, self.metric, self.dim, usize::MAX),
+        ) {
+            (_, Ok(IndexKind::Graph)) => return Ok(()),
+            (Some(forced), _) => format!(
+                "index \"{forced}\" is asked for; leave the encoding out, or ask for index \"graph\""
+            ),
+            (None, Ok(IndexKind::KdTree)) => format!(
+                "{} components compared by {} get none by themselves; leave the encoding out, or ask for index \"graph\"",
+                self.dim, self.metric
+            ),
+            (None, _) => format!(
+                "there is none for distance {}; leave the encoding out, or take cosine, dot or l2",
+                self.metric
+            ),
+        };
+        Err(Error::invalid(format!(
+            "vector \"{name}\": encoding \"{encoding}\" is that of a graph, and {why}"
+        )))
+    }
 }
 
 /// Settings of one sparse vector.
@@ -143,6 +190,7 @@ impl CollectionConfig {
             }
             index::choose(vector.index, vector.metric, vector.dim, 0)
                 .map_err(|error| Error::invalid(format!("vector \"{name}\": {error}")))?;
+            vector.validate_encoding(name)?;
         }
         for name in self.sparse_vectors.keys() {
             validate_vector_name(name)?;
@@ -245,5 +293,102 @@ mod index_name {
         Option::<String>::deserialize(deserializer)?
             .map(|name| name.parse().map_err(serde::de::Error::custom))
             .transpose()
+    }
+}
+
+mod encoding_name {
+    use index::Encoding;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[allow(clippy::ref_option)]
+    pub fn serialize<S: Serializer>(
+        encoding: &Option<Encoding>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match encoding {
+            Some(encoding) => serializer.serialize_some(encoding.name()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Encoding>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|name| name.parse().map_err(serde::de::Error::custom))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASKED: Option<Encoding> = Some(Encoding::Sq4);
+
+    fn of(vector: VectorConfig) -> CollectionConfig {
+        CollectionConfig {
+            vectors: [("v".to_owned(), vector)].into(),
+            ..CollectionConfig::default()
+        }
+    }
+
+    #[test]
+    fn an_encoding_is_taken_where_a_graph_can_be() {
+        let check = |dim, metric, index, refusal: Option<&str>| {
+            let vector = VectorConfig {
+                index,
+                encoding: ASKED,
+                ..VectorConfig::new(dim, metric)
+            };
+            match (of(vector).validate(), refusal) {
+                (Ok(()), None) => (),
+                (Err(error), Some(part)) => {
+                    let said = error.to_string();
+                    assert_eq!(error.kind(), crate::ErrorKind::InvalidInput);
+                    assert!(said.contains("vector \"v\": encoding \"sq4\""), "{said}");
+                    assert!(said.contains(part), "{said}");
+                }
+                (outcome, _) => panic!("{dim} {metric} {index:?}: {outcome:?}"),
+            }
+        };
+        let graph = Some(IndexKind::Graph);
+        check(384, Metric::Cosine, None, None);
+        check(384, Metric::L2, graph, None);
+        check(3, Metric::Dot, None, None);
+        check(3, Metric::L2, graph, None);
+        check(3, Metric::L2, None, Some("index \"graph\""));
+        let flat = Some(IndexKind::Flat);
+        check(
+            384,
+            Metric::Cosine,
+            flat,
+            Some("index \"flat\" is asked for"),
+        );
+        let tree = Some(IndexKind::KdTree);
+        check(9, Metric::L2, tree, Some("index \"kdtree\" is asked for"));
+        check(384, Metric::L1, None, Some("none for distance l1"));
+        check(3, Metric::LInf, None, Some("leave the encoding out"));
+    }
+
+    #[test]
+    fn an_encoding_is_written_by_name_if_there_is_one() {
+        let plain = VectorConfig::new(16, Metric::Dot);
+        let json = serde_json::to_string(&plain).unwrap();
+        assert_eq!(json, r#"{"dim":16,"metric":"dot"}"#);
+        assert_eq!(serde_json::from_str::<VectorConfig>(&json).unwrap(), plain);
+        for encoding in Encoding::ALL {
+            let asked = VectorConfig {
+                encoding: Some(encoding),
+                ..plain.clone()
+            };
+            let json = serde_json::to_string(&asked).unwrap();
+            let expected = format!(r#"{{"dim":16,"metric":"dot","encoding":"{encoding}"}}"#);
+            assert_eq!(json, expected);
+            assert_eq!(serde_json::from_str::<VectorConfig>(&json).unwrap(), asked);
+        }
+        let unknown = r#"{"dim":16,"metric":"dot","encoding":"pq"}"#;
+        let error = serde_json::from_str::<VectorConfig>(unknown).unwrap_err();
+        assert!(error.to_string().contains("ask for sq8"), "{error}");
     }
 }

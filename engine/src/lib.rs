@@ -17,7 +17,7 @@
 //! let dir = tempfile::tempdir()?;
 //! let engine = Engine::open(dir.path(), engine::EngineOptions::default())?;
 //! let mut config = CollectionConfig::default();
-//! config.vectors.insert(String::new(), VectorConfig { dim: 2, metric: Metric::L2, index: None });
+//! config.vectors.insert(String::new(), VectorConfig::new(2, Metric::L2));
 //! let collection = engine.create_collection("points", config)?;
 //! let point = |id, x| Point {
 //!     id: PointId::Num(id),
@@ -81,7 +81,7 @@ pub use engine::{Admission, Engine, EngineOptions, StorageStats};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use give_back::GiveBack;
-pub use index::{IndexKind, Metric};
+pub use index::{Encoding, IndexKind, Metric};
 pub use log::{Entry, Operation, Outcome, Share};
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
 pub use repair::{

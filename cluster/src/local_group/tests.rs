@@ -10,11 +10,7 @@ use super::*;
 fn opened(dir: &std::path::Path) -> (Arc<Engine>, Arc<Collection>) {
     let engine = Engine::open(dir, EngineOptions::default()).unwrap();
     let mut config = CollectionConfig::default();
-    let vector = VectorConfig {
-        dim: 1,
-        metric: Metric::L2,
-        index: None,
-    };
+    let vector = VectorConfig::new(1, Metric::L2);
     config.vectors.insert(String::new(), vector);
     let collection = engine.create_collection("c", config).unwrap();
     (Arc::new(engine), collection)

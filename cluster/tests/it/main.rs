@@ -36,9 +36,13 @@ fn open(dir: &Path) -> Node {
 /// One unnamed dense vector.
 fn dense(dim: usize, metric: Metric, index: Option<IndexKind>) -> CollectionConfig {
     let mut config = CollectionConfig::default();
-    config
-        .vectors
-        .insert(String::new(), VectorConfig { dim, metric, index });
+    config.vectors.insert(
+        String::new(),
+        VectorConfig {
+            index,
+            ..VectorConfig::new(dim, metric)
+        },
+    );
     config
 }
 

@@ -16,11 +16,7 @@ fn open(dir: &Path) -> Engine {
 
 fn config() -> CollectionConfig {
     let mut config = CollectionConfig::default();
-    let dense = VectorConfig {
-        dim: 2,
-        metric: Metric::L2,
-        index: None,
-    };
+    let dense = VectorConfig::new(2, Metric::L2);
     config.vectors.insert("place".into(), dense);
     config
         .sparse_vectors

@@ -2,6 +2,7 @@
 
 mod choice;
 mod damaged_rows;
+mod encodings;
 mod graphs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +54,10 @@ fn create(engine: &Engine) -> Arc<Collection> {
 /// A k-d tree, a wide vector, one that is large enough for links, and a sparse one.
 fn config() -> CollectionConfig {
     let mut config = CollectionConfig::default();
-    let dense = |dim, metric, index| VectorConfig { dim, metric, index };
+    let dense = |dim, metric, index| VectorConfig {
+        index,
+        ..VectorConfig::new(dim, metric)
+    };
     let tree = dense(2, Metric::L2, Some(IndexKind::KdTree));
     config.vectors.insert(String::new(), tree);
     let wide = dense(20, Metric::Cosine, None);

@@ -26,11 +26,7 @@ fn open(dir: &Path) -> Engine {
 
 fn config() -> CollectionConfig {
     let mut config = CollectionConfig::default();
-    let vector = VectorConfig {
-        dim: 1,
-        metric: index::Metric::L2,
-        index: None,
-    };
+    let vector = VectorConfig::new(1, index::Metric::L2);
     config.vectors.insert(String::new(), vector);
     config
 }

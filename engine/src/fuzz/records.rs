@@ -72,9 +72,9 @@ pub(crate) fn settings(json: &[u8]) {
 pub(crate) fn some_settings() -> CollectionConfig {
     let mut config = CollectionConfig::default();
     let dense = VectorConfig {
-        dim: 2,
-        metric: Metric::L2,
-        index: None,
+        index: Some(index::IndexKind::Graph),
+        encoding: Some(index::Encoding::Sq4),
+        ..VectorConfig::new(2, Metric::L2)
     };
     config.vectors.insert("place".into(), dense);
     let sparse = crate::SparseVectorConfig { idf: true };

@@ -109,11 +109,7 @@ fn open(dir: &Path, clock: &Arc<AtomicU64>) -> Engine {
 
 fn create(engine: &Engine, name: &str) -> Arc<Collection> {
     let mut config = CollectionConfig::default();
-    let vector = VectorConfig {
-        dim: 1,
-        metric: Metric::L2,
-        index: None,
-    };
+    let vector = VectorConfig::new(1, Metric::L2);
     config.vectors.insert(String::new(), vector);
     engine.create_collection(name, config).unwrap()
 }

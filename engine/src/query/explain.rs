@@ -40,6 +40,9 @@ pub struct SegmentExplain {
     /// How a graph found them: `walk`, `filtered walk`, `scan of codes`, `walk, given up for a scan of codes` or `exact`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<&'static str>,
+    /// How the codes of the graph that answered are written: what was asked for, or wider where that ordered its rows badly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<&'static str>,
     /// Share of the true neighbours expected of this segment's; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recall_estimate: Option<f32>,

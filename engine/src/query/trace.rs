@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use index::Route;
+use index::{Encoding, Route};
 
 use super::{Explain, Query, QueryKind, QueryVector, SegmentExplain};
 use crate::segment::{Found, Segment};
@@ -68,6 +68,7 @@ impl Trace {
             index: found.index,
             reason: found.reason.clone(),
             route: found.route.map(words),
+            encoding: found.encoding.map(Encoding::name),
             recall_estimate: found.recall,
             visited: found.stats.visited,
             distance_calls: found.stats.distance_calls,

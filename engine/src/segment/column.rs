@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub(crate) use dense::DenseColumn;
 pub(super) use dense::NO_ORDINAL;
-use index::{BitSet, IndexKind, Neighbor, Offset, Route, Stats};
+use index::{BitSet, Encoding, IndexKind, Neighbor, Offset, Route, Stats};
 pub(crate) use sparse::SparseColumn;
 
 use super::Rows;
@@ -125,6 +125,8 @@ pub(crate) struct Found {
     pub stats: Stats,
     /// Of a graph.
     pub route: Option<Route>,
+    /// Of a graph: how its codes are written.
+    pub encoding: Option<Encoding>,
     /// Share of the true neighbors to expect; none if that is not known.
     pub recall: Option<f32>,
 }
@@ -137,6 +139,7 @@ impl Found {
             reason: reason.to_owned(),
             stats,
             route: None,
+            encoding: None,
             recall: Some(1.0),
         }
     }

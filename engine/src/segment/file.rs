@@ -414,11 +414,7 @@ mod tests {
 
     fn config() -> CollectionConfig {
         let mut config = CollectionConfig::default();
-        let dense = |dim, metric| VectorConfig {
-            dim,
-            metric,
-            index: None,
-        };
+        let dense = |dim, metric| VectorConfig::new(dim, metric);
         config
             .vectors
             .insert(String::new(), dense(2, index::Metric::L2));

@@ -18,7 +18,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bincode::{Decode, Encode};
-use index::{BuildParams, Graph, Offset, Origin, RowSource, StoredGraph, TrainParams};
+use index::{
+    BuildParams, Encoding, Graph, Metric, Offset, Origin, RowSource, StoredGraph, TrainParams,
+};
 
 use super::file::{FileContents, Reader, Section, Writer};
 use super::map::{View, bytes_of};
@@ -210,14 +212,14 @@ impl GraphFile {
     }
 }
 
-/// A graph over the rows, on so many threads; from the seed's if there is one.
+/// A graph over the rows, on so many threads; from the seed's if there is one, with its encoding: that of `train`, or what replaced it.
 ///
 /// # Errors
 ///
 /// `InvalidInput` if a number is not finite: a damaged row.
 pub(super) fn build(
     rows: &SealedRows,
-    metric: index::Metric,
+    train: &TrainParams,
     seed: Option<Seed>,
     threads: usize,
 ) -> Result<Graph> {
@@ -231,7 +233,7 @@ pub(super) fn build(
     let rows = Arc::new(rows.clone());
     Ok(match seed {
         Some(seed) => seed.graph.graph.merged(&seed.origins, rows, &params),
-        None => Graph::build(rows, &TrainParams::new(metric), &params),
+        None => Graph::build(rows, train, &params),
     })
 }
 
@@ -252,14 +254,20 @@ pub(super) fn write(path: &Path, owner: Owner<'_>, graph: &Graph) -> Result<()> 
     writer.finish(&contents)
 }
 
-/// About how many bytes building a graph takes meanwhile: codes, edges, and the candidates of every row.
-pub(super) fn build_bytes(rows: usize, dim: usize) -> u64 {
+/// About how many bytes building a graph takes meanwhile: codes, edges, the candidates of every row, and bytes to build from where the codes are
+/// no such.
+pub(super) fn build_bytes(rows: usize, dim: usize, train: &TrainParams) -> u64 {
     const CANDIDATES: u64 = 800;
-    rows as u64 * CANDIDATES + file_bytes(rows, dim)
+    let made = if train.encoding == Encoding::Sq8 && train.metric != Metric::Dot {
+        0
+    } else {
+        Encoding::Sq8.row_bytes(dim) as u64
+    };
+    rows as u64 * (CANDIDATES + made) + file_bytes(rows, dim, train)
 }
 
 /// About how many bytes its file has: codes and edges.
-pub(super) fn file_bytes(rows: usize, dim: usize) -> u64 {
+pub(super) fn file_bytes(rows: usize, dim: usize, train: &TrainParams) -> u64 {
     const EDGES: u64 = 32 * 4;
-    rows as u64 * (dim.next_multiple_of(64) as u64 + EDGES)
+    rows as u64 * (train.encoding.row_bytes(dim) as u64 + EDGES)
 }

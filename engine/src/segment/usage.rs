@@ -96,13 +96,11 @@ impl Segment {
 
     /// About how many bytes of heap building the graph of a vector takes, until it is in its file.
     pub fn graph_bytes(&self, vector: &str) -> u64 {
-        let column = &self.dense[vector];
-        super::graph::build_bytes(column.rows(), column.dim())
+        self.dense[vector].graph_build_bytes()
     }
 
     /// About how many bytes the file of the graph of a vector has.
     pub fn graph_file_bytes(&self, vector: &str) -> u64 {
-        let column = &self.dense[vector];
-        super::graph::file_bytes(column.rows(), column.dim())
+        self.dense[vector].graph_file_bytes()
     }
 }

@@ -1,7 +1,7 @@
 //! 256 or 16 levels between two ends, the same for all dimensions.
 
 use super::order::{Form, Prepared};
-use super::{Encoding, Quantizer, padded, vectorized};
+use super::{Encoding, Quantizer, vectorized};
 use crate::Metric;
 
 /// SQ8 and SQ4: a component is `low + step * code`.
@@ -114,7 +114,7 @@ impl Affine {
 }
 
 /// Components of a block, whose first half lies in the low nibbles of 64 bytes and whose second half in the high ones.
-const NIBBLE_BLOCK: usize = 128;
+pub(super) const NIBBLE_BLOCK: usize = 128;
 
 fn pack_nibbles(codes: &[u8], packed: &mut [u8]) {
     for (block, bytes) in codes.chunks(NIBBLE_BLOCK).zip(packed.chunks_mut(64)) {
@@ -138,14 +138,6 @@ impl Quantizer for Affine {
 
     fn dim(&self) -> usize {
         self.dim
-    }
-
-    fn row_bytes(&self) -> usize {
-        match self.bits {
-            Bits::Four if self.dim <= 64 => padded(self.dim),
-            Bits::Four => self.dim.div_ceil(NIBBLE_BLOCK) * 64,
-            Bits::Eight => padded(self.dim),
-        }
     }
 
     fn encode(&self, vector: &[f32], code: &mut [u8]) {

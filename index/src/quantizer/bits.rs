@@ -1,7 +1,7 @@
 //! One bit a component: on which side of the mean it lies.
 
 use super::order::{Form, Prepared};
-use super::{Encoding, Quantizer, padded};
+use super::{Encoding, Quantizer};
 
 /// `Binary`.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,10 +17,6 @@ impl Quantizer for Bits {
 
     fn dim(&self) -> usize {
         self.means.len()
-    }
-
-    fn row_bytes(&self) -> usize {
-        padded(self.dim().div_ceil(8))
     }
 
     fn encode(&self, vector: &[f32], code: &mut [u8]) {

@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::order::{Form, Prepared};
-use super::{Encoding, Quantizer, padded};
+use super::{Encoding, Quantizer};
 use crate::Metric;
 
 /// `F32` and `F16`.
@@ -27,10 +27,6 @@ impl Quantizer for Float {
 
     fn dim(&self) -> usize {
         self.dim
-    }
-
-    fn row_bytes(&self) -> usize {
-        padded(self.dim * if self.half { 2 } else { 4 })
     }
 
     fn encode(&self, vector: &[f32], code: &mut [u8]) {

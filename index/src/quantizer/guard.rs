@@ -22,10 +22,10 @@ pub struct TrainParams {
 }
 
 impl TrainParams {
-    /// The codes that suit most rows: SQ8, replaced where they order badly.
+    /// The default codes, replaced where they order badly.
     pub fn new(metric: Metric) -> Self {
         Self {
-            encoding: Encoding::Sq8,
+            encoding: Encoding::default(),
             metric,
             seed: 1,
             guard: Guard::Replace,

@@ -47,9 +47,10 @@ use crate::aligned::Aligned;
 use crate::distance::codes::{Job, Simd, dispatch};
 
 /// How components are written.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Encoding {
-    /// 256 levels.
+    /// 256 levels. The default: a quarter of the bytes of `F32`, and with twice `k` compared in full as near as it.
+    #[default]
     Sq8,
     /// 16 levels.
     Sq4,
@@ -73,6 +74,20 @@ impl Encoding {
             Self::F16 => "f16",
             Self::F32 => "f32",
             Self::Binary => "binary",
+        }
+    }
+
+    /// The bytes of the code of a vector of `dim` components: a multiple of 64 unless it is shorter than that, so that rows touch few cache
+    /// lines.
+    pub fn row_bytes(self, dim: usize) -> usize {
+        match self {
+            Self::Sq8 => padded(dim),
+            // Up to 64 components lie in low nibbles only.
+            Self::Sq4 if dim <= 64 => padded(dim),
+            Self::Sq4 => dim.div_ceil(affine::NIBBLE_BLOCK) * 64,
+            Self::F16 => padded(dim * 2),
+            Self::F32 => padded(dim * 4),
+            Self::Binary => padded(dim.div_ceil(8)),
         }
     }
 
@@ -121,8 +136,10 @@ pub trait Quantizer: Send + Sync + fmt::Debug {
     /// The number of components of a vector.
     fn dim(&self) -> usize;
 
-    /// The bytes of a code: a multiple of 64 unless the code is shorter than that, so that rows touch few cache lines.
-    fn row_bytes(&self) -> usize;
+    /// The bytes of a code.
+    fn row_bytes(&self) -> usize {
+        self.encoding().row_bytes(self.dim())
+    }
 
     /// Writes the code of a vector `[dim]` to `code` `[row_bytes]`. Any numbers will do; those out of range saturate.
     fn encode(&self, vector: &[f32], code: &mut [u8]);

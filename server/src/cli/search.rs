@@ -393,9 +393,13 @@ fn explain_text(explain: &Value, paint: Paint) -> String {
                 .unwrap_or_default()
         };
         let count = |name: &str| segment.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let codes = match segment.get("encoding").and_then(Value::as_str) {
+            Some(encoding) => format!(" of {encoding} codes"),
+            None => String::new(),
+        };
         let _ = writeln!(
             text,
-            "  {} segment, vector \"{}\": {} over {} ({}); {} visited, {}, {} us",
+            "  {} segment, vector \"{}\": {}{codes} over {} ({}); {} visited, {}, {} us",
             field("state"),
             field("using"),
             field("index"),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
 
-/// How to search. Settings for quantization are read and mean nothing: answers are compared in full whatever they say.
+/// How to search. Settings for quantization are read and mean nothing: answers are compared in full whatever they say, and a vector's `encoding` says how a graph's codes are written.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ParamsWire {

@@ -200,6 +200,51 @@ fn a_forced_structure_that_cannot_serve_is_refused() {
 }
 
 #[test]
+fn an_encoding_is_chosen_where_there_will_be_a_graph() {
+    let server = Server::start();
+    let of = |distance: &str, more: Value| {
+        let mut vector = json!({"size": 64, "distance": distance});
+        let more = more.as_object().unwrap().clone();
+        vector.as_object_mut().unwrap().extend(more);
+        json!({"vectors": {"v": vector}})
+    };
+    let body = of(
+        "Cosine",
+        json!({"encoding": "sq4", "quantization_config": {"scalar": {"type": "int8"}}}),
+    );
+    server.ok("PUT", "/collections/a", &body);
+    let info = server.ok("GET", "/collections/a", &Value::Null);
+    assert_eq!(info["vecino"]["encodings"], json!({"v": "sq4"}));
+    assert_eq!(
+        info["config"]["params"]["vectors"]["v"],
+        json!({"size": 64, "distance": "Cosine", "quantization_config": {"scalar": {"type": "int8"}}})
+    );
+    let refused = |distance: &str, more: Value, parts: &[&str]| {
+        let error = server.refused(400, "PUT", "/collections/b", &of(distance, more));
+        assert_contains(&error, parts);
+    };
+    let all = "sq8, sq4, f16, f32 or binary";
+    refused(
+        "Cosine",
+        json!({"encoding": "int8"}),
+        &["\"v\"", "\"int8\"", all],
+    );
+    refused("Cosine", json!({"encoding": 8}), &["\"v\""]);
+    let at = "vector \"v\": encoding \"f16\"";
+    refused(
+        "Manhattan",
+        json!({"encoding": "f16"}),
+        &[at, "none for distance l1", "leave the encoding out"],
+    );
+    refused(
+        "Euclid",
+        json!({"encoding": "f16", "index": "flat"}),
+        &[at, "index \"flat\""],
+    );
+    server.refused(404, "GET", "/collections/b", &Value::Null);
+}
+
+#[test]
 fn payload_fields_are_declared_and_forgotten() {
     let server = Server::start();
     server.create("a", 2, "Dot");

@@ -70,7 +70,15 @@ fn the_structure_that_was_faster_on_a_sample_is_kept() {
     const STANDS_STILL: &[u64] = &[0];
     let check = |dim, metric, index, rows, steps, expected: &str, because: &str| {
         let dir = tempfile::tempdir().unwrap();
-        let engine = sealed_by(dir.path(), VectorConfig { dim, metric, index }, rows, steps);
+        let engine = sealed_by(
+            dir.path(),
+            VectorConfig {
+                index,
+                ..VectorConfig::new(dim, metric)
+            },
+            rows,
+            steps,
+        );
         let collection = engine.collection(NAME).unwrap();
         let answer = collection.query(&nearest(vec![0.1; dim], 3)).unwrap();
         let segment = &answer.explain.unwrap().segments[0];
@@ -137,7 +145,15 @@ fn a_threshold_is_a_radius_of_the_tree() {
         for metric in [Metric::L2, Metric::L1, Metric::LInf] {
             let dir = tempfile::tempdir().unwrap();
             let index = Some(IndexKind::KdTree);
-            let engine = sealed_by(dir.path(), VectorConfig { dim, metric, index }, 6_000, &[0]);
+            let engine = sealed_by(
+                dir.path(),
+                VectorConfig {
+                    index,
+                    ..VectorConfig::new(dim, metric)
+                },
+                6_000,
+                &[0],
+            );
             let collection = engine.collection(NAME).unwrap();
             let query = nearest(
                 (0..dim).map(|at| (0.4 * (at + 1) as f32).sin()).collect(),

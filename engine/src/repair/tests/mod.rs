@@ -31,11 +31,7 @@ fn engine(dir: &Path) -> Engine {
 
 fn config() -> CollectionConfig {
     let mut config = CollectionConfig::default();
-    let vector = VectorConfig {
-        dim: DIM,
-        metric: Metric::L2,
-        index: None,
-    };
+    let vector = VectorConfig::new(DIM, Metric::L2);
     config.vectors.insert(String::new(), vector);
     config
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
-use index::{BitSet, Graph, IndexKind, Metric, Neighbor, Offset, SearchParams, Stats};
+use index::{
+    BitSet, Encoding, Graph, IndexKind, Metric, Neighbor, Offset, SearchParams, Stats, TrainParams,
+};
 
 use super::sealed::{Sealed, Structure};
 use super::{Found, RowMap};
@@ -27,6 +29,8 @@ const DENSE_CHUNK_NUMBERS: usize = 1 << 16;
 pub(crate) struct DenseColumn {
     dim: usize,
     metric: Metric,
+    /// Of its graph.
+    encoding: Encoding,
     map: RowMap,
     data: DenseData,
     /// By row, of vectors that may stand in linked files; [`NO_ORDINAL`] of one that may not.
@@ -52,6 +56,7 @@ impl DenseColumn {
         Self {
             dim: config.dim,
             metric: config.metric,
+            encoding: config.encoding.unwrap_or_default(),
             map: RowMap::default(),
             data: DenseData::Growing(Chunks::new(rows * config.dim)),
             ordinals: is_linkable(config).then(|| Numbers::Growing(Chunks::new(CHUNK_LEN))),
@@ -119,6 +124,7 @@ impl DenseColumn {
         Ok(Self {
             dim: config.dim,
             metric: config.metric,
+            encoding: config.encoding.unwrap_or_default(),
             map,
             ordinals,
             damaged: Arc::default(),
@@ -181,7 +187,7 @@ impl DenseColumn {
             return None;
         };
         let seed = sealed.seed.lock().take();
-        match graph::build(&sealed.rows, self.metric, seed, threads) {
+        match graph::build(&sealed.rows, &self.graph_params(), seed, threads) {
             Ok(graph) => Some(graph),
             Err(error) => {
                 tracing::warn!(%error, "index build fell back to flat");
@@ -189,6 +195,24 @@ impl DenseColumn {
                 None
             }
         }
+    }
+
+    /// By what its graph is built.
+    fn graph_params(&self) -> TrainParams {
+        TrainParams {
+            encoding: self.encoding,
+            ..TrainParams::new(self.metric)
+        }
+    }
+
+    /// About how many bytes of heap building its graph takes.
+    pub fn graph_build_bytes(&self) -> u64 {
+        graph::build_bytes(self.rows(), self.dim, &self.graph_params())
+    }
+
+    /// About how many bytes the file of its graph has.
+    pub fn graph_file_bytes(&self) -> u64 {
+        graph::file_bytes(self.rows(), self.dim, &self.graph_params())
     }
 
     /// The mapped graph, if there is one.

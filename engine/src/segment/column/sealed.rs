@@ -148,6 +148,7 @@ impl Sealed {
             reason: self.reason.clone(),
             stats: answer.stats,
             route: Some(answer.route),
+            encoding: Some(file.graph.codes().coding().encoding()),
             recall: answer.recall,
         })
     }

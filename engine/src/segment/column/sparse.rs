@@ -186,6 +186,7 @@ impl SparseColumn {
             reason: "inverted lists; visited counts their lengths".to_owned(),
             stats,
             route: None,
+            encoding: None,
             recall: Some(1.0),
         }
     }

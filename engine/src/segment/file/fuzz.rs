@@ -74,11 +74,7 @@ fn open_and_read(bytes: &[u8]) -> Result<()> {
 
 /// The vectors of the golden segment.
 fn config() -> CollectionConfig {
-    let dense = |dim, metric| VectorConfig {
-        dim,
-        metric,
-        index: None,
-    };
+    let dense = |dim, metric| VectorConfig::new(dim, metric);
     CollectionConfig {
         vectors: BTreeMap::from([
             (String::new(), dense(2, index::Metric::L2)),

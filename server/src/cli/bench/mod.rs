@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use cluster::engine::{Collection, CollectionConfig, IndexKind, Metric, VectorConfig};
+use cluster::engine::{Collection, CollectionConfig, Encoding, IndexKind, Metric, VectorConfig};
 use cluster::{Node, NodeOptions};
 use serde_json::Value;
 
@@ -61,6 +61,9 @@ pub struct BenchArgs {
     /// Search structure for a file; chosen if not given.
     #[arg(long, value_enum)]
     index: Option<IndexName>,
+    /// How a graph over a file writes vectors: sq8, sq4, f16, f32 or binary; sq8 if not given.
+    #[arg(long)]
+    encoding: Option<Encoding>,
     /// Columns of a file that together are the vector, as r,g,b.
     #[arg(long, value_name = "A,B,..", value_delimiter = ',')]
     vector_columns: Vec<String>,
@@ -150,9 +153,9 @@ fn of_rows(args: &BenchArgs, workload: Workload, output: Output) -> Result<Secti
     ));
     let node = open(folder.path())?;
     let vector = VectorConfig {
-        dim: workload.base.ncols(),
-        metric: workload.metric,
         index: args.index.map(index_kind),
+        encoding: args.encoding,
+        ..VectorConfig::new(workload.base.ncols(), workload.metric)
     };
     let config = CollectionConfig {
         vectors: [(String::new(), vector)].into(),

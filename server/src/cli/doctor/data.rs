@@ -209,9 +209,9 @@ mod tests {
         let node = Node::open(data, NodeOptions::default()).unwrap();
         node.wait_until_ready();
         let mut config = CollectionConfig::default();
-        let (dim, metric, index) = (DIM, Metric::L2, None);
-        let vector = VectorConfig { dim, metric, index };
-        config.vectors.insert(String::new(), vector);
+        config
+            .vectors
+            .insert(String::new(), VectorConfig::new(DIM, Metric::L2));
         node.create_collection("c", config).unwrap();
         let written = |id| Point {
             id: PointId::Num(id),

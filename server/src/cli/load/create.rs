@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
+use cluster::engine::Encoding;
 use datasets::Row;
 use datasets::formats::Format;
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ use crate::cli::failure::{Failure, Result};
 const EUCLID_DIM_MAX: usize = 8;
 
 /// How vectors are compared and searched, if the collection is made here.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct VectorChoice {
     /// How vectors are compared. Default: euclid for up to 8 numbers and for bytes, else cosine.
     #[arg(long, value_enum)]
@@ -23,6 +24,9 @@ pub struct VectorChoice {
     /// Search structure; chosen by the server if not given.
     #[arg(long, value_enum)]
     pub index: Option<IndexName>,
+    /// How its graph writes vectors: sq8, sq4, f16, f32 or binary; sq8 if not given.
+    #[arg(long)]
+    pub encoding: Option<Encoding>,
 }
 
 /// Names of metrics.
@@ -124,8 +128,8 @@ impl Creation {
 
     fn body(&self, row: &Row) -> Result<Option<Value>> {
         if row.vectors.is_empty() {
-            if self.choice.metric.is_some() || self.choice.index.is_some() {
-                return Err(Failure::new("--metric and --index are for rows with vectors, and these have none")
+            if self.choice != VectorChoice::default() {
+                return Err(Failure::new("--metric, --index and --encoding are for rows with vectors, and these have none")
                     .at(row.source.clone())
                     .mend("leave them out: texts and pictures go into a collection with the built-in embedders; or name the columns of the vector with --vector-columns"));
             }
@@ -153,6 +157,9 @@ impl Creation {
         vector.insert("distance".to_owned(), metric.wire().into());
         if let Some(index) = self.choice.index {
             vector.insert("index".to_owned(), index.wire().into());
+        }
+        if let Some(encoding) = self.choice.encoding {
+            vector.insert("encoding".to_owned(), encoding.name().into());
         }
         Value::Object(vector)
     }
@@ -232,14 +239,15 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_sent() {
         let choice = VectorChoice {
-            metric: Some(MetricName::Manhattan),
-            index: Some(IndexName::KdTree),
+            metric: Some(MetricName::Euclid),
+            index: Some(IndexName::Graph),
+            encoding: Some(Encoding::Sq4),
         };
         let creation = Creation {
             choice,
             format: None,
         };
-        let expected = json!({"vectors": {"size": 3, "distance": "Manhattan", "index": "kdtree"}});
+        let expected = json!({"vectors": {"size": 3, "distance": "Euclid", "index": "graph", "encoding": "sq4"}});
         assert_eq!(creation.body(&row(&[("", 3)])).unwrap(), Some(expected));
         assert!(creation.body(&row(&[])).is_err());
     }

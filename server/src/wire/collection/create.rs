@@ -40,7 +40,10 @@ pub struct CreateWire {
 struct VectorWire {
     size: usize,
     distance: Distance,
+    /// Ours: what searches it.
     index: Option<String>,
+    /// Ours: how its graph writes vectors. `quantization_config` is the dialect's, and echoed.
+    encoding: Option<String>,
     hnsw_config: Option<Value>,
     quantization_config: Option<Value>,
     on_disk: Option<bool>,
@@ -206,10 +209,17 @@ impl VectorWire {
                     .map_err(|error| ApiError::bad_request(format!("{error}")))
             })
             .transpose()?;
+        let encoding = self
+            .encoding
+            .map(|name| {
+                name.parse()
+                    .map_err(|error| ApiError::bad_request(format!("{error}")))
+            })
+            .transpose()?;
         let config = VectorConfig {
-            dim: self.size,
-            metric: self.distance.into(),
             index,
+            encoding,
+            ..VectorConfig::new(self.size, self.distance.into())
         };
         let echo = [
             ("hnsw_config", self.hnsw_config),
@@ -259,14 +269,9 @@ fn add_embedder(
         _ if declared => check_shape(config, name, &identity.name, kind)?,
         Kind::Dense { dim, metric } => {
             let metric = metric_of(metric);
-            config.vectors.insert(
-                name.to_owned(),
-                VectorConfig {
-                    dim,
-                    metric,
-                    index: None,
-                },
-            );
+            config
+                .vectors
+                .insert(name.to_owned(), VectorConfig::new(dim, metric));
         }
         Kind::Sparse { idf } => {
             config

@@ -144,6 +144,11 @@ fn own_config(config: &CollectionConfig, info: &CollectionInfo) -> Value {
         .iter()
         .filter_map(|(name, vector)| Some((name.clone(), vector.index?.name().into())))
         .collect();
+    let encodings: Map<String, Value> = config
+        .vectors
+        .iter()
+        .filter_map(|(name, vector)| Some((name.clone(), vector.encoding?.name().into())))
+        .collect();
     let segments: Vec<Value> = info
         .segments
         .iter()
@@ -159,6 +164,7 @@ fn own_config(config: &CollectionConfig, info: &CollectionInfo) -> Value {
         "media": config.media,
         "durability": config.durability,
         "indexes": indexes,
+        "encodings": encodings,
         "vectors_count": info.vectors,
         "segments": segments,
     })

@@ -1,4 +1,4 @@
-use cluster::engine::{Metric, VectorConfig};
+use cluster::engine::{Encoding, Metric, VectorConfig};
 use serde_json::json;
 
 use super::describe::dialect_config;
@@ -43,14 +43,7 @@ fn the_multimodal_collection() {
 #[test]
 fn vectors_in_all_forms() {
     let one = create("{\"vectors\": {\"size\": 4, \"distance\": \"Cosine\", \"on_disk\": false, \"datatype\": null}}").unwrap();
-    assert_eq!(
-        one.vectors[""],
-        VectorConfig {
-            dim: 4,
-            metric: Metric::Cosine,
-            index: None
-        }
-    );
+    assert_eq!(one.vectors[""], VectorConfig::new(4, Metric::Cosine));
     assert_eq!(
         dialect_config(&one)["params"]["vectors"],
         json!({"size": 4, "distance": "Cosine", "on_disk": false})
@@ -87,6 +80,25 @@ fn vectors_in_all_forms() {
 }
 
 #[test]
+fn an_encoding_is_ours_and_a_quantization_is_echoed() {
+    let of = |json: &str| create(json).unwrap();
+    for encoding in Encoding::ALL {
+        let config = of(&format!(
+            "{{\"vectors\": {{\"size\": 4, \"distance\": \"Dot\", \"encoding\": \"{encoding}\"}}}}"
+        ));
+        assert_eq!(config.vectors[""].encoding, Some(encoding));
+        let shown = &dialect_config(&config)["params"]["vectors"];
+        assert_eq!(*shown, json!({"size": 4, "distance": "Dot"}));
+    }
+    let config = of(
+        "{\"vectors\": {\"size\": 4, \"distance\": \"Dot\", \"quantization_config\": {\"binary\": {}}, \"encoding\": null}}",
+    );
+    assert_eq!(config.vectors[""].encoding, None);
+    let shown = &dialect_config(&config)["params"]["vectors"];
+    assert_eq!(shown["quantization_config"], json!({"binary": {}}));
+}
+
+#[test]
 fn a_patch_is_merged() {
     let mut config = create(
         "{\"vectors\": {\"size\": 4, \"distance\": \"Cosine\"}, \"optimizers_config\": {\"a\": 1}}",
@@ -113,6 +125,7 @@ fn a_patch_of_what_cannot_change_is_refused() {
     for (body, part) in [
         (json!({"vectors": {"a": {"size": 5}}}), "`size`"),
         (json!({"vectors": {"a": {"distance": "Dot"}}}), "`distance`"),
+        (json!({"vectors": {"a": {"encoding": "sq4"}}}), "`encoding`"),
         (json!({"vectors": {"a": 5}}), "\"a\""),
         (json!({"vectors": 5}), "vectors"),
         (json!({"vectors": {"s": {}}}), "\"s\""),
@@ -159,6 +172,11 @@ fn what_is_wrong_is_said() {
         "{\"vectors\": {\"size\": 4, \"distance\": \"Dot\", \"index\": \"ivf\"}}",
         400,
         "ivf",
+    );
+    check(
+        "{\"vectors\": {\"v\": {\"size\": 4, \"distance\": \"Dot\", \"encoding\": \"pq\"}}}",
+        400,
+        "vector \"v\": there is no encoding \"pq\"; ask for sq8, sq4, f16, f32 or binary",
     );
     check("{\"vector\": {}}", 400, "unknown setting `vector`");
     check("{\"sharding_method\": \"custom\"}", 501, "sharding_method");
