@@ -102,8 +102,10 @@ impl Graph {
         let merged = Self::assemble(codes, rows.clone(), edges, entry, &params);
         // Coarse codes may not have brought it before either.
         let best = |graph: &Self| graph.calibrations().0.best(MEASURED_K);
-        let wanted = best(self).map_or(RECALL_DEFAULT, |recall| recall.min(RECALL_DEFAULT));
-        if best(&merged).is_some_and(|recall| recall < wanted - WORSE_MAX) {
+        let wanted = best(self).map_or(RECALL_DEFAULT, |recall| {
+            RECALL_DEFAULT.min(recall - WORSE_MAX)
+        });
+        if best(&merged).is_some_and(|recall| recall < wanted) {
             return anew(rows);
         }
         merged

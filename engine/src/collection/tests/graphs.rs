@@ -355,22 +355,28 @@ fn a_graph_that_is_damaged_while_it_is_served_is_told_and_not_followed() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, collection) = sealed(dir.path());
     collection.build_graphs_now();
+    let exact = SearchParams {
+        exact: true,
+        ..params()
+    };
     let wanted: Vec<_> = (0..20)
-        .map(|n| ask(&collection, "wide", 3 * n, params()))
+        .map(|n| ids(&ask(&collection, "wide", 4 * n, exact.clone())))
         .collect();
-    assert_eq!(how(&wanted[0]), WALKED);
+    assert_eq!(how(&ask(&collection, "wide", 0, params())), WALKED);
     for path in graph_files(&engine) {
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         let end = file.metadata().unwrap().len();
-        // The edges, which stand last but for the contents.
-        let edges = ROWS * 32 * 4;
+        // Within the edges, which stand last but for the contents; not all points have the vector.
+        let edges = ROWS / 2 * 32 * 4;
         let garbage = vec![0xa0; edges as usize * 3 / 4];
         file.write_all_at(&garbage, end - edges).unwrap();
     }
-    for (n, wanted) in wanted.iter().enumerate() {
-        let answer = ask(&collection, "wide", 3 * n as u64, params());
-        assert_eq!(ids(&answer), ids(wanted));
+    let mut found = 0;
+    for (n, wanted) in (0..).zip(&wanted) {
+        let answer = ask(&collection, "wide", 4 * n, params());
+        found += ids(&answer).intersection(wanted).count();
     }
+    assert!(found >= 19 * K, "{found} of {}", 20 * K);
     let trouble = collection.info().trouble.unwrap();
     assert!(trouble.contains("graph of vector \"wide\""), "{trouble}");
 }
