@@ -8,16 +8,49 @@ use super::RepairReport;
 use super::double::lock;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::storage::guard::{Guard, sync_folder};
-use crate::storage::{DATABASE_FOLDER, Store, aside, catalog};
+use crate::storage::{DATABASE_FOLDER, Store, aside, catalog, wal};
 
-/// The store, whatever of it can be opened, and whether the end of its log is lost.
-pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<(Store, bool)> {
-    let refused = match Store::open(dir) {
+/// A store, whatever of it can be opened.
+pub(super) struct Opened {
+    pub store: Store,
+    /// Whether the end of its log is lost, or a part of it.
+    pub is_cut: bool,
+    /// Whether it can be opened as it was opened here only: a server would refuse it again.
+    pub is_refused: bool,
+    /// What of its log was passed over now.
+    pub damage: Option<String>,
+}
+
+/// Opens a store as a server does, else whatever of it can be.
+pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<Opened> {
+    // Opening removes what it has read, or passed over.
+    let damage = wal::find_damage(&dir.join(DATABASE_FOLDER))?;
+    let told = aside::dropped_logs(dir)?;
+    let opened = Store::open(dir);
+    let dropped = aside::dropped_logs(dir)?;
+    let newly = dropped.into_iter().find(|log| !told.contains(log));
+    let text = damage.as_ref().map(ToString::to_string);
+    let refused = match opened {
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
-        opened => return Ok((opened?, false)),
+        opened => {
+            return Ok(Opened {
+                store: opened?,
+                is_cut: false,
+                is_refused: false,
+                damage: newly.map(|log| text.unwrap_or(log.cause)),
+            });
+        }
     };
+    // RocksDB goes on behind what it cannot read then, and all that it passes over is missing.
+    let is_passed_over = damage.is_some() && newly.is_none();
+    if let Some(damage) = damage.filter(|_| is_passed_over)
+        && let Some(kept) = aside::keep_wal(dir)?
+    {
+        aside::note_dropped(&kept, &Error::corrupted(damage.to_string()))?;
+    }
     make_openable(dir, &refused, report)?;
-    let is_cut = !report.lost.is_empty();
+    let is_refused = is_passed_over || !report.tells_anything();
+    let is_cut = !report.lost.is_empty() || is_passed_over;
     if is_cut {
         let kept = match &report.kept {
             Some(kept) => kept.clone(),
@@ -34,7 +67,12 @@ pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<(Store, bool
             .rebuilt
             .push("the segments of all collections".to_owned());
     }
-    Ok((Store::open_lenient(dir)?, is_cut))
+    Ok(Opened {
+        store: Store::open_lenient(dir)?,
+        is_cut,
+        is_refused,
+        damage: text,
+    })
 }
 
 /// Checks that the database's list of its files can be restored, if it is damaged, in a double, which changes by it.
