@@ -15,10 +15,24 @@ pub(super) struct Opened {
     pub store: Store,
     /// Whether the end of its log is lost, or a part of it.
     pub is_cut: bool,
-    /// Whether it can be opened as it was opened here only: a server would refuse it again.
-    pub is_refused: bool,
+    /// Whether a part of its log is passed over that a server refuses to pass over.
+    pub is_passed_over: bool,
+    /// Whether a server refuses it, and nothing is told yet that is the reason.
+    pub is_unexplained: bool,
     /// What of its log was passed over now.
     pub damage: Option<String>,
+}
+
+/// What is said of a log that was read up to its damage.
+fn cut_text(damage: Option<&wal::Damage>, cause: String) -> String {
+    match damage {
+        Some(damage) => format!(
+            "byte {} of {} is damaged, and what stands behind it is left out",
+            damage.at,
+            damage.log.file_name().unwrap_or_default().to_string_lossy()
+        ),
+        None => cause,
+    }
 }
 
 /// Opens a store as a server does, else whatever of it can be.
@@ -29,27 +43,31 @@ pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<Opened> {
     let opened = Store::open(dir);
     let dropped = aside::dropped_logs(dir)?;
     let newly = dropped.into_iter().find(|log| !told.contains(log));
-    let text = damage.as_ref().map(ToString::to_string);
     let refused = match opened {
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
         opened => {
             return Ok(Opened {
                 store: opened?,
                 is_cut: false,
-                is_refused: false,
-                damage: newly.map(|log| text.unwrap_or(log.cause)),
+                is_passed_over: false,
+                is_unexplained: false,
+                damage: newly.map(|log| cut_text(damage.as_ref(), log.cause)),
             });
         }
     };
     // RocksDB goes on behind what it cannot read then, and all that it passes over is missing.
     let is_passed_over = damage.is_some() && newly.is_none();
-    if let Some(damage) = damage.filter(|_| is_passed_over)
+    let text = match newly {
+        Some(log) => Some(cut_text(damage.as_ref(), log.cause)),
+        None => damage.map(|damage| damage.to_string()),
+    };
+    if let Some(text) = text.clone().filter(|_| is_passed_over)
         && let Some(kept) = aside::keep_wal(dir)?
     {
-        aside::note_dropped(&kept, &Error::corrupted(damage.to_string()))?;
+        aside::note_dropped(&kept, &Error::corrupted(text))?;
     }
     make_openable(dir, &refused, report)?;
-    let is_refused = is_passed_over || !report.tells_anything();
+    let is_unexplained = !report.tells_anything();
     let is_cut = !report.lost.is_empty() || is_passed_over;
     if is_cut {
         let kept = match &report.kept {
@@ -70,7 +88,8 @@ pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<Opened> {
     Ok(Opened {
         store: Store::open_lenient(dir)?,
         is_cut,
-        is_refused,
+        is_passed_over,
+        is_unexplained,
         damage: text,
     })
 }

@@ -186,7 +186,8 @@ fn look(double: &Path) -> Result<Look> {
     let Opened {
         mut store,
         is_cut,
-        is_refused,
+        is_passed_over,
+        is_unexplained,
         damage,
     } = open(double, &mut told)?;
     let doubt = doubt(is_cut);
@@ -198,6 +199,7 @@ fn look(double: &Path) -> Result<Look> {
         store.lay_beneath(beneath);
         found = examine(&store, double, &doubt)?;
     }
+    let is_refused = is_passed_over || is_unexplained && found.is_sound();
     told.take(&found);
     told.kept = None;
     Ok(Look {

@@ -26,15 +26,17 @@ const FULL: u8 = 1;
 const FIRST: u8 = 2;
 const MIDDLE: u8 = 3;
 const LAST: u8 = 4;
+/// What a log says of the one before it: its number, its bytes, and the number of its last batch's first change, a u64 each.
+const OF_PREDECESSOR: u8 = 130;
 /// A batch begins with the number of its first change, u64, and how many it has, u32.
 const BATCH_HEADER: usize = 12;
 
 /// What of the write-ahead log cannot be read though it was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Damage {
-    /// The file where it begins, and the byte.
+    /// The file where it begins.
     pub log: PathBuf,
-    /// See `log`.
+    /// The byte of that file.
     pub at: u64,
     /// The first and the last change that is missing before others that can be read, and how many there are in all.
     pub missing: Option<(u64, u64, u64)>,
@@ -46,7 +48,7 @@ impl std::fmt::Display for Damage {
         match self.missing {
             Some((first, last, count)) => write!(
                 f,
-                "{count} of its changes cannot be read, of those from {first} to {last}: {log} is damaged at byte {}",
+                "{count} of its changes cannot be read, of those from {first} to {last}, at byte {} of {log}",
                 self.at
             ),
             None => write!(f, "{log} is damaged at byte {}", self.at),
@@ -127,6 +129,9 @@ impl Reader {
     fn take(&mut self, log: &Path, place: u64, kind: u8, bytes: &[u8]) {
         if kind == FULL || kind == FIRST {
             self.batch = Some(Vec::new());
+        } else if kind == OF_PREDECESSOR {
+            self.compare_end(log, place, bytes);
+            return;
         } else if kind != MIDDLE && kind != LAST {
             return;
         }
@@ -150,6 +155,22 @@ impl Reader {
         }
         let end = first.saturating_add(count.into());
         self.next = Some(self.next.map_or(end, |next| next.max(end)));
+    }
+
+    /// The log before may have been cut short, and tables may hold what was written after it.
+    fn compare_end(&mut self, log: &Path, place: u64, bytes: &[u8]) {
+        let last = bytes.get(16..).and_then(|bytes| bytes.first_chunk::<8>());
+        let (Some(last), Some(next)) = (last.map(|of| u64::from_le_bytes(*of)), self.next) else {
+            return;
+        };
+        if next <= last {
+            let (log, at) = self
+                .passed
+                .take()
+                .unwrap_or_else(|| (log.to_path_buf(), place));
+            self.note(&log, at, Some((next, last)));
+            self.next = Some(last.saturating_add(1));
+        }
     }
 
     fn note(&mut self, log: &Path, at: u64, missing: Option<(u64, u64)>) {

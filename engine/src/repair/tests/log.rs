@@ -33,10 +33,7 @@ fn logged(dir: &Path) {
     write_to(&engine, Partition(5), vec![upsert(C, 9, 9)]);
     let other = id_of(&engine, "other");
     write_to(&engine, Partition(6), vec![upsert(other, 9, 9)]);
-    // Sealing writes the vectors of all collections to a table, and begins a new log.
-    let sealed = engine.create_collection("sealed", config()).unwrap().id();
-    write(&engine, vec![upsert(sealed, 0, 0)]);
-    engine.collection("sealed").unwrap().seal_now();
+    engine.store().flush_vectors().unwrap();
     write(&engine, vec![upsert(C, 0, 0)]);
     write(&engine, vec![upsert(other, 0, 0)]);
 }
@@ -47,6 +44,39 @@ fn flipped(original: &Path, dir: &Path, log: &Path, at: usize) {
     let mut bytes = std::fs::read(&log).unwrap();
     bytes[at] ^= 0x55;
     std::fs::write(&log, bytes).unwrap();
+}
+
+/// A log that is cut short looks whole by itself: its successor tells where it ended.
+#[test]
+fn a_log_cut_short_before_what_tables_hold_is_told() {
+    let original = tempfile::tempdir().unwrap();
+    logged(original.path());
+    let log = database_files(original.path(), "log").remove(0);
+    let bytes = std::fs::read(&log).unwrap();
+    let all = fragments(&bytes);
+    let last = database_files(original.path(), "log").pop().unwrap();
+    assert!(last != log, "inconclusive");
+    // With and without anything in the last log.
+    for is_empty in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("data");
+        copy_folder(original.path(), &dir);
+        let at = |of: &Path| dir.join(DATABASE_FOLDER).join(of.file_name().unwrap());
+        std::fs::write(at(&log), &bytes[..all[all.len() * 3 / 4].0]).unwrap();
+        if is_empty {
+            let mut kept = std::fs::read(&last).unwrap();
+            kept.truncate(fragments(&kept)[0].0);
+            std::fs::write(at(&last), kept).unwrap();
+        }
+        let report = check_accepted(&dir, &["c", "other"], "cut short");
+        assert_eq!(report.dropped.len(), 1, "{report:?}");
+        for name in ["c", "other"] {
+            assert!(
+                report.lost.iter().any(|loss| is_wide(loss, name)),
+                "{report:?}"
+            );
+        }
+    }
 }
 
 fn is_wide(loss: &Loss, name: &str) -> bool {
@@ -63,7 +93,9 @@ fn a_log_damaged_before_what_tables_hold_is_replaced_and_told() {
     let log = database_files(original.path(), "log").remove(0);
     let bytes = std::fs::read(&log).unwrap();
     let mut refused = 0;
-    for (start, length) in fragments(&bytes).into_iter().step_by(3) {
+    let all = fragments(&bytes);
+    // The collections are made by the first records.
+    for (start, length) in all.iter().skip(all.len() / 2).step_by(3) {
         let at = start + 7 + length / 2;
         let what = format!("flipped at {at} of {}", bytes.len());
         let folder = tempfile::tempdir().unwrap();
@@ -123,4 +155,36 @@ fn the_last_write_of_a_partition_is_not_lost_without_a_word() {
         }
     }
     assert!(gone > 0, "inconclusive");
+}
+
+/// What a look keeps aside goes with it: nobody is sent to a folder that is not there.
+#[test]
+fn a_look_names_no_folder_that_goes_with_it() {
+    let original = tempfile::tempdir().unwrap();
+    logged(original.path());
+    let log = database_files(original.path(), "log").remove(0);
+    let all = fragments(&std::fs::read(&log).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let (start, length) = all[all.len() / 2];
+    flipped(original.path(), &dir, &log, start + 7 + length / 2);
+    let double = Double::new(&dir).unwrap();
+    let error = Engine::open(double.path(), EngineOptions::default()).err();
+    let said = double.said_of_data(&error.unwrap().to_string());
+    assert!(!said.contains("is kept in"), "{said}");
+    let will = format!("log to {}/damaged-<time> first", dir.display());
+    assert!(said.contains(&will), "{said}");
+}
+
+#[test]
+fn a_repair_without_room_says_how_much_it_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let error = lacks_room(dir.path()).unwrap();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+    let text = error.to_string();
+    for part in ["repair needs up to", "MiB free", "repair again"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("reads go on"), "{text}");
 }
