@@ -230,6 +230,12 @@ impl Engine {
             .any(|slot| matches!(slot, Slot::Loading(..)))
     }
 
+    /// The store, for tests that bring it into a state which takes many writes otherwise.
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// A copy of the whole store in `folder`, which must not exist, by hard links: what was acknowledged before is in it. It is a data
     /// folder to start a server on.
     ///

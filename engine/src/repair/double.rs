@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::segment::folder::segments;
-use crate::storage::{DATABASE_FOLDER, catalog};
+use crate::storage::{DATABASE_FOLDER, aside, catalog};
 
 /// In the data folder: hard links do not cross file systems.
 const FOLDER_PREFIX: &str = "doctor-";
@@ -71,7 +71,16 @@ impl Double {
     /// A text about the double, said of the data.
     pub fn said_of_data(&self, text: &str) -> String {
         let (double, data) = (self.folder.to_string_lossy(), self.data.to_string_lossy());
-        text.replace(&*double, &data)
+        // What the double keeps aside goes with it.
+        let kept = format!("{}{double}/{}", aside::KEPT_LOG, aside::FOLDER_PREFIX);
+        let mut parts = text.split(&kept);
+        let mut said = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            said.push_str("the next start or repair copies the write-ahead log to ");
+            said.push_str(&format!("{data}/{}<time> first", aside::FOLDER_PREFIX));
+            said.push_str(part.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+        }
+        said.replace(&*double, &data)
     }
 }
 

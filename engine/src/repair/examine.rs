@@ -41,6 +41,8 @@ pub(super) struct Examination {
     pub reachable: Vec<(Family, Vec<u8>)>,
     /// The collections that there are.
     pub collections: Vec<CollectionId>,
+    /// Their names.
+    pub names: Vec<String>,
     /// The collections whose segment files are of no use.
     pub stale: BTreeSet<CollectionId>,
     /// Where change records, or what was written last, are not all there: what they do not tell of a point is not known.
@@ -245,6 +247,7 @@ pub(super) fn examine(store: &Store, data: &Path, doubt: &Doubt) -> Result<Exami
     }
     found.lose_counted(&knowns);
     found.collections = knowns.iter().map(|known| known.id).collect();
+    found.names = knowns.iter().map(|known| known.name.clone()).collect();
     if found.gaps.is_empty() {
         // Nothing in force stands there.
         found.gaps = store.unreadable_places();

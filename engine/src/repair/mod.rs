@@ -29,7 +29,10 @@
 //! - A position is not below any trace of an applied entry; change records are not missing behind the position up to which they count as purged.
 //! - Segment files cover nothing that the store does not have, or are gone.
 //!
-//! All of it is what an examination looks for. So a repair mends and examines again until nothing is found ([`sight`]), and only then puts the
+//! - A server opens it: what it refuses, because a part of its write-ahead log is passed over, is copied into a new one.
+//! - A log that was not read in full is told, with a line for each collection: nothing else may tell of what was in it.
+//!
+//! All but the last is what an examination looks for. So a repair mends and examines again until nothing is found ([`sight`]), and only then puts the
 //! mended store in its place.
 
 mod double;
@@ -46,11 +49,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::error::{Error, Result, ResultExt};
+use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::storage::aside::{self, DroppedLog};
 use crate::storage::guard::sync_folder;
 use crate::storage::salvage::finish_copy;
-use crate::storage::{DATABASE_FOLDER, Family};
+use crate::storage::space::Space;
+use crate::storage::{DATABASE_FOLDER, Family, Store};
 use crate::{Engine, EngineOptions};
 use examine::Examination;
 use sight::{Sight, mend_in_place};
@@ -92,7 +96,7 @@ pub struct RepairReport {
     pub restored: Vec<String>,
     /// Cannot be read, and is nowhere else.
     pub lost: Vec<Loss>,
-    /// Write-ahead logs that were read up to their damage only, now or by an earlier start.
+    /// Write-ahead logs that could not be read in full, now or by an earlier start.
     pub dropped: Vec<DroppedLog>,
     /// Where what was changed is as it was; the report is there too.
     pub kept: Option<PathBuf>,
@@ -137,8 +141,33 @@ impl RepairReport {
         });
     }
 
-    fn has_nothing_to_tell(&self) -> bool {
-        self.lost.is_empty() && self.restored.is_empty() && self.dropped.is_empty()
+    fn tells_anything(&self) -> bool {
+        !(self.lost.is_empty() && self.restored.is_empty() && self.dropped.is_empty())
+    }
+
+    /// Tells of each collection that a part of the write-ahead log was passed over: of what was in it nothing else may tell.
+    fn tell_passed_over(&mut self, names: &[String], damage: &str) {
+        let what = format!(
+            "perhaps writes that were acknowledged: part of the write-ahead log cannot be read ({damage}); points that only it held are missing, and \
+             those that it replaced or deleted may be as they were before"
+        );
+        if names.is_empty() {
+            self.lose(what.clone());
+        }
+        self.lost.extend(names.iter().map(|name| Loss {
+            collection: Some(name.clone()),
+            point: None,
+            what: what.clone(),
+        }));
+    }
+
+    /// Adds what was told and has no point to be told by.
+    fn take_wide(&mut self, told: &Self) {
+        for loss in told.lost.iter().filter(|loss| loss.point.is_none()) {
+            if !self.lost.contains(loss) {
+                self.lost.push(loss.clone());
+            }
+        }
     }
 
     fn take(&mut self, examination: &Examination) {
@@ -172,6 +201,27 @@ impl RepairReport {
 /// `Unavailable` if a server uses the folder; `NotFound` if there is no data; `Corrupted` if too little is left for a database to open, or if
 /// mending would lose more than was told.
 pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
+    mend(dir, on_loss).map_err(|error| match error.kind() {
+        ErrorKind::StorageFull => lacks_room(dir).unwrap_or(error),
+        _ => error,
+    })
+}
+
+/// What a repair needs of a disk that is too full for it.
+fn lacks_room(dir: &Path) -> Result<Error> {
+    let free = Space::of(dir)?.free;
+    let needed = Store::bytes_to_copy(dir)?;
+    let text = format!(
+        "{}: its repair needs up to {} MiB free on that disk, for a copy of the database, and {} MiB are free: move other files away, or snapshots from \
+         the folder snapshots/ in it, and repair again",
+        dir.display(),
+        needed.div_ceil(1 << 20),
+        free >> 20
+    );
+    Ok(Error::new(ErrorKind::StorageFull, text))
+}
+
+fn mend(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
     let kept = finish_copy(dir)?;
     if !dir.join(DATABASE_FOLDER).exists() {
         return Err(Error::not_found(format!(
@@ -188,7 +238,7 @@ pub fn repair(dir: &Path, on_loss: OnLoss) -> Result<RepairReport> {
         sight.told.outcome = RepairOutcome::Asked;
         return Ok(sight.told);
     }
-    let mut report = if sight.found.gaps.is_empty() {
+    let mut report = if sight.found.gaps.is_empty() && !sight.is_refused {
         let Sight { store, told, .. } = sight;
         drop(store);
         mend_in_place(dir, &told, kept)?

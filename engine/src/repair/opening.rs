@@ -8,16 +8,67 @@ use super::RepairReport;
 use super::double::lock;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::storage::guard::{Guard, sync_folder};
-use crate::storage::{DATABASE_FOLDER, Store, aside, catalog};
+use crate::storage::{DATABASE_FOLDER, Store, aside, catalog, wal};
 
-/// The store, whatever of it can be opened, and whether the end of its log is lost.
-pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<(Store, bool)> {
-    let refused = match Store::open(dir) {
+/// A store, whatever of it can be opened.
+pub(super) struct Opened {
+    pub store: Store,
+    /// Whether the end of its log is lost, or a part of it.
+    pub is_cut: bool,
+    /// Whether a part of its log is passed over that a server refuses to pass over.
+    pub is_passed_over: bool,
+    /// Whether a server refuses it, and nothing is told yet that is the reason.
+    pub is_unexplained: bool,
+    /// What of its log was passed over now.
+    pub damage: Option<String>,
+}
+
+/// What is said of a log that was read up to its damage.
+fn cut_text(damage: Option<&wal::Damage>, cause: String) -> String {
+    match damage {
+        Some(damage) => format!(
+            "byte {} of {} is damaged, and what stands behind it is left out",
+            damage.at,
+            damage.log.file_name().unwrap_or_default().to_string_lossy()
+        ),
+        None => cause,
+    }
+}
+
+/// Opens a store as a server does, else whatever of it can be.
+pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<Opened> {
+    // Opening removes what it has read, or passed over.
+    let damage = wal::find_damage(&dir.join(DATABASE_FOLDER))?;
+    let told = aside::dropped_logs(dir)?;
+    let opened = Store::open(dir);
+    let dropped = aside::dropped_logs(dir)?;
+    let newly = dropped.into_iter().find(|log| !told.contains(log));
+    let refused = match opened {
         Err(error) if error.kind() == ErrorKind::Corrupted => error,
-        opened => return Ok((opened?, false)),
+        opened => {
+            return Ok(Opened {
+                store: opened?,
+                is_cut: false,
+                is_passed_over: false,
+                is_unexplained: false,
+                damage: newly.map(|log| cut_text(damage.as_ref(), log.cause)),
+            });
+        }
     };
+    // RocksDB goes on behind what it cannot read then, and all that it passes over is missing.
+    let is_passed_over = damage.is_some() && newly.is_none();
+    let text = match newly {
+        Some(log) => Some(cut_text(damage.as_ref(), log.cause)),
+        None => damage.map(|damage| damage.to_string()),
+    };
+    if let Some(text) = text.clone().filter(|_| is_passed_over)
+        && let Some(kept) = aside::keep_wal(dir)?
+    {
+        aside::note_dropped(&kept, &Error::corrupted(text))?;
+    }
     make_openable(dir, &refused, report)?;
-    let is_cut = !report.lost.is_empty();
+    let is_unexplained = !report.tells_anything();
+    let is_cut = !report.lost.is_empty() || is_passed_over;
     if is_cut {
         let kept = match &report.kept {
             Some(kept) => kept.clone(),
@@ -34,7 +85,13 @@ pub(super) fn open(dir: &Path, report: &mut RepairReport) -> Result<(Store, bool
             .rebuilt
             .push("the segments of all collections".to_owned());
     }
-    Ok((Store::open_lenient(dir)?, is_cut))
+    Ok(Opened {
+        store: Store::open_lenient(dir)?,
+        is_cut,
+        is_passed_over,
+        is_unexplained,
+        damage: text,
+    })
 }
 
 /// Checks that the database's list of its files can be restored, if it is damaged, in a double, which changes by it.

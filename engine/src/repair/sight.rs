@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::double::{Double, double_folder};
 use super::examine::{Doubt, Edit, Examination, examine};
-use super::opening::open;
+use super::opening::{Opened, open};
 use super::{Loss, RepairReport};
 use crate::error::{Error, Result, ResultExt};
 use crate::segment::folder::keep_segments;
@@ -28,6 +28,8 @@ pub(super) struct Sight {
     pub told: RepairReport,
     /// Whether nothing is to be mended.
     pub is_sound: bool,
+    /// Whether a server would refuse what is there: a copy must take its place.
+    pub is_refused: bool,
     /// Whether the end of the write-ahead log is lost, or may be.
     is_cut: bool,
     double: Double,
@@ -38,7 +40,14 @@ impl Sight {
         let double = Double::new(dir)?;
         remove_unfinished_copy(dir);
         let look = || look(double.path());
-        let (store, found, mut told, is_cut) = look().map_err(|error: Error| {
+        let Look {
+            store,
+            found,
+            mut told,
+            is_cut,
+            is_refused,
+            damage,
+        } = look().map_err(|error: Error| {
             Error::new(error.kind(), double.said_of_data(&error.to_string()))
         })?;
         told.dropped = aside::dropped_logs(dir)?;
@@ -51,17 +60,23 @@ impl Sight {
         for loss in &mut told.lost {
             loss.what = double.said_of_data(&loss.what);
         }
-        let is_sound = found.is_sound() && told.has_nothing_to_tell();
+        let names = found.names.clone();
+        let is_sound =
+            found.is_sound() && !told.tells_anything() && !is_refused && damage.is_none();
         let mut sight = Self {
             store,
             found,
             told,
             is_sound,
+            is_refused,
             is_cut,
             double,
         };
         if !sight.is_sound && sight.found.gaps.is_empty() {
             sight.look_further()?;
+        }
+        if let Some(damage) = damage {
+            sight.told.tell_passed_over(&names, &damage);
         }
         Ok(sight)
     }
@@ -69,6 +84,7 @@ impl Sight {
     /// Mends the double, so that all that mending in place will lose is told before.
     fn look_further(&mut self) -> Result<()> {
         let first = std::mem::take(&mut self.found);
+        let stale_at_first = first.stale.clone();
         let data = self.double.path();
         let kept = aside::create_folder(data)?;
         let known = settle(
@@ -79,9 +95,13 @@ impl Sight {
             &doubt(self.is_cut),
             |_, _| Ok(()),
         )?;
-        for found in known {
-            self.told.take(&found);
+        for found in &known {
+            self.told.take(found);
         }
+        let stale = known.iter().flat_map(|found| &found.stale).copied();
+        let stale = stale.chain(stale_at_first).collect();
+        self.found = known.into_iter().next_back().unwrap_or_default();
+        self.found.stale = stale;
         Ok(())
     }
 
@@ -123,6 +143,10 @@ impl Sight {
             stale.extend(&again.stale);
         }
         copy.close_copy()?;
+        // What takes the store's place is opened as a server opens it.
+        Store::open(&folder)
+            .and_then(|copy| copy.close())
+            .context("open the copy of what can be read")?;
         drop(store);
         bring_copy(&folder, dir)?;
         drop(double);
@@ -148,14 +172,26 @@ impl Sight {
     }
 }
 
-type Look = (Store, Examination, RepairReport, bool);
+struct Look {
+    store: Store,
+    found: Examination,
+    told: RepairReport,
+    is_cut: bool,
+    is_refused: bool,
+    damage: Option<String>,
+}
 
 fn look(double: &Path) -> Result<Look> {
     let mut told = RepairReport::default();
-    let (store, is_cut) = open(double, &mut told)?;
+    let Opened {
+        mut store,
+        is_cut,
+        is_passed_over,
+        is_unexplained,
+        damage,
+    } = open(double, &mut told)?;
     let doubt = doubt(is_cut);
     let mut found = examine(&store, double, &doubt)?;
-    let mut store = store;
     if Store::is_told_beneath(&found.gaps) {
         drop(store);
         let beneath = open_beneath(double, Store::damaged_tables(&found.gaps))?;
@@ -163,9 +199,17 @@ fn look(double: &Path) -> Result<Look> {
         store.lay_beneath(beneath);
         found = examine(&store, double, &doubt)?;
     }
+    let is_refused = is_passed_over || is_unexplained && found.is_sound();
     told.take(&found);
     told.kept = None;
-    Ok((store, found, told, is_cut))
+    Ok(Look {
+        store,
+        found,
+        told,
+        is_cut,
+        is_refused,
+        damage,
+    })
 }
 
 fn doubt(is_cut: bool) -> Doubt {
@@ -284,7 +328,7 @@ pub(super) fn mend_in_place(
         kept,
         ..RepairReport::default()
     };
-    let (store, is_cut) = open(dir, &mut report)?;
+    let Opened { store, is_cut, .. } = open(dir, &mut report)?;
     report.dropped = aside::dropped_logs(dir)?;
     let doubt = doubt(is_cut);
     let found = examine(&store, dir, &doubt)?;
@@ -306,6 +350,7 @@ pub(super) fn mend_in_place(
         keep_segments(dir, Some(id), &kept)?;
     }
     store.close()?;
+    report.take_wide(told);
     report.kept = Some(kept);
     Ok(report)
 }

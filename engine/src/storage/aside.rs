@@ -13,13 +13,16 @@ use crate::error::{Error, Result, ResultExt};
 
 /// Most of what is copied of a write-ahead log: four times what RocksDB lets it grow to. The newest files come first.
 const WAL_BYTES_MAX: u64 = 1 << 30;
-const FOLDER_PREFIX: &str = "damaged-";
+/// Begins the name of a folder of damaged files.
+pub const FOLDER_PREFIX: &str = "damaged-";
 /// Beside the copy of a log whose damaged end was dropped: what RocksDB said of it.
 const CAUSE: &str = "dropped.txt";
+/// Before the folder where a damaged write-ahead log is kept.
+pub const KEPT_LOG: &str = "the write-ahead log as it was is kept in ";
 /// What a repair says of what it found and did.
 pub const REPORT: &str = "report.json";
 
-/// A write-ahead log that was read up to its damage only, as it was before.
+/// A write-ahead log that could not be read in full, as it was before.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct DroppedLog {
     /// Where its files are kept.
@@ -41,8 +44,8 @@ impl std::fmt::Display for DroppedLog {
         }
         write!(
             f,
-            "the write-ahead log was damaged ({}) and is read up to the damage: what was acknowledged within the last second before the stop \
-             may be lost; the log as it was ({}) is kept in {}",
+            "the write-ahead log was damaged ({}): what only its damaged part held may be lost, also of what was acknowledged; the log as it was \
+             ({}) is kept in {}",
             self.cause,
             self.logs.join(", "),
             self.folder.display()

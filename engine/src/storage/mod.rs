@@ -15,6 +15,7 @@
 //! - `space`: refuses writes before the disk is full.
 //! - `usage`: what it holds in memory and on the disk.
 //! - `verify`: reads all of the files, also what no request reads.
+//! - `wal`: damage of the write-ahead log.
 //!
 //! A vector or medium is written once, under (partition, collection, log index, ordinal), by the batch that appends its log entry;
 //! log entry and point row name it by reference.
@@ -30,11 +31,11 @@ pub mod key;
 mod moving;
 pub mod record;
 pub mod salvage;
-mod space;
+pub mod space;
 mod usage;
 mod verify;
 pub mod view;
-mod wal;
+pub mod wal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -664,10 +665,7 @@ impl Batch<'_> {
 }
 
 fn kept_fact(kept: &Path) -> String {
-    format!(
-        "the write-ahead log as it was is kept in {}",
-        kept.display()
-    )
+    format!("{}{}", aside::KEPT_LOG, kept.display())
 }
 
 /// The database, and where its write-ahead log is kept as it was if it is damaged.

@@ -11,7 +11,7 @@ use super::guard::{Guard, sync_folder};
 use super::record::{LogEntry, LogOperation, PointRow};
 use super::{
     Checks, DATABASE_FOLDER, Family, Opening, Store, WalTracking, aside, codec, key, open_with,
-    wal, within,
+    space, wal, within,
 };
 use crate::budget::{Budget, MemoryShares};
 use crate::error::{Error, Result, ResultExt};
@@ -293,6 +293,18 @@ impl Store {
             }
         }
         found
+    }
+
+    /// What must be free on the disk for a copy of all of the store in `dir`, and of its write-ahead log.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn bytes_to_copy(dir: &Path) -> Result<u64> {
+        let database = dir.join(DATABASE_FOLDER);
+        let entries = std::fs::read_dir(&database).map_err(|error| Error::io(&error, &database))?;
+        let lengths = entries.flatten().filter_map(|entry| entry.metadata().ok());
+        space::wanted(dir, lengths.map(|of| of.len()).sum())
     }
 
     /// Copies every readable record, and those of these keys that can be read though scans cannot reach them, into a new store in `folder`. Of

@@ -128,6 +128,16 @@ pub fn ensure_for_sure_gain(dir: &Path, bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// What [`ensure`] wants to be free for `bytes`, in bytes.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn wanted(dir: &Path, bytes: u64) -> Result<u64> {
+    let reserve = Space::of(dir)?.reserve;
+    Ok(reserve.saturating_add(bytes.saturating_mul(WRITE_FACTOR)))
+}
+
 fn refusal(dir: &Path, free: u64, needed: u64, kept: u64) -> Error {
     Error::new(
         ErrorKind::StorageFull,

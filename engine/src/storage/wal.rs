@@ -1,4 +1,4 @@
-//! Holes in RocksDB's write-ahead log: zeros where a record should begin, with more behind them.
+//! Damage of RocksDB's write-ahead log: what of it cannot be read, and holes, zeros where a record should begin, with more behind them.
 //!
 //! RocksDB takes zeros for the unused rest of a block and goes on with the next one, without a word in any of its recovery modes. So a sector that
 //! the disk lost could take records away whose successors are replayed. Such zeros are looked for before RocksDB opens a log, and are made what it
@@ -9,9 +9,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::aside;
+use super::blob::{crc32c, masked};
 use super::guard::sync_folder;
 use crate::error::{Error, Result, ResultExt};
 
@@ -19,6 +20,172 @@ const BLOCK: u64 = 32 << 10;
 const HEADER: usize = 7;
 /// A whole record without bytes. Its right checksum is not 0.
 const WRONG: [u8; HEADER] = [0, 0, 0, 0, 0, 0, 1];
+
+/// Kinds of fragments: a whole record, and the first and last one of a record; what is between is of [`MIDDLE`].
+const FULL: u8 = 1;
+const FIRST: u8 = 2;
+const MIDDLE: u8 = 3;
+const LAST: u8 = 4;
+/// What a log says of the one before it: its number, its bytes, and the number of its last batch's first change, a u64 each.
+const OF_PREDECESSOR: u8 = 130;
+/// A batch begins with the number of its first change, u64, and how many it has, u32.
+const BATCH_HEADER: usize = 12;
+
+/// What of the write-ahead log cannot be read though it was written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Damage {
+    /// The file where it begins.
+    pub log: PathBuf,
+    /// The byte of that file.
+    pub at: u64,
+    /// The first and the last change that is missing before others that can be read, and how many there are in all.
+    pub missing: Option<(u64, u64, u64)>,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let log = self.log.file_name().unwrap_or_default().to_string_lossy();
+        match self.missing {
+            Some((first, last, count)) => write!(
+                f,
+                "{count} of its changes cannot be read, of those from {first} to {last}, at byte {} of {log}",
+                self.at
+            ),
+            None => write!(f, "{log} is damaged at byte {}", self.at),
+        }
+    }
+}
+
+/// Reads all records of the log, whose changes are numbered without gaps. An end that is cut short is none, as every kill may leave it.
+///
+/// # Errors
+///
+/// What the disk says.
+pub fn find_damage(database: &Path) -> Result<Option<Damage>> {
+    let mut reader = Reader::default();
+    for log in aside::logs(database)? {
+        let read = File::open(&log).and_then(|file| reader.read(&log, file));
+        read.map_err(|error| Error::io(&error, &log))
+            .context("read the write-ahead log")?;
+    }
+    Ok(reader.damage)
+}
+
+#[derive(Default)]
+struct Reader {
+    /// The number that the next change should have.
+    next: Option<u64>,
+    damage: Option<Damage>,
+    /// The first bytes of the record that is being read.
+    batch: Option<Vec<u8>>,
+    /// Where something was passed over since the last record: an end that is cut short, or damage.
+    passed: Option<(PathBuf, u64)>,
+}
+
+impl Reader {
+    fn read(&mut self, log: &Path, mut file: impl Read) -> std::io::Result<()> {
+        self.batch = None;
+        let mut block = Vec::new();
+        let mut start = 0;
+        loop {
+            block.clear();
+            file.by_ref().take(BLOCK).read_to_end(&mut block)?;
+            if block.is_empty() {
+                return Ok(());
+            }
+            self.read_block(log, start, &block);
+            start += block.len() as u64;
+        }
+    }
+
+    /// As RocksDB does, the rest of a block is passed over from the first fragment on that is not sound.
+    fn read_block(&mut self, log: &Path, start: u64, block: &[u8]) {
+        let mut at = 0;
+        while let Some((header, rest)) = block[at..].split_first_chunk::<HEADER>() {
+            let place = start + at as u64;
+            let [c0, c1, c2, c3, low, high, kind] = *header;
+            let length = usize::from(u16::from_le_bytes([low, high]));
+            let is_filling = kind == 0 && length == 0;
+            let Some(bytes) = rest.get(..length).filter(|_| !is_filling) else {
+                self.pass_over(log, place);
+                return;
+            };
+            let crc = masked(crc32c(crc32c(0, &[kind]), bytes));
+            if crc != u32::from_le_bytes([c0, c1, c2, c3]) {
+                self.pass_over(log, place);
+                self.note(log, place, None);
+                return;
+            }
+            self.take(log, place, kind, bytes);
+            at += HEADER + length;
+        }
+    }
+
+    fn pass_over(&mut self, log: &Path, at: u64) {
+        self.batch = None;
+        self.passed.get_or_insert_with(|| (log.to_path_buf(), at));
+    }
+
+    fn take(&mut self, log: &Path, place: u64, kind: u8, bytes: &[u8]) {
+        if kind == FULL || kind == FIRST {
+            self.batch = Some(Vec::new());
+        } else if kind == OF_PREDECESSOR {
+            self.compare_end(log, place, bytes);
+            return;
+        } else if kind != MIDDLE && kind != LAST {
+            return;
+        }
+        let Some(batch) = &mut self.batch else { return };
+        let wanted = BATCH_HEADER - batch.len();
+        batch.extend_from_slice(&bytes[..bytes.len().min(wanted)]);
+        if kind != FULL && kind != LAST {
+            return;
+        }
+        let numbers = batch.split_first_chunk::<8>();
+        let numbers = numbers.and_then(|(first, rest)| Some((*first, *rest.first_chunk::<4>()?)));
+        self.batch = None;
+        let Some((first, count)) = numbers else {
+            return;
+        };
+        let (first, count) = (u64::from_le_bytes(first), u32::from_le_bytes(count));
+        let passed = self.passed.take();
+        if let Some(next) = self.next.filter(|next| *next < first) {
+            let (log, at) = passed.unwrap_or_else(|| (log.to_path_buf(), place));
+            self.note(&log, at, Some((next, first - 1)));
+        }
+        let end = first.saturating_add(count.into());
+        self.next = Some(self.next.map_or(end, |next| next.max(end)));
+    }
+
+    /// The log before may have been cut short, and tables may hold what was written after it.
+    fn compare_end(&mut self, log: &Path, place: u64, bytes: &[u8]) {
+        let last = bytes.get(16..).and_then(|bytes| bytes.first_chunk::<8>());
+        let (Some(last), Some(next)) = (last.map(|of| u64::from_le_bytes(*of)), self.next) else {
+            return;
+        };
+        if next <= last {
+            let (log, at) = self
+                .passed
+                .take()
+                .unwrap_or_else(|| (log.to_path_buf(), place));
+            self.note(&log, at, Some((next, last)));
+            self.next = Some(last.saturating_add(1));
+        }
+    }
+
+    fn note(&mut self, log: &Path, at: u64, missing: Option<(u64, u64)>) {
+        let damage = self.damage.get_or_insert_with(|| Damage {
+            log: log.to_path_buf(),
+            at,
+            missing: None,
+        });
+        if let Some((first, last)) = missing {
+            let (_, until, count) = damage.missing.get_or_insert((first, last, 0));
+            *until = last;
+            *count = count.saturating_add(last - first + 1);
+        }
+    }
+}
 
 /// What is wrong with the first log file that has a hole, if one has.
 ///

@@ -1,10 +1,12 @@
 //! Stores damaged in every way that a repair knows.
 //!
+//! - `log`: a part in the middle of the write-ahead log.
 //! - `records`: records that are damaged or gone.
 //! - `tables`: tables and blob files.
 //! - `opening`: what a database needs to be opened at all.
 //! - `revived`: rows that come to light when what removed or replaced them is lost.
 
+mod log;
 mod opening;
 mod records;
 mod revived;

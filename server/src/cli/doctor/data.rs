@@ -110,8 +110,8 @@ fn look(folder: &Path, double: &Double) -> Vec<Finding> {
     let dropped = dropped_logs(double.path()).unwrap_or_default();
     problems.extend(dropped.iter().map(|dropped| {
         format!(
-            "the write-ahead log is damaged ({}; its files: {}) and can be read up to the damage only: what was acknowledged within the last \
-             second before the stop may be lost; the next start or repair copies the log to {shown}/damaged-<time> first",
+            "the write-ahead log is damaged ({}; its files: {}): what only its damaged part holds may be lost, also of what was acknowledged; \
+             the next start or repair copies the log to {shown}/damaged-<time> first",
             dropped.cause,
             dropped.logs.join(", ")
         )
