@@ -64,13 +64,17 @@ pub struct VectorConfig {
     #[serde(with = "metric_name")]
     pub metric: Metric,
     /// The search structure asked for; chosen when a segment is sealed if `None`.
-    #[serde(default, with = "index_name", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "optional_name",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub index: Option<IndexKind>,
     /// How its graph writes vectors; [`Encoding::default`] if `None`. The graph may take a wider one where that orders the vectors badly
     /// ([`index::train`]).
     #[serde(
         default,
-        with = "encoding_name",
+        with = "optional_name",
         skip_serializing_if = "Option::is_none"
     )]
     pub encoding: Option<Encoding>,
@@ -272,48 +276,27 @@ mod metric_name {
     }
 }
 
-mod index_name {
-    use index::IndexKind;
+/// What the index has a name for, or nothing.
+mod optional_name {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[allow(clippy::ref_option)]
-    pub fn serialize<S: Serializer>(
-        kind: &Option<IndexKind>,
+    pub fn serialize<T: Display, S: Serializer>(
+        named: &Option<T>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        match kind {
-            Some(kind) => serializer.serialize_some(kind.name()),
+        match named {
+            Some(named) => serializer.collect_str(named),
             None => serializer.serialize_none(),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Option<IndexKind>, D::Error> {
-        Option::<String>::deserialize(deserializer)?
-            .map(|name| name.parse().map_err(serde::de::Error::custom))
-            .transpose()
-    }
-}
-
-mod encoding_name {
-    use index::Encoding;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[allow(clippy::ref_option)]
-    pub fn serialize<S: Serializer>(
-        encoding: &Option<Encoding>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match encoding {
-            Some(encoding) => serializer.serialize_some(encoding.name()),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Encoding>, D::Error> {
+    ) -> Result<Option<T>, D::Error> {
         Option::<String>::deserialize(deserializer)?
             .map(|name| name.parse().map_err(serde::de::Error::custom))
             .transpose()

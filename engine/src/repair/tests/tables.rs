@@ -1,6 +1,17 @@
 //! Tables and blob files that are damaged or gone.
 
+use tempfile::TempDir;
+
 use super::*;
+
+/// A filled store whose records all stand in tables, compacted.
+fn compacted() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    store.compact_all();
+    dir
+}
 
 /// Flips a byte of every place where these bytes stand in blobs.
 fn flip_in_blobs(dir: &Path, wanted: &[u8]) -> usize {
@@ -64,11 +75,7 @@ fn a_damaged_blob_costs_its_vector_only() {
 /// Rows in unreadable blocks: those of the log are restored, the others are named by the segments, and the other rows stay.
 #[test]
 fn damaged_blocks_of_rows_cost_their_points_only() {
-    let dir = tempfile::tempdir().unwrap();
-    filled(dir.path());
-    let store = Store::open(dir.path()).unwrap();
-    store.compact_all();
-    drop(store);
+    let dir = compacted();
     let mut rounds = 0;
     for path in database_files(dir.path(), "sst") {
         let bytes = std::fs::read(&path).unwrap();
@@ -100,11 +107,7 @@ fn damaged_blocks_of_rows_cost_their_points_only() {
 /// The first block of every family, alone and with that of each other one: an empty key is before it.
 #[test]
 fn a_damaged_first_block_costs_what_was_told_only() {
-    let original = tempfile::tempdir().unwrap();
-    filled(original.path());
-    let store = Store::open(original.path()).unwrap();
-    store.compact_all();
-    drop(store);
+    let original = compacted();
     let tables = database_files(original.path(), "sst");
     assert!(tables.len() >= 7, "{tables:?}");
     for (at, first) in tables.iter().enumerate() {
@@ -128,11 +131,7 @@ fn a_damaged_first_block_costs_what_was_told_only() {
 /// A copy that lacks more than was told is no repair: nothing takes the store's place.
 #[test]
 fn a_copy_that_lacks_more_than_was_told_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    filled(dir.path());
-    let store = Store::open(dir.path()).unwrap();
-    store.compact_all();
-    drop(store);
+    let dir = compacted();
     let damage = |table: &PathBuf| {
         flip_first_block(table);
         let lost = repair(dir.path(), OnLoss::Ask).unwrap().lost;
@@ -161,11 +160,7 @@ fn a_copy_that_lacks_more_than_was_told_is_refused() {
 /// Blocks that hold nothing in force are read by merges only, which then end all writing.
 #[test]
 fn damaged_blocks_of_removed_records_are_found_and_mended() {
-    let original = tempfile::tempdir().unwrap();
-    filled(original.path());
-    let store = Store::open(original.path()).unwrap();
-    store.compact_all();
-    drop(store);
+    let original = compacted();
     let tables = database_files(original.path(), "sst");
     engine(original.path()).drop_collection("c").unwrap();
     let mut hidden = 0;
@@ -196,11 +191,7 @@ fn damaged_blocks_of_removed_records_are_found_and_mended() {
 /// from the log, and what it removed does not come back.
 #[test]
 fn a_broken_table_costs_only_what_stood_in_it() {
-    let original = tempfile::tempdir().unwrap();
-    filled(original.path());
-    let store = Store::open(original.path()).unwrap();
-    store.compact_all();
-    drop(store);
+    let original = compacted();
     let before = database_files(original.path(), "sst");
     let running = engine(original.path());
     let delete = Operation::Delete {
@@ -261,11 +252,7 @@ fn a_broken_table_costs_only_what_stood_in_it() {
 /// A database that takes no more writes says so, without being asked to write.
 #[test]
 fn a_merge_that_fails_is_trouble_of_every_collection() {
-    let dir = tempfile::tempdir().unwrap();
-    filled(dir.path());
-    let store = Store::open(dir.path()).unwrap();
-    store.compact_all();
-    drop(store);
+    let dir = compacted();
     let tables = database_files(dir.path(), "sst");
     engine(dir.path()).drop_collection("c").unwrap();
     for table in tables.iter().filter(|table| table.exists()) {
