@@ -203,10 +203,20 @@ impl Node {
     fn write_points(
         &self,
         collection: &str,
+        points: Vec<(Point, Option<Precondition>)>,
+        request: Option<RequestTag>,
+    ) -> Result<Receipt> {
+        self.engine.write_to(collection, |collection| {
+            self.write_points_to(collection, points, request)
+        })
+    }
+
+    fn write_points_to(
+        &self,
+        collection: &Collection,
         mut points: Vec<(Point, Option<Precondition>)>,
         request: Option<RequestTag>,
     ) -> Result<Receipt> {
-        let collection = self.collection(collection)?;
         let count = points.len();
         for (at, (point, _)) in points.iter_mut().enumerate() {
             collection.check(point).map_err(|error| {
@@ -221,7 +231,7 @@ impl Node {
         }
         // Held until the points are written.
         let room = points.iter().map(|(point, _)| point);
-        let _room = self.engine.admit(&collection, room)?;
+        let _room = self.engine.admit(collection, room)?;
         let id = collection.id();
         let some_end = points
             .iter()
@@ -241,7 +251,7 @@ impl Node {
             };
             (partition, operation)
         });
-        let receipt = self.write(&collection, operations.collect(), request)?;
+        let receipt = self.write(collection, operations.collect(), request)?;
         if some_end {
             self.sweeper.wake();
         }
@@ -254,10 +264,13 @@ impl Node {
     ///
     /// As [`Self::collection`]; `StorageFull`.
     pub fn delete(&self, collection: &str, ids: &[PointId]) -> Result<Receipt> {
-        let collection = self.collection(collection)?;
-        // An id that is named twice is one point.
-        let present: BTreeSet<&PointId> = ids.iter().filter(|id| collection.contains(id)).collect();
-        self.delete_present(&collection, present.into_iter().cloned().collect())
+        self.engine.write_to(collection, |collection| {
+            // An id that is named twice is one point.
+            let present: BTreeSet<&PointId> =
+                ids.iter().filter(|id| collection.contains(id)).collect();
+            let present = present.into_iter().cloned().collect();
+            self.write(collection, deletes(collection.id(), present), None)
+        })
     }
 
     /// As [`Self::delete`], for a request that may come again: see [`Self::upsert_once`].
@@ -271,11 +284,12 @@ impl Node {
         collection: &str,
         ids: &[PointId],
     ) -> Result<Receipt> {
-        let collection = self.collection(collection)?;
         // Those that are not there too: a repetition has the same operations.
         let ids: BTreeSet<&PointId> = ids.iter().collect();
         let ids = ids.into_iter().cloned().collect();
-        self.write(&collection, deletes(collection.id(), ids), Some(request))
+        self.engine.write_to(collection, |collection| {
+            self.write(collection, deletes(collection.id(), ids), Some(request))
+        })
     }
 
     /// Removes the points that pass the filter, durably: a point that is changed between being found and the turn of its delete is looked at
@@ -285,7 +299,12 @@ impl Node {
     ///
     /// As [`Self::delete`], and for a filter that cannot be evaluated.
     pub fn delete_by_filter(&self, collection: &str, filter: &Filter) -> Result<Receipt> {
-        let collection = self.collection(collection)?;
+        self.engine.write_to(collection, |collection| {
+            self.delete_by_filter_from(collection, filter)
+        })
+    }
+
+    fn delete_by_filter_from(&self, collection: &Collection, filter: &Filter) -> Result<Receipt> {
         let none = (
             engine::query::Selection::None,
             engine::query::VectorSelection::None,
@@ -295,7 +314,7 @@ impl Node {
             let page = collection.scroll(Some(filter), None, usize::MAX, &none.0, &none.1)?;
             let found = page.points.into_iter();
             let found: Vec<_> = found.map(|record| (record.id, record.version)).collect();
-            let receipt = self.delete_versions(&collection, found)?;
+            let receipt = self.delete_versions(collection, found)?;
             points += receipt.points;
             if receipt.refused.is_empty() {
                 return Ok(Receipt { points, ..receipt });
@@ -326,10 +345,6 @@ impl Node {
         };
         let operations = found.into_iter().map(delete);
         self.write(collection, operations.collect(), None)
-    }
-
-    fn delete_present(&self, collection: &Collection, ids: Vec<PointId>) -> Result<Receipt> {
-        self.write(collection, deletes(collection.id(), ids), None)
     }
 
     /// Proposes operations on points of one collection, all of them upserts or all of them deletes.

@@ -117,8 +117,8 @@ impl Node {
         std::fs::remove_file(&path).map_err(|error| Error::io(&error, &path))
     }
 
-    /// Makes `collection` what the archive holds, in the place of what has this name now. Searches of the old one go on until the last moment, and
-    /// nothing has changed if anything goes wrong. Returns how many points there are.
+    /// Makes `collection` what the archive holds, in the place of what has this name now. Searches and writes of the old one go on until the last
+    /// moment, after which they are of the new one, and nothing has changed if anything goes wrong. Returns how many points there are.
     ///
     /// The archive is read twice: once to see that it is whole, then to write it. Time O(points), space O(1) beside the points themselves.
     ///

@@ -162,11 +162,13 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Removes what a restore left that was killed.
+    /// Removes what restores left: what was not finished, and what was replaced and still read when the engine went.
     fn drop_unfinished(&self) -> Result<()> {
         let names: Vec<String> = self.collections.read().keys().cloned().collect();
         for name in names.iter().filter(|name| name.starts_with(UNFINISHED)) {
-            tracing::warn!("removing a collection whose restore was not finished");
+            tracing::warn!(
+                "removing a collection whose restore was not finished, or which was replaced by one"
+            );
             self.drop_collection(name)?;
         }
         Ok(())
@@ -210,6 +212,8 @@ impl Engine {
                     Slot::Quarantined(Some(id), error.to_string())
                 }
             };
+            // What takes its place meanwhile must know whether there is something to read.
+            let _changing = self.changing.lock();
             let mut collections = self.collections.write();
             // It may have been dropped meanwhile.
             if collections

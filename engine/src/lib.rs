@@ -61,6 +61,7 @@ mod planted;
 mod point;
 pub mod query;
 mod reclaim;
+mod removal;
 mod repair;
 mod request;
 mod segment;

@@ -1,8 +1,10 @@
-//! One background thread that gives back the memory and the disk of deleted collections.
+//! One background thread that gives back the memory and the disk of deleted collections, and removes those that were replaced.
 //!
 //! A deletion writes range tombstones: the values go when RocksDB happens to compact them, which for a store at rest is never, and until then
 //! memtables, write-ahead log and files keep them. So the ranges are compacted, one partition of one family after the other; in between, whoever
 //! closes the store is heard. What a crash or a stop leaves undone goes with RocksDB's own compactions.
+//!
+//! A collection that another has replaced is removed when its last reader has let go of it; after a crash or a stop, at the next start.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,12 +13,14 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::Result;
+use crate::removal::Removal;
 use crate::storage::{Family, Store};
 use crate::thread::start_thread;
 
-/// A step: to flush, or to compact a range.
+/// A step: to remove a collection, to flush, or to compact a range.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Step {
+    Remove(Removal),
     Flush,
     Compact(Family, Vec<u8>),
     /// Memory goes back to the operating system.
@@ -27,6 +31,16 @@ enum Step {
 pub(crate) struct Reclaimer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The way to tell the thread that a collection is to be removed, for whoever may outlive it: then nothing happens.
+pub(crate) struct Reclaiming(Arc<Shared>);
+
+impl Reclaiming {
+    pub fn remove(&self, removal: Removal) {
+        self.0.todo.lock().steps.push_back(Step::Remove(removal));
+        self.0.changed.notify_one();
+    }
 }
 
 #[derive(Default)]
@@ -61,12 +75,13 @@ impl Reclaimer {
 
     /// Gives back what was deleted of these ranges, by and by.
     pub fn reclaim(&self, ranges: impl Iterator<Item = (Family, Vec<u8>)>) {
-        let mut todo = self.shared.todo.lock();
-        todo.steps.push_back(Step::Flush);
-        let ranges = ranges.map(|(family, prefix)| Step::Compact(family, prefix));
-        todo.steps.extend(ranges);
-        todo.steps.push_back(Step::GiveBack);
+        self.shared.todo.lock().steps.extend(steps(ranges));
         self.shared.changed.notify_one();
+    }
+
+    /// The way to have collections removed.
+    pub fn reclaiming(&self) -> Reclaiming {
+        Reclaiming(self.shared.clone())
     }
 
     /// How many steps are left; 0 when everything was given back.
@@ -95,14 +110,31 @@ impl Shared {
                 continue;
             };
             todo.running = true;
-            MutexGuard::unlocked(&mut todo, || take(store, &step));
+            let further = MutexGuard::unlocked(&mut todo, || take(store, &step));
+            todo.steps.extend(further);
             todo.running = false;
         }
     }
 }
 
-fn take(store: &Store, step: &Step) {
+/// The steps that give back what was deleted of these ranges.
+fn steps(ranges: impl Iterator<Item = (Family, Vec<u8>)>) -> impl Iterator<Item = Step> {
+    let compactions = ranges.map(|(family, prefix)| Step::Compact(family, prefix));
+    [Step::Flush]
+        .into_iter()
+        .chain(compactions)
+        .chain([Step::GiveBack])
+}
+
+/// Takes a step; which others it brings.
+fn take(store: &Store, step: &Step) -> Vec<Step> {
     match step {
+        Step::Remove(removal) => match removal.take(store) {
+            Ok(ranges) => return steps(ranges.into_iter()).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "a collection that was replaced is removed at the next start");
+            }
+        },
         Step::Flush => {
             if let Err(error) = store.flush() {
                 tracing::warn!(%error, "memtables with deleted collections stay");
@@ -111,4 +143,5 @@ fn take(store: &Store, step: &Step) {
         Step::Compact(family, prefix) => store.compact(*family, prefix),
         Step::GiveBack => store.budget().give_back(),
     }
+    Vec::new()
 }

@@ -1,13 +1,14 @@
 //! Snapshots: what they hold, what they replace, and what becomes of damaged ones.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cluster::Node;
 use cluster::engine::query::{Selection, VectorSelection};
 use cluster::engine::{ErrorKind, Metric, PointId};
 use serde_json::json;
 
-use crate::{dense, open, point};
+use crate::{dense, open, point, scratch};
 
 fn fill(node: &Node, name: &str, ids: std::ops::Range<u64>) {
     let points = ids.map(|id| point(id, &[id as f32, 1.0], json!({ "serial": id })));
@@ -147,6 +148,46 @@ fn writes_go_on_while_a_snapshot_is_taken() {
                 .contains(&PointId::Num(newest))
         );
     }
+}
+
+/// A write whose collection was replaced before its turn, and a read whose rows went, were told that there is no such collection.
+#[test]
+fn nobody_sees_a_collection_absent_that_is_being_replaced() {
+    let dir = scratch();
+    let node = filled(dir.path());
+    let info = node.create_snapshot("c").unwrap();
+    let path = node.snapshot_path("c", &info.name).unwrap();
+    let restored = AtomicBool::new(false);
+    let until_restored = |call: &dyn Fn(u64)| {
+        let mut at = 0;
+        while !restored.load(Ordering::Relaxed) || at == 0 {
+            call(at);
+            at += 1;
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            until_restored(&|at| fill(&node, "c", 10_000 + at..10_001 + at));
+        });
+        scope.spawn(|| {
+            until_restored(&|at| {
+                let ids = [PointId::Num(at % 3000)];
+                node.delete("c", &ids).unwrap();
+            });
+        });
+        scope.spawn(|| until_restored(&|_| assert!(shown(&node, "c").len() > 1000)));
+        for _ in 0..10 {
+            assert_eq!(node.restore_snapshot("c", &path).unwrap(), 2999);
+        }
+        restored.store(true, Ordering::Relaxed);
+    });
+    fill(&node, "c", 50_000..50_001);
+    assert!(
+        node.collection("c")
+            .unwrap()
+            .contains(&PointId::Num(50_000))
+    );
+    assert_eq!(node.check(), Vec::<String>::new());
 }
 
 #[test]

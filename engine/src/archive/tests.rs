@@ -5,9 +5,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
+use crate::query::{Selection, VectorSelection};
+use crate::storage::{Family, Visit};
 use crate::{
-    CollectionConfig, Engine, EngineOptions, ErrorKind, Media, MediaKind, Metric, Operation,
-    Partition, Point, PointId, Share, SparseVector, SparseVectorConfig, Vector, VectorConfig,
+    Collection, CollectionConfig, Engine, EngineOptions, ErrorKind, Media, MediaKind, Metric,
+    Operation, Partition, Point, PointId, Share, SparseVector, SparseVectorConfig, Vector,
+    VectorConfig,
 };
 
 fn open(dir: &Path) -> Engine {
@@ -286,6 +289,63 @@ fn a_published_collection_takes_the_place_of_another_durably() {
     check(&engine);
     drop((unfinished, engine));
     check(&open(dir.path()));
+}
+
+/// Rows, values, changes and records of collections that the store has.
+fn left(engine: &Engine) -> usize {
+    let mut count = 0;
+    for family in [
+        Family::Meta,
+        Family::Points,
+        Family::Vectors,
+        Family::Media,
+        Family::Changes,
+    ] {
+        let mut visit = |_: &[u8], _: &[u8]| {
+            count += 1;
+            Ok(Visit::Next)
+        };
+        engine.store().scan(family, &[], &[], &mut visit).unwrap();
+    }
+    count
+}
+
+fn payloads(collection: &Collection) -> usize {
+    let (all, vectors) = (Selection::All, VectorSelection::All);
+    let page = collection
+        .scroll(None, None, usize::MAX, &all, &vectors)
+        .unwrap();
+    page.points.len()
+}
+
+#[test]
+fn a_replaced_collection_is_read_on_and_goes_with_its_last_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(&dir.path().join("data"));
+    let replace = || {
+        let unfinished = engine.create_unfinished(config()).unwrap();
+        write(&engine, unfinished.name(), points().split_off(1));
+        engine.publish_collection(&unfinished, "c").unwrap();
+    };
+    let reclaimed = || {
+        while engine.background().reclaim_steps > 0 {
+            std::thread::yield_now();
+        }
+        left(&engine)
+    };
+    replace();
+    let once = reclaimed();
+    let read = engine.collection("c").unwrap();
+    replace();
+    assert!(reclaimed() > once, "its rows are there while it is read");
+    assert_eq!(payloads(&read), 2);
+    // A start finds no reader.
+    let copy = dir.path().join("copy");
+    engine.checkpoint(&copy).unwrap();
+    assert_eq!(left(&open(&copy)), once);
+    drop(read);
+    assert_eq!(reclaimed(), once);
+    assert_eq!(engine.check(), Vec::<String>::new());
 }
 
 #[test]

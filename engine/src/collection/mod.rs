@@ -32,7 +32,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 pub(crate) use graphs::GraphStep;
 pub use info::{CollectionInfo, SegmentInfo};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use state::{Part, State, View};
 pub(crate) use table::{IdHash, Location};
 pub(crate) use usage::superseded_vectors;
@@ -43,6 +43,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, how_to_repair};
 use crate::log::Change;
 use crate::point::{Media, MediaKind, Point, PointId, Vector};
+use crate::removal::RemovedLast;
 use crate::segment::Positions;
 use crate::segment::folder::Folder;
 use crate::segment::policy::SEAL_BYTES;
@@ -73,6 +74,10 @@ pub struct Collection {
     covered: Mutex<Positions>,
     /// Set before its values go.
     gone: AtomicBool,
+    /// Held shared by each write from its look-up to its answer, and alone by whoever puts another collection in the place of this.
+    turn: RwLock<()>,
+    /// Has its values removed with the last reader, once another has taken its place.
+    removed_last: OnceLock<RemovedLast>,
     /// What is wrong with it: told once to the log, and to whoever asks for its state.
     trouble: OnceLock<String>,
 }
@@ -122,6 +127,8 @@ impl Collection {
             panics_when_built: false.into(),
             covered: Mutex::new([0; PARTITIONS as usize]),
             gone: AtomicBool::new(false),
+            turn: RwLock::new(()),
+            removed_last: OnceLock::new(),
             trouble: OnceLock::new(),
         }
     }
@@ -129,6 +136,25 @@ impl Collection {
     /// To be told before its values are removed.
     pub(crate) fn set_gone(&self, gone: Gone) {
         self.gone.store(gone == Gone::Yes, Ordering::SeqCst);
+    }
+
+    /// Waits for its place to be taken by no other collection, and keeps it so: by a write.
+    pub(crate) fn stay(&self) -> RwLockReadGuard<'_, ()> {
+        self.turn.read()
+    }
+
+    /// Waits for the writes that are under way, and keeps further ones waiting: for a restore.
+    pub(crate) fn hold_writes(&self) -> RwLockWriteGuard<'_, ()> {
+        self.turn.write()
+    }
+
+    /// To be told when another has taken its place: it is read until the last of its readers lets go of it.
+    pub(crate) fn set_replaced(&self, removed_last: RemovedLast) {
+        assert!(
+            self.removed_last.set(removed_last).is_ok(),
+            "collection {} was replaced twice",
+            self.id.0
+        );
     }
 
     /// Whether it is deleted, or about to be.

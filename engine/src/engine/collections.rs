@@ -3,25 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLockWriteGuard;
+
 use super::Engine;
 use crate::collection::{Collection, Gone};
 use crate::config::{CollectionConfig, Durability, validate_collection_name};
 use crate::error::{Error, ErrorKind, Result, ResultExt, how_to_repair};
-use crate::segment::folder::Folder;
+use crate::removal::{Removal, RemovedLast};
 use crate::storage::record::{CollectionCopy, CollectionRecord};
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
 
 /// First character of the names of collections that are not finished: users cannot give it, and a start removes them.
 pub(super) const UNFINISHED: char = '\u{1}';
-
-/// Where the values and rows of a collection stand.
-const COLLECTION_FAMILIES: [Family; 4] = [
-    Family::Points,
-    Family::Vectors,
-    Family::Media,
-    Family::Changes,
-];
 
 /// A collection by its state of loading.
 #[derive(Clone)]
@@ -51,6 +45,14 @@ impl Slot {
         match durability {
             Durability::Sync => None,
             Durability::IntervalMs(ms) => Some((self.id()?, Duration::from_millis(ms))),
+        }
+    }
+
+    /// [`Collection::hold_writes`]; a collection that is not ready takes none.
+    fn hold_writes(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        match self {
+            Self::Ready(collection) => Some(collection.hold_writes()),
+            Self::Loading(..) | Self::Quarantined(..) => None,
         }
     }
 
@@ -95,6 +97,26 @@ impl Engine {
         }
     }
 
+    /// Calls `write` with the collection of this name, in whose place no other is put ([`Self::publish_collection`]) before it returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::collection`]; what `write` says.
+    pub fn write_to<T>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&Collection) -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let collection = self.collection(name)?;
+            let _stays = collection.stay();
+            // Another one may have taken its place while this waited.
+            if Arc::ptr_eq(&collection, &self.collection(name)?) {
+                return write(&collection);
+            }
+        }
+    }
+
     /// Creates a collection, durably.
     ///
     /// # Errors
@@ -116,8 +138,7 @@ impl Engine {
     ///
     /// `InvalidInput` for settings that cannot be.
     pub fn create_unfinished(&self, config: CollectionConfig) -> Result<Arc<Collection>> {
-        let name = format!("{UNFINISHED}{:016x}", self.env.random());
-        self.create_named(&name, config)
+        self.create_named(&self.unfinished_name(), config)
     }
 
     fn create_named(&self, name: &str, config: CollectionConfig) -> Result<Arc<Collection>> {
@@ -218,24 +239,28 @@ impl Engine {
             ))
             .or_repair(self.store.dir()));
         };
+        let removal = Removal::new(id, name);
         let mut batch = self.store.batch();
-        batch.delete(Family::Meta, &key::meta_collection(name));
-        put_removal(&mut batch, id);
-        let leaving = Leaving::begin(Some(&slot));
+        removal.put(&mut batch);
+        let leaving = Leaving::begin(&slot);
         self.store
             .write_synced_unreserved(batch)
             .context("delete collection")?;
         leaving.complete();
-        let removed = self.collections.write().remove(name);
+        self.collections.write().remove(name);
         self.intervals.write().remove(&id);
-        self.remove_files(id, removed);
-        self.reclaim(id);
+        if let Slot::Ready(collection) = slot {
+            collection.remove_files();
+        }
+        self.reclaim(&removal);
         Ok(true)
     }
 
-    /// Gives an unfinished collection its name, durably, in the place of the one that has it, if any.
+    /// Gives an unfinished collection its name, durably, in the place of the one that has it, if any. Nobody sees the name without a collection:
+    /// writes that are under way go to the old one, and those that come meanwhile wait for the new one; who reads the old one then reads on, and
+    /// its memory and disk are given back when nobody does any more.
     ///
-    /// Its rows are read once more; searches of the old one go on meanwhile.
+    /// Its rows are read once more; searches and writes of the old one go on meanwhile.
     ///
     /// # Errors
     ///
@@ -254,53 +279,67 @@ impl Engine {
         );
         let collection = Arc::new(collection?);
         let _changing = self.changing.lock();
+        let replaced = self.collections.read().get(name).cloned();
+        let _writes = replaced.as_ref().and_then(Slot::hold_writes);
         // No entry of the collection that goes is half applied.
         let _applying = self.applying.lock();
-        let replaced = self.collections.read().get(name).cloned();
-        let old = replaced.as_ref().and_then(Slot::id);
         let mut batch = self.store.batch();
         batch.delete(Family::Meta, &key::meta_collection(unfinished.name()));
+        let removal = self.put_replaced(&mut batch, replaced.as_ref(), name)?;
         put_record(&mut batch, name, collection.id(), &collection.config())?;
-        if let Some(old) = old {
-            put_removal(&mut batch, old);
-        }
-        let leaving = Leaving::begin(replaced.as_ref());
         self.store
             .write_synced_unreserved(batch)
             .context("publish collection")?;
-        leaving.complete();
-        let removed = {
+        {
             let mut collections = self.collections.write();
             collections.remove(unfinished.name());
-            collections.insert(name.to_owned(), Slot::Ready(collection.clone()))
-        };
+            collections.insert(name.to_owned(), Slot::Ready(collection.clone()));
+        }
         self.builder.wake(&collection);
-        if let Some(old) = old {
-            self.intervals.write().remove(&old);
-            self.remove_files(old, removed);
-            self.reclaim(old);
+        let Some((removal, slot)) = removal.zip(replaced.as_ref()) else {
+            return Ok(());
+        };
+        self.intervals.write().remove(&removal.id());
+        match slot {
+            Slot::Ready(old) => {
+                old.remove_files();
+                let reclaiming = self.reclaimer.reclaiming();
+                old.set_replaced(RemovedLast::new(removal, reclaiming));
+            }
+            Slot::Loading(..) | Slot::Quarantined(..) => self.reclaim(&removal),
         }
         Ok(())
     }
 
-    /// Removes the segment files of a collection that was deleted.
-    fn remove_files(&self, id: CollectionId, slot: Option<Slot>) {
-        match slot {
-            Some(Slot::Ready(collection)) => collection.remove_files(),
-            _ => Folder::new(self.store.dir(), id).remove(),
-        }
+    /// Puts what becomes of the collection that another replaces: it gets a name by which a start removes it, as it may still be read. One that
+    /// nobody can read is removed. Answers how to remove it, or to give back its disk; `None` if it is not there, or its number is not known.
+    fn put_replaced(
+        &self,
+        batch: &mut Batch<'_>,
+        replaced: Option<&Slot>,
+        name: &str,
+    ) -> Result<Option<Removal>> {
+        let Some((slot, id)) = replaced.and_then(|slot| Some((slot, slot.id()?))) else {
+            return Ok(None);
+        };
+        let Slot::Ready(old) = slot else {
+            let removal = Removal::new(id, name);
+            removal.put(batch);
+            return Ok(Some(removal));
+        };
+        let name = self.unfinished_name();
+        put_record(batch, &name, id, &old.config())?;
+        Ok(Some(Removal::new(id, &name)))
     }
 
-    /// Gives back the disk of a collection that was deleted: whole files at once, the rest by and by.
-    fn reclaim(&self, id: CollectionId) {
-        self.store.payloads().forget(id);
-        let prefixes = Partition::all().map(|partition| key::collection_prefix(partition, id));
-        let ranges =
-            prefixes.flat_map(|prefix| COLLECTION_FAMILIES.map(|family| (family, prefix.clone())));
-        let ranges: Vec<(Family, Vec<u8>)> = ranges.collect();
-        for (family, prefix) in &ranges {
-            self.store.reclaim(*family, prefix);
-        }
+    /// A name that users cannot give.
+    fn unfinished_name(&self) -> String {
+        format!("{UNFINISHED}{:016x}", self.env.random())
+    }
+
+    /// Gives back memory and disk of a collection that was removed: whole files at once, the rest by and by.
+    fn reclaim(&self, removal: &Removal) {
+        let ranges = removal.give_back(&self.store);
         self.reclaimer.reclaim(ranges.into_iter());
     }
 }
@@ -309,10 +348,10 @@ impl Engine {
 struct Leaving<'a>(Option<&'a Collection>);
 
 impl<'a> Leaving<'a> {
-    fn begin(slot: Option<&'a Slot>) -> Self {
+    fn begin(slot: &'a Slot) -> Self {
         let collection = match slot {
-            Some(Slot::Ready(collection)) => Some(&**collection),
-            _ => None,
+            Slot::Ready(collection) => Some(&**collection),
+            Slot::Loading(..) | Slot::Quarantined(..) => None,
         };
         if let Some(collection) = collection {
             collection.set_gone(Gone::Yes);
@@ -331,21 +370,6 @@ impl Drop for Leaving<'_> {
             collection.set_gone(Gone::No);
         }
     }
-}
-
-/// Removes every row and value of a collection, what changed in it, and the copy of its record.
-fn put_removal(batch: &mut Batch<'_>, id: CollectionId) {
-    for prefix in Partition::all().map(|partition| key::collection_prefix(partition, id)) {
-        let end = key::successor(&prefix).expect("partition numbers are far from their end");
-        for family in COLLECTION_FAMILIES {
-            batch.delete_range(family, &prefix, &end);
-        }
-    }
-    for prefix in Partition::all().map(|partition| key::expiry_prefix(partition, id)) {
-        let end = key::successor(&prefix).expect("its third byte is far from its end");
-        batch.delete_range(Family::State, &prefix, &end);
-    }
-    batch.delete(Family::State, &key::collection_copy(id));
 }
 
 /// The collection of a record. One whose record cannot be read is quarantined, with its number if the copy of the record tells it.
