@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::Command;
 
-use cluster::engine::{ErrorKind, IndexKind, Metric, OnLoss, PointId, repair};
+use cluster::Node;
+use cluster::engine::{Error, ErrorKind, IndexKind, Metric, OnLoss, Point, PointId, repair};
 use serde_json::json;
 
 use crate::{dense, open, point};
@@ -49,22 +50,10 @@ fn fill_a_disk() {
         .unwrap();
     let filler = "x".repeat(20_000);
     let mut acknowledged = 0u64;
-    let error = loop {
-        let points = (0..50)
-            .map(|at| {
-                point(
-                    acknowledged + at,
-                    &[at as f32; 64],
-                    json!({"filler": filler}),
-                )
-            })
-            .collect();
-        match node.upsert("c", points) {
-            Ok(_) => acknowledged += 50,
-            Err(error) => break error,
-        }
-        assert!(acknowledged < 100_000, "the disk never filled");
-    };
+    let error = fill(&node, &mut acknowledged, |first| {
+        let point = |at| point(first + at, &[at as f32; 64], json!({"filler": filler}));
+        (0..50).map(point).collect()
+    });
     assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
     assert!(error.to_string().contains("reads go on"), "{error}");
     // The message tells to delete points, so that must be possible well below the reserve, also while others still try to write.
@@ -107,6 +96,19 @@ fn fill_a_disk() {
     assert!(node.collection("d").unwrap().contains(&PointId::Num(1)));
 }
 
+/// Writes to "c" until a write is refused, and answers what it was told. The points of each write are those from `next` on, which counts them.
+fn fill(node: &Node, next: &mut u64, points: impl Fn(u64) -> Vec<Point>) -> Error {
+    loop {
+        let points = points(*next);
+        let count = points.len() as u64;
+        match node.upsert("c", points) {
+            Ok(_) => *next += count,
+            Err(error) => return error,
+        }
+        assert!(*next < 400_000, "the disk never filled");
+    }
+}
+
 /// Waits for what the background does.
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
@@ -117,7 +119,7 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// 400 points of 2 KiB.
-fn large_points(first: u64) -> Vec<cluster::engine::Point> {
+fn large_points(first: u64) -> Vec<Point> {
     let values = |id: u64| -> Vec<f32> {
         let value = |at: u64| (id * 512 + at).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
         (0..512).map(|at| value(at) as f32).collect()
@@ -138,13 +140,7 @@ fn deleting_points_brings_writes_back_to_a_full_disk() {
     node.create_collection("c", dense(512, Metric::L2, Some(IndexKind::Flat)))
         .unwrap();
     let mut stored = 0;
-    let error = loop {
-        match node.upsert("c", large_points(stored)) {
-            Ok(_) => stored += 400,
-            Err(error) => break error,
-        }
-        assert!(stored < 200_000, "the disk never filled");
-    };
+    let error = fill(&node, &mut stored, large_points);
     assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
     let kept = stored - 4000;
     for first in (0..kept).step_by(4000) {
@@ -160,7 +156,7 @@ fn deleting_points_brings_writes_back_to_a_full_disk() {
         node.upsert("c", large_points(stored + at * 400)).unwrap();
     }
     let left = 4000 + more * 400;
-    let count = |node: &cluster::Node| node.collection("c").unwrap().count(None).unwrap() as u64;
+    let count = |node: &Node| node.collection("c").unwrap().count(None).unwrap() as u64;
     assert_eq!(count(&node), left);
     assert_eq!(node.check(), Vec::<String>::new());
     drop(node);
@@ -181,11 +177,9 @@ fn deleting_in_portions_brings_writes_back_again_and_again() {
     let mut live = Vec::new();
     let mut next = 0;
     let fill = |live: &mut Vec<u64>, next: &mut u64| {
-        while node.upsert("c", large_points(*next)).is_ok() {
-            live.extend(*next..*next + 400);
-            *next += 400;
-            assert!(*next < 400_000, "the disk never filled");
-        }
+        let first = *next;
+        fill(&node, next, large_points);
+        live.extend(first..*next);
     };
     fill(&mut live, &mut next);
     let full = live.len();
@@ -209,7 +203,7 @@ fn deleting_in_portions_brings_writes_back_again_and_again() {
         }
         live.len() >= wanted
     });
-    let count = |node: &cluster::Node| node.collection("c").unwrap().count(None).unwrap();
+    let count = |node: &Node| node.collection("c").unwrap().count(None).unwrap();
     assert_eq!(count(&node), live.len());
     assert_eq!(node.check(), Vec::<String>::new());
     drop(node);
@@ -233,7 +227,7 @@ fn a_store_that_a_full_disk_keeps_shut_says_so_and_opens_when_there_is_room() {
     let mut file = std::fs::File::create(&ballast).unwrap();
     while file.write_all(&[1; 4096]).is_ok() {}
     drop(file);
-    let Err(error) = cluster::Node::open(&folder, cluster::NodeOptions::default()) else {
+    let Err(error) = Node::open(&folder, cluster::NodeOptions::default()) else {
         panic!("opened with no byte free");
     };
     assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");

@@ -110,18 +110,43 @@ fn point(n: u64, value: f32) -> Point {
 
 fn write(engine: &Engine, operations: impl IntoIterator<Item = (u64, Option<f32>)>) {
     let collection = engine.collection(NAME).unwrap().id();
-    let mut shares: BTreeMap<u16, Vec<Operation>> = BTreeMap::new();
-    for (n, value) in operations {
-        let operation = match value {
-            Some(value) => Operation::Upsert {
-                collection,
-                point: point(n, value),
-            },
-            None => Operation::Delete {
-                collection,
-                id: id(n),
-            },
+    let operation = |value, n| match value {
+        Some(value) => Operation::Upsert {
+            collection,
+            point: point(n, value),
+        },
+        None => Operation::Delete {
+            collection,
+            id: id(n),
+        },
+    };
+    let operations = operations.into_iter();
+    write_all(
+        engine,
+        operations.map(|(n, value)| (n, operation(value, n))),
+    );
+}
+
+/// Points of one unnamed vector each, by their numbers.
+fn write_rows(engine: &Engine, rows: impl Iterator<Item = u64>, values: impl Fn(u64) -> Vec<f32>) {
+    let collection = engine.collection(NAME).unwrap().id();
+    let operation = |n| {
+        let point = Point {
+            id: PointId::Num(n),
+            vectors: [(String::new(), Vector::Dense(values(n)))].into(),
+            payload: Payload::new(),
+            expires_at_ms: None,
+            media: Vec::new(),
         };
+        Operation::Upsert { collection, point }
+    };
+    write_all(engine, rows.map(|n| (n, operation(n))));
+}
+
+/// Operations on numbered points, in one entry of each partition: every partition has its turn.
+fn write_all(engine: &Engine, operations: impl Iterator<Item = (u64, Operation)>) {
+    let mut shares: BTreeMap<u16, Vec<Operation>> = BTreeMap::new();
+    for (n, operation) in operations {
         let partition = (n % u64::from(PARTITIONS)) as u16;
         shares.entry(partition).or_default().push(operation);
     }

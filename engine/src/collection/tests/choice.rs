@@ -22,29 +22,10 @@ fn sealed_by(dir: &Path, vector: VectorConfig, rows: u64, steps: &'static [u64])
     config.vectors.insert(String::new(), vector);
     let collection = engine.create_collection(NAME, config).unwrap();
     collection.is_paused.store(true, Ordering::SeqCst);
-    let mut shares: BTreeMap<u16, Vec<Operation>> = BTreeMap::new();
-    for n in 0..rows {
-        let values = (0..dim).map(|at| (n as f32 * 0.37 * (at + 1) as f32).sin());
-        let point = Point {
-            id: PointId::Num(n),
-            vectors: [(String::new(), Vector::Dense(values.collect()))].into(),
-            payload: Payload::new(),
-            expires_at_ms: None,
-            media: Vec::new(),
-        };
-        let partition = (n % u64::from(PARTITIONS)) as u16;
-        let operation = Operation::Upsert {
-            collection: collection.id(),
-            point,
-        };
-        shares.entry(partition).or_default().push(operation);
-    }
-    let shares = shares.into_iter().map(|(partition, operations)| Share {
-        partition: Partition(partition),
-        operations,
+    let value = |n: u64, at: usize| (n as f32 * 0.37 * (at + 1) as f32).sin();
+    write_rows(&engine, 0..rows, |n| {
+        (0..dim).map(|at| value(n, at)).collect()
     });
-    let entries = engine.append(shares.collect()).unwrap();
-    engine.apply(entries).unwrap();
     collection.seal_now();
     engine
 }

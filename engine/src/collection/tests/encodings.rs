@@ -43,29 +43,6 @@ fn create(engine: &Engine, encoding: Option<Encoding>) -> Arc<Collection> {
     collection
 }
 
-fn write(engine: &Engine, rows: impl Iterator<Item = u64>, values: impl Fn(u64) -> Vec<f32>) {
-    let collection = engine.collection(NAME).unwrap().id();
-    let mut shares: BTreeMap<u16, Vec<Operation>> = BTreeMap::new();
-    for n in rows {
-        let point = Point {
-            id: PointId::Num(n),
-            vectors: [(String::new(), Vector::Dense(values(n)))].into(),
-            payload: Payload::new(),
-            expires_at_ms: None,
-            media: Vec::new(),
-        };
-        let partition = (n % u64::from(PARTITIONS)) as u16;
-        let operation = Operation::Upsert { collection, point };
-        shares.entry(partition).or_default().push(operation);
-    }
-    let shares = shares.into_iter().map(|(partition, operations)| Share {
-        partition: Partition(partition),
-        operations,
-    });
-    let entries = engine.append(shares.collect()).unwrap();
-    engine.apply(entries).unwrap();
-}
-
 /// The nearest point, and how the sealed segment found it.
 fn nearest(collection: &Collection, values: Vec<f32>) -> (PointId, SegmentExplain) {
     let query = Query {
@@ -111,7 +88,7 @@ fn lives_on(asked: Option<Encoding>, values: fn(u64) -> Vec<f32>, expected: Enco
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
     let collection = create(&engine, asked);
-    write(&engine, 0..ROWS, values);
+    write_rows(&engine, 0..ROWS, values);
     collection.seal_now();
     let (_, explain) = nearest(&collection, values(0));
     assert_eq!((explain.index, explain.encoding), ("flat", None));
@@ -124,7 +101,7 @@ fn lives_on(asked: Option<Encoding>, values: fn(u64) -> Vec<f32>, expected: Enco
     collection.is_paused.store(true, Ordering::SeqCst);
     assert_eq!(collection.config().vectors[""].encoding, asked);
     check(&collection, ROWS, values, expected);
-    write(&engine, ROWS..ROWS + MORE, values);
+    write_rows(&engine, ROWS..ROWS + MORE, values);
     collection.seal_now();
     collection.build_graphs_now();
     check(&collection, ROWS + MORE, values, expected);
@@ -156,7 +133,7 @@ fn what_a_graph_takes_is_known_before_it_is_built() {
         let dir = tempfile::tempdir().unwrap();
         let engine = open(dir.path());
         let collection = create(&engine, Some(encoding));
-        write(&engine, 0..ROWS, tame);
+        write_rows(&engine, 0..ROWS, tame);
         collection.seal_now();
         let view = collection.view();
         let sealed = view.parts.iter().find(|part| part.segment.is_sealed());
