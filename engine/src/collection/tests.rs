@@ -587,6 +587,19 @@ fn structures_and_merges_wait_for_memory() {
     assert_eq!(without_words(answers(&again)), before);
 }
 
+/// Tables that hold nothing but the deletion of another collection counted as media of every other one.
+#[test]
+fn a_collection_without_media_takes_no_disk_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = filled(dir.path());
+    engine.create_collection("other", config()).unwrap();
+    engine.drop_collection("other").unwrap();
+    engine.store().flush_all();
+    let usage = engine.collection(NAME).unwrap().usage().unwrap();
+    assert_eq!(usage.disk_bytes.get("media"), 0, "{usage:?}");
+    assert!(usage.disk_bytes.get("rows") > 0, "{usage:?}");
+}
+
 /// Parts add up to what is held, and everything is given back when the collection goes.
 #[test]
 fn usage_is_of_all_that_is_held() {

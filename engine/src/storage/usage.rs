@@ -63,18 +63,25 @@ impl Store {
 
     /// About how many bytes the tables have of keys with these prefixes; what is in memtables or blobs is not counted.
     pub fn table_bytes(&self, family: Family, prefixes: &[Vec<u8>]) -> u64 {
-        let ends: Vec<_> = prefixes
-            .iter()
-            .map(|prefix| key::successor(prefix))
-            .collect();
-        let ranges = prefixes.iter().zip(&ends);
-        let ranges: Vec<Range<'_>> = ranges
-            .filter_map(|(prefix, end)| Some(Range::new(prefix, end.as_deref()?)))
-            .collect();
+        let bounds = prefixes.iter().filter_map(|prefix| {
+            let last = [prefix.as_slice(), &[u8::MAX; 9]].concat();
+            Some((prefix, last, key::successor(prefix)?))
+        });
+        let bounds: Vec<_> = bounds.collect();
+        // A table that holds nothing but removals counts with its whole length in every range that it reaches across: also in one behind
+        // all of our keys.
+        let ranges = bounds.iter().flat_map(|(first, last, end)| {
+            [
+                Range::new(first.as_slice(), end),
+                Range::new(last.as_slice(), end),
+            ]
+        });
+        let ranges: Vec<Range<'_>> = ranges.collect();
         let sizes = self
             .db
             .get_approximate_sizes_cf(self.handle(family), &ranges);
-        sizes.into_iter().sum()
+        let sizes = sizes.chunks_exact(2);
+        sizes.map(|of| of[0].saturating_sub(of[1])).sum()
     }
 
     /// About how many point rows have these prefixes: those of all collections, by their part of the tables.
