@@ -362,6 +362,7 @@ impl Node {
                 ..Receipt::default()
             });
         }
+        let request = request.map(|tag| tag.about(collection.id()));
         if let Some(tag) = &request {
             put_tag(&mut shares, tag);
         }

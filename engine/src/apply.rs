@@ -97,7 +97,10 @@ impl<'a> Effect<'a> {
         };
         let entry = self.entry;
         let at = (entry.partition, entry.index, entry.timestamp_ms);
-        match pending.requests.find(pending.store, at, tag)? {
+        match pending
+            .requests
+            .find(pending.store, at, tag, pending.exists)?
+        {
             Some(known) => {
                 let outcome = |at| match &known {
                     Known::Repeated(record) => record.outcome(at),

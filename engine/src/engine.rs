@@ -148,6 +148,8 @@ impl Engine {
             intervals: RwLock::new(intervals),
             env: options.env,
         };
+        // Before the replay: a request that came again to the collection that replaced one was applied, as that was gone.
+        engine.drop_unfinished()?;
         if !unapplied.is_empty() {
             tracing::info!(
                 entries = unapplied.len(),
@@ -156,7 +158,6 @@ impl Engine {
             engine.write_rows(&unapplied)?;
         }
         engine.opened = engine.log.applied_positions();
-        engine.drop_unfinished()?;
         let exists = engine.existing();
         folder::remove_others(dir, |id| exists.contains(id));
         Ok(engine)

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::Partition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Entry, Outcome};
 use crate::storage::record::{RequestList, RequestRecord};
 use crate::storage::{Batch, Family, Store, Visit, codec, key};
+use crate::{CollectionId, Partition};
 
 /// The longest name of a request, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
@@ -20,6 +20,10 @@ pub const REQUEST_MEMORY_MS: u64 = 24 * 60 * 60 * 1000;
 /// For how many further entries of its partition a request is remembered at most: what bounds the table. With a batch every 4 ms that touches
 /// every partition, five minutes.
 pub const REQUEST_MEMORY_ENTRIES: u64 = 65_536;
+
+/// So many bits of a digest are of what the request says; those above are the number of the collection that it is about, 0 if it does not tell.
+const BODY_BITS: u32 = 96;
+const BODY: u128 = (1 << BODY_BITS) - 1;
 
 /// A request's name, given by the client, and what tells its body from another.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,7 +34,7 @@ pub struct RequestTag {
 
 impl RequestTag {
     /// - `id`: unique to the request, 1 to [`REQUEST_ID_BYTES_MAX`] (64) bytes; a client that counts puts its number in, as in `uuid/17`.
-    /// - `digest`: a hash of everything that the request says.
+    /// - `digest`: a hash of everything that the request says; see [`Self::about`].
     ///
     /// # Errors
     ///
@@ -46,6 +50,15 @@ impl RequestTag {
             id: id.into(),
             digest,
         })
+    }
+
+    /// The same request, which touches this collection only: it is forgotten with it. What it did there was not done to another collection, though
+    /// that may have the same name. The upper 32 bits of the digest give way to the collection's number.
+    #[must_use]
+    pub fn about(self, collection: CollectionId) -> Self {
+        let number = u128::from(collection.0) << BODY_BITS;
+        let digest = self.digest & BODY | number;
+        Self { digest, ..self }
     }
 
     /// The name.
@@ -85,12 +98,13 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// What is known of the request when an entry of this partition, index and time comes.
+    /// What is known of the request when an entry of this partition, index and time comes, while these collections `exist`.
     pub fn find(
         &self,
         store: &Store,
         (partition, index, timestamp_ms): (Partition, u64, u64),
         tag: &RequestTag,
+        exist: impl Fn(CollectionId) -> bool,
     ) -> Result<Option<Known>> {
         let record = match self.pending.get(&(partition, tag.id.clone())) {
             Some(record) => Some(record.clone()),
@@ -106,12 +120,16 @@ impl Requests {
         };
         let record = record.filter(|record| {
             let until_ms = record.timestamp_ms.saturating_add(REQUEST_MEMORY_MS);
-            timestamp_ms < until_ms && index.saturating_sub(record.index) < REQUEST_MEMORY_ENTRIES
+            timestamp_ms < until_ms
+                && index.saturating_sub(record.index) < REQUEST_MEMORY_ENTRIES
+                && collection_of(record.digest).is_none_or(&exist)
         });
-        Ok(record.map(|record| match record.digest == tag.digest {
-            true => Known::Repeated(record),
-            false => Known::Other,
-        }))
+        Ok(
+            record.map(|record| match is_same(record.digest, tag.digest) {
+                true => Known::Repeated(record),
+                false => Known::Other,
+            }),
+        )
     }
 
     /// Notes that the request's operations were applied, with these outcomes.
@@ -139,6 +157,17 @@ impl Requests {
         self.pending
             .insert((entry.partition(), tag.id.clone()), record);
     }
+}
+
+/// Which collection a request is about, if it tells.
+fn collection_of(digest: u128) -> Option<CollectionId> {
+    let number = (digest >> BODY_BITS) as u32;
+    Some(CollectionId(number)).filter(|id| id.0 != 0)
+}
+
+/// Whether a request says what one said that was noted.
+fn is_same(noted: u128, digest: u128) -> bool {
+    noted == digest || collection_of(noted).is_none() && noted == digest & BODY
 }
 
 impl RequestRecord {

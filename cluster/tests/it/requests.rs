@@ -115,6 +115,29 @@ fn a_request_that_comes_again_is_applied_once() {
 }
 
 /// Whatever points the second is about: its name is known in one partition at least.
+/// Of a collection of that name that took the place of the one it was about, or came after it: what was done there was not done here.
+#[test]
+fn a_request_that_comes_again_to_another_collection_is_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicU64::new(1000));
+    let node = open(dir.path(), &clock);
+    let empty = node.create_snapshot("c").unwrap();
+    let write = || {
+        let points = numbered(0..200, 1);
+        let receipt = node.upsert_once(tag("a", 1), "c", points).unwrap();
+        assert_eq!(receipt.points, 200);
+        node.collection("c").unwrap().count(None).unwrap()
+    };
+    assert_eq!(write(), 200);
+    let path = node.snapshot_path("c", &empty.name).unwrap();
+    node.restore_snapshot("c", &path).unwrap();
+    assert_eq!(write(), 200, "after a restore");
+    node.drop_collection("c").unwrap();
+    node.create_collection("c", dense(1, Metric::L2, None))
+        .unwrap();
+    assert_eq!(write(), 200, "made anew");
+}
+
 #[test]
 fn a_name_with_another_body_is_refused_whole() {
     let dir = tempfile::tempdir().unwrap();

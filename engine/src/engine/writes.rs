@@ -105,7 +105,8 @@ impl Engine {
     ///
     /// What RocksDB says.
     pub fn conflicting_request(&self, shares: &[Share]) -> Result<Option<RequestTag>> {
-        self.log.conflict(&self.store, &self.env, shares)
+        let exist = |id| self.existing().contains(id);
+        self.log.conflict(&self.store, &self.env, shares, exist)
     }
 
     /// Turns durable entries into rows, in one batch with the applied positions, and shows them to searches. Answers what became of every

@@ -296,13 +296,14 @@ impl Log {
         Ok(entries)
     }
 
-    /// The request among these shares whose name was used with another body, if one was. To be asked when everything that was appended is
-    /// applied.
+    /// The request among these shares whose name was used with another body, if one was, about a collection of those that `exist`. To be asked
+    /// when everything that was appended is applied.
     pub(crate) fn conflict(
         &self,
         store: &Store,
         env: &Env,
         shares: &[Share],
+        exist: impl Fn(CollectionId) -> bool,
     ) -> Result<Option<RequestTag>> {
         let positions = self.positions.lock();
         for share in shares {
@@ -312,7 +313,8 @@ impl Log {
                     continue;
                 };
                 let at = (share.partition, next, env.now_ms());
-                if let Some(Known::Other) = Requests::default().find(store, at, tag)? {
+                let known = Requests::default().find(store, at, tag, &exist)?;
+                if let Some(Known::Other) = known {
                     return Ok(Some(tag.clone()));
                 }
             }
