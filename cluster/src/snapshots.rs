@@ -120,6 +120,9 @@ impl Node {
     /// Makes `collection` what the archive holds, in the place of what has this name now. Searches and writes of the old one go on until the last
     /// moment, after which they are of the new one, and nothing has changed if anything goes wrong. Returns how many points there are.
     ///
+    /// Requests that may come again ([`Node::upsert_once`]) are known by the collection's number, which an archive does not have: one that was answered
+    /// before the restore takes effect again when it comes after. A snapshot of the node remembers them.
+    ///
     /// The archive is read twice: once to see that it is whole, then to write it. Time O(points), space O(1) beside the points themselves.
     ///
     /// # Errors
