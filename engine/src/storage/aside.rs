@@ -188,6 +188,16 @@ pub fn logs(database: &Path) -> Result<Vec<PathBuf>> {
     Ok(logs)
 }
 
+/// Bytes of all of them; none of one that goes meanwhile.
+///
+/// # Errors
+///
+/// As [`logs`].
+pub fn logged_bytes(database: &Path) -> Result<u64> {
+    let logs = logs(database)?;
+    Ok(logs.iter().map(|log| file_bytes(log).unwrap_or(0)).sum())
+}
+
 fn file_bytes(path: &Path) -> Result<u64> {
     let metadata = std::fs::metadata(path).map_err(|error| Error::io(&error, path))?;
     Ok(metadata.len())

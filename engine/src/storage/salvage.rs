@@ -8,11 +8,9 @@ use rocksdb::{DBRecoveryMode, FlushOptions};
 
 use super::garbage::Garbage;
 use super::guard::{Guard, sync_folder};
+use super::opening::{Checks, Opening, WalTracking, open_with};
 use super::record::{LogEntry, LogOperation, PointRow};
-use super::{
-    Checks, DATABASE_FOLDER, Family, Opening, Store, WalTracking, aside, codec, key, open_with,
-    space, wal, within,
-};
+use super::{DATABASE_FOLDER, Family, Store, aside, codec, key, space, wal, within};
 use crate::budget::{Budget, MemoryShares};
 use crate::error::{Error, Result, ResultExt};
 use crate::give_back::GiveBack;
