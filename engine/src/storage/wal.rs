@@ -8,7 +8,8 @@
 //! block; no record begins within its last 6 bytes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::aside;
@@ -56,7 +57,8 @@ impl std::fmt::Display for Damage {
     }
 }
 
-/// Reads all records of the log, whose changes are numbered without gaps. An end that is cut short is none, as every kill may leave it.
+/// Reads all records of the log, whose changes are numbered without gaps. An end that is cut short is none, as every kill may leave it. A hole is
+/// damage whatever stands behind it.
 ///
 /// # Errors
 ///
@@ -83,41 +85,33 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, log: &Path, mut file: impl Read) -> std::io::Result<()> {
+    fn read(&mut self, log: &Path, file: impl Read) -> std::io::Result<()> {
         self.batch = None;
-        let mut block = Vec::new();
-        let mut start = 0;
-        loop {
-            block.clear();
-            file.by_ref().take(BLOCK).read_to_end(&mut block)?;
-            if block.is_empty() {
-                return Ok(());
+        let mut zeros = Zeros::default();
+        let whole = each_block(file, |start, block| {
+            self.read_block(log, start, block);
+            if let Some(at) = zeros.hole(start, block) {
+                self.note(log, at, None);
             }
-            self.read_block(log, start, &block);
-            start += block.len() as u64;
-        }
+            ControlFlow::<()>::Continue(())
+        });
+        whole.map(drop)
     }
 
     /// As RocksDB does, the rest of a block is passed over from the first fragment on that is not sound.
     fn read_block(&mut self, log: &Path, start: u64, block: &[u8]) {
-        let mut at = 0;
-        while let Some((header, rest)) = block[at..].split_first_chunk::<HEADER>() {
+        let mut fragments = Fragments { block, at: 0 };
+        for (at, fragment) in &mut fragments {
             let place = start + at as u64;
-            let [c0, c1, c2, c3, low, high, kind] = *header;
-            let length = usize::from(u16::from_le_bytes([low, high]));
-            let is_filling = kind == 0 && length == 0;
-            let Some(bytes) = rest.get(..length).filter(|_| !is_filling) else {
-                self.pass_over(log, place);
-                return;
-            };
-            let crc = masked(crc32c(crc32c(0, &[kind]), bytes));
-            if crc != u32::from_le_bytes([c0, c1, c2, c3]) {
+            if !fragment.is_sound() {
                 self.pass_over(log, place);
                 self.note(log, place, None);
                 return;
             }
-            self.take(log, place, kind, bytes);
-            at += HEADER + length;
+            self.take(log, place, fragment.kind, fragment.bytes);
+        }
+        if fragments.rest().len() >= HEADER {
+            self.pass_over(log, start + fragments.at as u64);
         }
     }
 
@@ -237,42 +231,119 @@ fn hole(log: &Path) -> Result<Option<u64>> {
         .context("read the write-ahead log")
 }
 
-/// Where zeros stand for the header of a record, with other bytes behind them. Time as of reading the file once.
-fn hole_in(log: impl Read + Seek) -> std::io::Result<Option<u64>> {
-    let mut log = BufReader::with_capacity(2 * BLOCK as usize, log);
-    let mut at = 0;
+/// Where zeros stand for the header of a record, with other bytes behind them. Time as of reading the file once: a hole may be anywhere, and takes
+/// away what was acknowledged where it lies before what the guard notes as durable.
+fn hole_in(log: impl Read) -> std::io::Result<Option<u64>> {
+    let mut zeros = Zeros::default();
+    let found = each_block(log, |start, block| match zeros.hole(start, block) {
+        Some(at) => ControlFlow::Break(at),
+        None => ControlFlow::Continue(()),
+    });
+    found.map(ControlFlow::break_value)
+}
+
+/// Calls `visit` with every block of a log and the byte where it begins, in order, until it breaks.
+fn each_block<B>(
+    mut log: impl Read,
+    mut visit: impl FnMut(u64, &[u8]) -> ControlFlow<B>,
+) -> std::io::Result<ControlFlow<B>> {
+    let mut block = Vec::with_capacity(BLOCK as usize);
+    let mut start = 0;
     loop {
-        let left = BLOCK - at % BLOCK;
-        if left < HEADER as u64 {
-            log.seek_relative(left as i64)?;
-            at += left;
+        block.clear();
+        log.by_ref().take(BLOCK).read_to_end(&mut block)?;
+        if block.is_empty() {
+            return Ok(ControlFlow::Continue(()));
         }
-        let mut header = [0; HEADER];
-        match log.read_exact(&mut header) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            read => read?,
+        if let ControlFlow::Break(found) = visit(start, &block) {
+            return Ok(ControlFlow::Break(found));
         }
-        let [_, _, _, _, low, high, kind] = header;
-        let length = u16::from_le_bytes([low, high]);
-        if kind == 0 && length == 0 {
-            return Ok(is_more_than_zeros(log)?.then_some(at));
-        }
-        log.seek_relative(length.into())?;
-        at += HEADER as u64 + u64::from(length);
+        start += block.len() as u64;
     }
 }
 
-fn is_more_than_zeros(mut rest: impl BufRead) -> std::io::Result<bool> {
-    loop {
-        let bytes = rest.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(false);
+/// A record, or the part of one that a block has.
+struct Fragment<'a> {
+    checksum: u32,
+    kind: u8,
+    bytes: &'a [u8],
+}
+
+impl Fragment<'_> {
+    fn is_sound(&self) -> bool {
+        self.checksum == masked(crc32c(crc32c(0, &[self.kind]), self.bytes))
+    }
+}
+
+/// The fragments of a block and where they stand in it, sound or not, up to the end of the block, to zeros, or to what is longer than the block.
+struct Fragments<'a> {
+    block: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Fragments<'a> {
+    /// What is left of the block: no fragment, when there is no further one.
+    fn rest(&self) -> &'a [u8] {
+        &self.block[self.at..]
+    }
+}
+
+impl<'a> Iterator for Fragments<'a> {
+    type Item = (usize, Fragment<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (header, rest) = self.rest().split_first_chunk::<HEADER>()?;
+        if is_filling(header) {
+            return None;
         }
-        if bytes.iter().any(|&byte| byte != 0) {
-            return Ok(true);
+        let [c0, c1, c2, c3, low, high, kind] = *header;
+        let bytes = rest.get(..usize::from(u16::from_le_bytes([low, high])))?;
+        let checksum = u32::from_le_bytes([c0, c1, c2, c3]);
+        let at = self.at;
+        self.at += HEADER + bytes.len();
+        let fragment = Fragment {
+            checksum,
+            kind,
+            bytes,
+        };
+        Some((at, fragment))
+    }
+}
+
+/// Whether RocksDB takes it for the unused rest of a block: kind and length are 0.
+fn is_filling(header: &[u8; HEADER]) -> bool {
+    header[4..] == [0; 3]
+}
+
+/// Looks for the first hole of a log, block by block.
+#[derive(Default)]
+struct Zeros {
+    /// Where zeros stand in the place of a header, with nothing but zeros behind them so far.
+    from: Option<u64>,
+    is_hole: bool,
+}
+
+impl Zeros {
+    /// Where the hole begins, with the block that shows that it is one.
+    fn hole(&mut self, start: u64, block: &[u8]) -> Option<u64> {
+        if self.is_hole {
+            return None;
         }
-        let count = bytes.len();
-        rest.consume(count);
+        let rest = match self.from {
+            Some(_) => block,
+            None => {
+                let mut fragments = Fragments { block, at: 0 };
+                fragments.by_ref().for_each(drop);
+                let (header, behind) = fragments.rest().split_first_chunk::<HEADER>()?;
+                if !is_filling(header) {
+                    return None;
+                }
+                self.from = Some(start + fragments.at as u64);
+                behind
+            }
+        };
+        self.is_hole = rest.iter().any(|&byte| byte != 0);
+        self.from.filter(|_| self.is_hole)
     }
 }
 
@@ -302,5 +373,29 @@ mod tests {
         check(&[full, vec![0; 6], vec![0; 9], record(3)], Some(BLOCK));
         // A length beyond the file, as of a torn one.
         check(&[record(3), vec![9, 9, 9, 9, 255, 255, 1, 0, 0]], None);
+    }
+
+    /// Nothing that could be read stands behind it, so no number is missing.
+    #[test]
+    fn a_hole_is_damage_whatever_stands_behind_it() {
+        let batch = [&1u64.to_le_bytes()[..], &1u32.to_le_bytes()].concat();
+        let crc = masked(crc32c(crc32c(0, &[FULL]), &batch)).to_le_bytes();
+        let record = [&crc[..], &[batch.len() as u8, 0, FULL], &batch].concat();
+        let check = |behind: &[u8], expected| {
+            let dir = tempfile::tempdir().unwrap();
+            let log = dir.path().join("000001.log");
+            std::fs::write(&log, [&record, &[0; 90][..], behind].concat()).unwrap();
+            let damage = find_damage(dir.path()).unwrap();
+            assert_eq!(damage.map(|damage| damage.at), expected);
+            let hole = find_hole(dir.path()).unwrap();
+            assert_eq!(hole.is_some(), expected.is_some());
+        };
+        check(&[], None);
+        check(&[0; 40_000], None);
+        check(&[7], Some(record.len() as u64));
+        check(
+            &[vec![0; 40_000], vec![7]].concat(),
+            Some(record.len() as u64),
+        );
     }
 }
