@@ -84,6 +84,7 @@ pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use give_back::GiveBack;
 pub use index::{Encoding, IndexKind, Metric};
 pub use log::{Entry, Operation, Outcome, Share};
+pub use machine::ensure_processor;
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
 pub use repair::{
     Double, Loss, OnLoss, RepairOutcome, RepairReport, SegmentTrouble, check_catalog_mendable,

@@ -2,6 +2,42 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::error::{Error, ErrorKind, Result};
+
+/// Checks that this processor has what RocksDB is compiled for, see `scripts/environment`: to be asked first, because a missing instruction ends the
+/// process without a word.
+///
+/// # Errors
+///
+/// `Unavailable`, with what is missing.
+pub fn ensure_processor() -> Result<()> {
+    match missing_instructions().as_slice() {
+        [] => Ok(()),
+        missing => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "this processor lacks {}, which the storage is compiled for; run it on an x86-64 processor made since 2010",
+                missing.join(" and ")
+            ),
+        )),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn missing_instructions() -> Vec<&'static str> {
+    let all = [
+        ("SSE 4.2", is_x86_feature_detected!("sse4.2")),
+        ("PCLMULQDQ", is_x86_feature_detected!("pclmulqdq")),
+    ];
+    let missing = all.into_iter().filter(|(_, is_there)| !is_there);
+    missing.map(|(name, _)| name).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn missing_instructions() -> Vec<&'static str> {
+    Vec::new()
+}
+
 /// The machine's memory or the smallest limit of the control groups that this process is in, whichever is less; `None` where neither is told.
 pub(crate) fn memory_bytes() -> Option<u64> {
     let info = std::fs::read_to_string("/proc/meminfo").ok();

@@ -78,6 +78,7 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(command: &Command, output: Output) -> Result<u8> {
+    cluster::engine::ensure_processor()?;
     let skipped_unless = |complete: bool| if complete { 0 } else { EXIT_SKIPPED };
     match command {
         Command::Serve(args) => serve::run(args).map(|()| 0),
