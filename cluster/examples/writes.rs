@@ -108,16 +108,18 @@ fn create_with_interval(node: &Node) {
 /// A point without vectors, whose payload has so many bytes that do not compress to nothing.
 fn value_point(id: u64, bytes: usize) -> Point {
     let mut random = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let letter = |_| {
+    // Eight letters of each number: making the values must not take the cores from what is measured.
+    let letters = |_| {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        char::from(b'0' + (random >> 58) as u8)
+        let letters = random.to_le_bytes().map(|byte| b'0' + (byte >> 2));
+        letters.map(|letter| if letter == b'\\' { b'z' } else { letter })
     };
-    let text: String = (0..bytes.saturating_sub(8))
-        .map(letter)
-        .filter(|c| *c != '\\')
-        .collect();
+    let bytes_of_text = bytes.saturating_sub(8);
+    let mut text: Vec<u8> = (0..bytes_of_text.div_ceil(8)).flat_map(letters).collect();
+    text.truncate(bytes_of_text);
+    let text = String::from_utf8(text).expect("letters are ASCII");
     Point {
         id: PointId::Num(id),
         vectors: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! Turning durable log entries into rows: one RocksDB batch with the applied positions.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
 use crate::log::{Change, Decision, Entry, Outcome};
@@ -26,6 +27,7 @@ pub(crate) fn put_entries(
         exists: &exists,
         rows: HashMap::new(),
         requests: Requests::default(),
+        encoded: Vec::new(),
     };
     entries
         .iter()
@@ -41,8 +43,10 @@ pub(crate) fn put_entries(
 struct Pending<'a> {
     store: &'a Store,
     exists: &'a dyn Fn(CollectionId) -> bool,
-    rows: HashMap<Vec<u8>, Option<PointRow>>,
+    rows: HashMap<Vec<u8>, Option<Arc<PointRow>>>,
     requests: Requests,
+    /// The bytes of a row on their way into the batch.
+    encoded: Vec<u8>,
 }
 
 /// What one entry leaves beside the rows.
@@ -139,7 +143,7 @@ impl<'a> Effect<'a> {
     /// What a change brought that is not made stays as long as its entry does: a replica may need it to apply the entry.
     fn drop_values(&mut self, change: &Change) {
         if let Some((collection, _)) = change.target() {
-            let values = change.row().into_iter().flat_map(PointRow::owned);
+            let values = change.row().into_iter().flat_map(|row| row.owned());
             let values = values.map(|value| (collection.0, value));
             self.garbage.values.extend(values);
         }
@@ -167,12 +171,20 @@ impl<'a> Effect<'a> {
         let key = key::point(entry.partition, collection, id);
         let old = match pending.rows.get(&key) {
             Some(row) => row.clone(),
-            None => read_superseded(pending.store, entry.partition, collection, id)?,
+            None => read_superseded(pending.store, entry.partition, collection, id)?.map(Arc::new),
         };
-        let decision = change.decide(old.as_ref(), entry.timestamp_ms);
+        let decision = change.decide(old.as_deref(), entry.timestamp_ms);
         self.decisions.push(decision);
         if decision.changed {
-            self.replace(batch, change, (collection, id), &key, old);
+            let encoded = &mut pending.encoded;
+            self.replace(
+                batch,
+                encoded,
+                change,
+                (collection, id),
+                &key,
+                old.as_deref(),
+            );
             pending.rows.insert(key, change.row().cloned());
         } else {
             self.drop_values(change);
@@ -183,16 +195,17 @@ impl<'a> Effect<'a> {
     fn replace(
         &mut self,
         batch: &mut Batch<'_>,
+        encoded: &mut Vec<u8>,
         change: &Change,
         (collection, id): (CollectionId, &PointId),
         key: &[u8],
-        old: Option<PointRow>,
+        old: Option<&PointRow>,
     ) {
         let expiry_key =
             |expires_at_ms| key::expiry(self.entry.partition, collection, expires_at_ms, id);
         if let Some(old) = old {
             if is_planted(Bug::PurgeEarly) {
-                drop_values(batch, self.entry, collection, Some(&old));
+                drop_values(batch, self.entry, collection, Some(old));
             }
             let values = old.owned().map(|value| (collection.0, value));
             self.garbage.values.extend(values);
@@ -202,7 +215,8 @@ impl<'a> Effect<'a> {
         }
         match change.row() {
             Some(row) => {
-                batch.put(Family::Points, key, &codec::encode(row));
+                codec::encode_into(row, encoded);
+                batch.put(Family::Points, key, encoded);
                 if let Some(expires_at_ms) = row.expires_at_ms {
                     let version = codec::encode(&row.version);
                     batch.put(Family::State, &expiry_key(expires_at_ms), &version);

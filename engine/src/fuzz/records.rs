@@ -1,6 +1,7 @@
 //! Records and keys: what is read stays the same when it is written and read again.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
@@ -105,7 +106,7 @@ pub(super) fn some_operations() -> Vec<LogOperation> {
     let upsert = LogOperation::Upsert {
         collection,
         id: PointId::Str("x".into()).encode(),
-        row: some_row(),
+        row: Arc::new(some_row()),
     };
     let filter =
         crate::filter::Filter::one(crate::filter::Condition::HasId([PointId::Num(9)].into()));
@@ -119,7 +120,7 @@ pub(super) fn some_operations() -> Vec<LogOperation> {
     let upserts = conditions.map(|condition| LogOperation::UpsertIf {
         collection,
         id: id.clone(),
-        row: PointRow::default(),
+        row: Arc::default(),
         condition: Box::new(condition),
     });
     let request = LogOperation::Request {

@@ -1,6 +1,7 @@
 //! Log entries: from the operations of a share to bytes, and from bytes to changes that can be applied.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Operation, Share};
 use crate::condition::Precondition;
@@ -59,7 +60,7 @@ pub(crate) enum Change {
     Upsert {
         collection: CollectionId,
         id: PointId,
-        row: PointRow,
+        row: Arc<PointRow>,
         vectors: Option<BTreeMap<String, Vector>>,
         condition: Option<Precondition>,
     },
@@ -95,7 +96,7 @@ impl Change {
     }
 
     /// The row that it writes; `None` if it removes one.
-    pub fn row(&self) -> Option<&PointRow> {
+    pub fn row(&self) -> Option<&Arc<PointRow>> {
         match self {
             Self::Upsert { row, .. } => Some(row),
             Self::Delete { .. } | Self::Expire { .. } | Self::Request { .. } => None,
@@ -161,7 +162,7 @@ pub(super) fn append_share(
         operations.push(logged);
         changes.push(change);
     }
-    let entry = encode_entry(partition, &LogEntry::new(TERM, now_ms, operations))?;
+    let entry = encode_entry(partition, now_ms, &operations)?;
     batch.put(Family::Log, &key::log(partition, index), &entry);
     Ok(Entry {
         partition,
@@ -236,18 +237,18 @@ impl Values<'_, '_> {
                 return Ok((logged, Change::Request { tag, operations }));
             }
         };
-        let row = self.put_point(collection, &point)?;
+        let row = Arc::new(self.put_point(collection, &point)?);
         let id = point.id.encode();
         let logged = match &condition {
             None => LogOperation::Upsert {
                 collection: collection.0,
                 id,
-                row: row.clone(),
+                row: Arc::clone(&row),
             },
             Some(condition) => LogOperation::UpsertIf {
                 collection: collection.0,
                 id,
-                row: row.clone(),
+                row: Arc::clone(&row),
                 condition: Box::new(condition.to_record()),
             },
         };
@@ -301,12 +302,12 @@ impl Values<'_, '_> {
 }
 
 /// An entry that could not be read back would keep the store from opening after a crash.
-fn encode_entry(partition: Partition, entry: &LogEntry) -> Result<Vec<u8>> {
-    let bytes = codec::encode(entry);
+fn encode_entry(partition: Partition, now_ms: u64, operations: &[LogOperation]) -> Result<Vec<u8>> {
+    let bytes = LogEntry::encode(TERM, now_ms, operations);
     if bytes.len() > codec::ENTRY_BYTES_MAX || !codec::is_readable::<LogEntry>(&bytes) {
         return Err(Error::invalid(format!(
             "{} operations with {} MiB of payloads fall to partition {}; the limit is {} MiB at once, write fewer points in one request",
-            entry.operations.len(),
+            operations.len(),
             bytes.len() >> 20,
             partition.0,
             codec::ENTRY_BYTES_MAX >> 20

@@ -1,6 +1,7 @@
 //! The log, the notes and the position of one partition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::examine::{Examination, Known};
 use crate::error::Result;
@@ -269,6 +270,7 @@ impl PartitionLog {
                     lacking = Some(*index);
                     continue;
                 }
+                let row = Arc::make_mut(row);
                 row.vectors
                     .retain(|at| is_there(Family::Vectors, at.index, at.ordinal));
                 row.media

@@ -9,7 +9,8 @@ use bincode::{Decode, Encode};
 
 use crate::error::{Error, Result};
 
-const VERSION: u8 = 1;
+/// What every record begins with.
+pub const VERSION: u8 = 1;
 /// No record claims more memory than this while it is read: eight times the body limit of a request.
 const DECODE_BYTES_MAX: usize = 256 << 20;
 /// How many bytes a record claims at most for each that it has, see [`SMALL_BYTES_MAX`]. A damaged length claims more: in a short record it
@@ -26,10 +27,22 @@ const _: () = assert!(size_of::<super::record::LogOperation>() <= 5 * CLAIM_FACT
 
 /// The record's bytes.
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
-    let mut out = vec![VERSION];
-    bincode::encode_into_std_write(value, &mut out, config::standard())
-        .expect("encoding into memory has no way to fail");
+    let mut out = Vec::new();
+    encode_into(value, &mut out);
     out
+}
+
+/// Puts the record's bytes in the place of what `out` holds.
+pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(VERSION);
+    append(value, out);
+}
+
+/// Adds the value's bytes without a version: further fields of a record that was begun.
+pub fn append<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    bincode::encode_into_std_write(value, out, config::standard())
+        .expect("encoding into memory has no way to fail");
 }
 
 /// Whether [`decode`] will accept these bytes of [`encode`]: it refuses what claims too much memory. To be asked before a record is written

@@ -1,8 +1,10 @@
 //! What the values of the column families hold.
 
+use std::sync::Arc;
+
 use bincode::{Decode, Encode};
 
-use super::{Family, blob, key};
+use super::{Family, blob, codec, key};
 use crate::error::{Error, Result};
 use crate::point::{MediaKind, SparseVector, Vector};
 
@@ -28,8 +30,8 @@ pub enum LogOperation {
         collection: u32,
         /// Encoded point id.
         id: Vec<u8>,
-        /// The row to store; its version is the entry's index.
-        row: PointRow,
+        /// The row to store; its version is the entry's index. Shared with the change that is applied.
+        row: Arc<PointRow>,
     },
     /// Removes the point.
     Delete {
@@ -51,8 +53,8 @@ pub enum LogOperation {
         collection: u32,
         /// Encoded point id.
         id: Vec<u8>,
-        /// The row to store; its version is the entry's index.
-        row: PointRow,
+        /// The row to store; its version is the entry's index. Shared with the change that is applied.
+        row: Arc<PointRow>,
         /// What must hold of the row that is there.
         condition: Box<ConditionRecord>,
     },
@@ -101,6 +103,18 @@ impl LogEntry {
         }
     }
 
+    /// The bytes of [`Self::new`], made without a copy of the operations: payloads are most of what is written.
+    pub fn encode(term: u64, timestamp_ms: u64, operations: &[LogOperation]) -> Vec<u8> {
+        let rows = operations.iter().map(LogOperation::bytes);
+        let mut out = Vec::with_capacity(rows.sum::<usize>() + 32);
+        codec::encode_into(&(term, timestamp_ms), &mut out);
+        let from = out.len();
+        codec::append(&operations, &mut out);
+        let crc = checksum_of(&out[from..]);
+        codec::append(&crc, &mut out);
+        out
+    }
+
     /// Compares the checksum.
     ///
     /// # Errors
@@ -118,8 +132,30 @@ impl LogEntry {
     }
 }
 
+impl LogOperation {
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Upsert { id, row, .. } | Self::UpsertIf { id, row, .. } => {
+                id.len() + row.payload.len() + 32 * (1 + row.vectors.len() + row.media.len())
+            }
+            _ => 64,
+        }
+    }
+}
+
 fn checksum(operations: &[LogOperation]) -> u32 {
-    crc32fast::hash(&super::codec::encode(&operations))
+    let mut encoded = Vec::new();
+    codec::append(&operations, &mut encoded);
+    checksum_of(&encoded)
+}
+
+/// CRC-32 of a record of its own with these bytes.
+fn checksum_of(encoded: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[codec::VERSION]);
+    hasher.update(encoded);
+    hasher.finalize()
 }
 
 /// A point's row.
@@ -426,17 +462,26 @@ mod tests {
     #[test]
     fn golden_bytes_of_operations_do_not_change() {
         let (collection, id) = (2, vec![1, 9]);
-        let row = PointRow {
+        let row = Arc::new(PointRow {
             version: 5,
             ..PointRow::default()
-        };
+        });
         let row_bytes = [5, 0, 0, 0, 0];
         let condition = |record| LogOperation::UpsertIf {
             collection,
             id: vec![1, 9],
-            row: row.clone(),
+            row: Arc::clone(&row),
             condition: Box::new(record),
         };
+        let operations = [
+            condition(ConditionRecord::Present),
+            condition(ConditionRecord::Version(3)),
+        ];
+        let entry = LogEntry::new(1, 70_000, operations.to_vec());
+        assert_eq!(
+            LogEntry::encode(1, 70_000, &operations),
+            codec::encode(&entry)
+        );
         let upsert = |number: u8| [&[1, number, 2, 2, 1, 9], &row_bytes[..]].concat();
         let check = |operation: LogOperation, expected: Vec<u8>| {
             assert_eq!(codec::encode(&operation), expected);
@@ -447,7 +492,7 @@ mod tests {
             LogOperation::Upsert {
                 collection,
                 id: id.clone(),
-                row: row.clone(),
+                row: Arc::clone(&row),
             },
             upsert(0),
         );
