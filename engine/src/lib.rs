@@ -55,6 +55,7 @@ mod give_back;
 mod graph_builder;
 mod log;
 mod machine;
+mod named;
 mod observer;
 mod payload_cache;
 mod planted;

@@ -433,6 +433,7 @@ pub(crate) fn rerank(
     const AHEAD: usize = 3;
     let kernel = metric.kernel();
     let mut top = TopK::within(k, max_distance);
+    candidates.clone().for_each(|offset| rows.announce(offset));
     let mut ahead = candidates.clone();
     for offset in ahead.by_ref().take(AHEAD) {
         prefetch(rows.row(offset));

@@ -58,6 +58,7 @@ mod vector_index;
 
 pub use bitset::BitSet;
 pub use codes::{Among, Codes, CodesError};
+pub use distance::codes::prefetch;
 pub use flat::{Flat, scan};
 pub use graph::{
     Answer, BuildParams, Calibration, Costs, Effort, Graph, GraphError, GraphSearch, Origin, Point,

@@ -20,6 +20,7 @@ use super::{
 use crate::collection::{Collection, Located, Location, State, View};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
+use crate::named::named;
 use crate::point::{PointId, Vector};
 use crate::segment::Segment;
 
@@ -435,7 +436,7 @@ fn run_fusion(
 }
 
 fn higher_is_better(config: &CollectionConfig, using: &str) -> bool {
-    match config.vectors.get(using).map(|vector| vector.metric) {
+    match named(&config.vectors, using).map(|vector| vector.metric) {
         None | Some(Metric::Cosine | Metric::Dot) => true,
         Some(Metric::L2 | Metric::L1 | Metric::LInf) => false,
     }

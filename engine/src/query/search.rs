@@ -9,6 +9,7 @@ use super::execute::Candidate;
 use super::trace::Trace;
 use crate::collection::{Collection, Location, View, check_dense, unknown_vector};
 use crate::error::Result;
+use crate::named::named;
 use crate::point::{PointId, SparseVector, Vector};
 use crate::segment::{DenseColumn, Found, Rows, Segment};
 
@@ -51,17 +52,13 @@ pub(super) fn search(
     let weighted;
     let target = match search.vector {
         Vector::Dense(values) => {
-            let wanted = config
-                .vectors
-                .get(&query.using)
+            let wanted = named(&config.vectors, &query.using)
                 .ok_or_else(|| unknown_vector(config, &query.using, "dense"))?;
             check_dense(&query.using, values, wanted.dim)?;
             Target::Dense(values, wanted.metric)
         }
         Vector::Sparse(sparse) => {
-            let wanted = config
-                .sparse_vectors
-                .get(&query.using)
+            let wanted = named(&config.sparse_vectors, &query.using)
                 .ok_or_else(|| unknown_vector(config, &query.using, "sparse"))?;
             weighted = if wanted.idf {
                 with_idf(view, &query.using, sparse)
@@ -89,7 +86,7 @@ fn tell_damaged_graphs(collection: &Collection, view: &View, using: &str) {
     let columns = view
         .parts
         .iter()
-        .filter_map(|part| part.segment.dense.get(using));
+        .filter_map(|part| named(&part.segment.dense, using));
     let is_damaged = |column: &DenseColumn| {
         let file = column.graph();
         file.is_some_and(|file| file.graph.is_damaged())
@@ -157,6 +154,9 @@ fn nearest<'v>(
         nearest.retain(|(neighbor, segment)| !search.without.contains(segment.id(neighbor.offset)));
     }
     nearest.truncate(k);
+    for (neighbor, segment) in &nearest {
+        segment.announce(neighbor.offset);
+    }
     Ok(nearest)
 }
 
@@ -176,7 +176,7 @@ impl Target<'_> {
         rows: Rows<'_>,
     ) -> Result<Option<Found>> {
         match self {
-            Self::Dense(values, metric) => match segment.dense.get(&query.using) {
+            Self::Dense(values, metric) => match named(&segment.dense, &query.using) {
                 Some(column) if column.rows() > 0 => {
                     let within = query
                         .score_threshold
@@ -187,7 +187,7 @@ impl Target<'_> {
                 }
                 _ => Ok(None),
             },
-            Self::Sparse(weights) => match segment.sparse.get(&query.using) {
+            Self::Sparse(weights) => match named(&segment.sparse, &query.using) {
                 Some(column) if column.rows() > 0 => Ok(Some(column.search(weights, k, rows))),
                 _ => Ok(None),
             },
@@ -242,7 +242,7 @@ fn with_idf(view: &View, using: &str, query: &SparseVector) -> Vec<(u32, f32)> {
     let columns: Vec<_> = view
         .parts
         .iter()
-        .filter_map(|part| part.segment.sparse.get(using))
+        .filter_map(|part| named(&part.segment.sparse, using))
         .collect();
     let n: usize = columns.iter().map(|column| column.rows()).sum();
     query

@@ -4,6 +4,7 @@ use super::{Query, QueryVector};
 use crate::collection::{Collection, State, check_dense, unknown_vector};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
+use crate::named::named;
 use crate::point::Vector;
 
 /// The average of the wanted minus that of the unwanted examples, as the dialect's `average_vector`: `2 * positive - negative`.
@@ -65,7 +66,7 @@ pub(super) fn resolve(
             &query.using,
             values.clone(),
         )?)),
-        QueryVector::Sparse(sparse) if config.sparse_vectors.contains_key(&query.using) => {
+        QueryVector::Sparse(sparse) if named(&config.sparse_vectors, &query.using).is_some() => {
             Ok(Vector::Sparse(sparse.clone()))
         }
         QueryVector::Sparse(_) => Err(unknown_vector(&config, &query.using, "sparse")),
@@ -91,10 +92,8 @@ pub(super) fn resolve(
 }
 
 fn checked(config: &CollectionConfig, using: &str, mut values: Vec<f32>) -> Result<Vec<f32>> {
-    let wanted = config
-        .vectors
-        .get(using)
-        .ok_or_else(|| unknown_vector(config, using, "dense"))?;
+    let wanted =
+        named(&config.vectors, using).ok_or_else(|| unknown_vector(config, using, "dense"))?;
     check_dense(using, &values, wanted.dim)?;
     if wanted.metric.normalizes() {
         index::normalize(&mut values);

@@ -101,6 +101,12 @@ impl RowSource for SealedRows {
             Self::Placed(placed) => bytes_of(placed.row(offset as usize)),
         }
     }
+
+    fn announce(&self, offset: Offset) {
+        if let Self::Placed(placed) = self {
+            placed.announce(offset as usize);
+        }
+    }
 }
 
 /// The graph of one of the segments that were merged, from which the merged one's begins.

@@ -49,6 +49,7 @@ use map::{Map, Plain, View};
 
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
+use crate::named::named;
 use crate::point::{PointId, Vector};
 use crate::storage::record::PointRow;
 use crate::{PARTITIONS, Partition};
@@ -125,6 +126,14 @@ impl<T: Plain> Numbers<T> {
         match self {
             Self::Growing(numbers) => numbers.get(at).copied(),
             Self::Mapped(numbers) => numbers.get(at).copied(),
+        }
+    }
+
+    fn announce(&self, at: usize) {
+        if let Self::Mapped(numbers) = self
+            && let Some(number) = numbers.get(at)
+        {
+            index::prefetch(std::slice::from_ref(number));
         }
     }
 
@@ -276,6 +285,16 @@ impl Segment {
         self.ids.get(offset as usize).expect("offsets are of rows")
     }
 
+    /// Fetches what an answer tells of a row. Called for all hits before the first of them is looked at: what they need from memory comes at the
+    /// same time, and not hit after hit.
+    pub fn announce(&self, offset: Offset) {
+        if let Some(id) = self.ids.get(offset as usize) {
+            index::prefetch(std::slice::from_ref(id));
+        }
+        self.versions.announce(offset as usize);
+        self.partitions.announce(offset as usize);
+    }
+
     /// Every row's point, by offset.
     pub fn ids(&self) -> impl Iterator<Item = &PointId> {
         self.ids.iter()
@@ -295,12 +314,12 @@ impl Segment {
 
     /// The vector of a name that the row at `offset` has.
     pub fn vector(&self, name: &str, offset: Offset) -> Option<Vector> {
-        if let Some(column) = self.dense.get(name) {
+        if let Some(column) = named(&self.dense, name) {
             return column
                 .get(offset)
                 .map(|values| Vector::Dense(values.to_vec()));
         }
-        self.sparse.get(name)?.get(offset).map(Vector::Sparse)
+        named(&self.sparse, name)?.get(offset).map(Vector::Sparse)
     }
 
     /// Whether the row at `offset` has a vector of this name.

@@ -84,6 +84,13 @@ impl Placed {
         &self.files[file][at as usize..][..self.dim]
     }
 
+    /// Fetches the place of a row that will be read soon.
+    pub fn announce(&self, row: usize) {
+        if let Some(place) = self.places.get(row) {
+            index::prefetch(std::slice::from_ref(place));
+        }
+    }
+
     /// The link in which a row stands and where, if not here.
     pub fn link(&self, row: usize) -> Option<(usize, u32)> {
         let (file, at) = unpack(self.places[row]);

@@ -15,6 +15,7 @@ use super::column::DenseColumn;
 use super::{Link, Segment, places};
 use crate::Partition;
 use crate::error::{Error, Result};
+use crate::named::named;
 use crate::storage::blob::Record;
 use crate::storage::key;
 
@@ -124,7 +125,7 @@ impl Segment {
         name: &str,
         offsets: impl Iterator<Item = Offset>,
     ) -> Vec<(Offset, Error)> {
-        let Some(column) = self.dense.get(name).filter(|_| self.is_sealed()) else {
+        let Some(column) = named(&self.dense, name).filter(|_| self.is_sealed()) else {
             return Vec::new();
         };
         let mut damaged = Vec::new();
@@ -171,7 +172,7 @@ impl Segment {
 
     /// The dense vector of a name that the row at `offset` has, as it was written, if it can be read.
     pub fn sound_vector(&self, name: &str, offset: Offset) -> Option<&[f32]> {
-        let column = self.dense.get(name)?;
+        let column = named(&self.dense, name)?;
         self.verify_row(column, offset).ok()?;
         column.get(offset)
     }
@@ -195,7 +196,7 @@ impl Segment {
         if offsets.len() == 0 {
             return;
         }
-        if let Some(column) = self.dense.get(name) {
+        if let Some(column) = named(&self.dense, name) {
             column.damaged.rcu(|damaged| {
                 let mut rows = match damaged {
                     None => BitSet::new(self.len()),

@@ -238,6 +238,9 @@ pub trait RowSource: Send + Sync {
 
     /// Row `offset`, below [`RowSource::len`], as little-endian `f32`: `[dim * 4]` bytes at any address.
     fn row(&self, offset: crate::Offset) -> &[u8];
+
+    /// Tells that row `offset` will be read soon. A source that looks up where a row stands may fetch that; its numbers are asked for later.
+    fn announce(&self, _offset: crate::Offset) {}
 }
 
 impl RowSource for crate::Rows {

@@ -288,9 +288,9 @@ pub fn instruction_set() -> &'static str {
     InstructionSet::fastest().name()
 }
 
-/// Asks for values that will be read soon.
+/// Asks for values that will be read soon, so that several come from memory at the same time. Does nothing where there is no such instruction.
 #[inline(always)]
-pub(crate) fn prefetch<T>(values: &[T]) {
+pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     for line in 0..size_of_val(values).div_ceil(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
