@@ -28,6 +28,14 @@ impl Expiry {
         self.by_id.insert(id, expires_at_ms);
     }
 
+    /// When a point that is shown ends, if it does.
+    pub fn of(&self, id: &PointId) -> Option<u64> {
+        if self.by_id.is_empty() {
+            return None;
+        }
+        self.by_id.get(id).copied()
+    }
+
     /// The point was replaced or removed. Time O(1) for one without an expiry.
     pub fn forget(&mut self, id: &PointId) {
         self.hidden.remove(id);

@@ -34,7 +34,7 @@ pub(crate) use graphs::GraphStep;
 pub use info::{CollectionInfo, SegmentInfo};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use state::{Part, State, View};
-pub(crate) use table::{IdHash, Location};
+pub(crate) use table::Location;
 pub(crate) use usage::superseded_vectors;
 pub use work::{Progress, Work, WorkKind};
 
@@ -86,8 +86,12 @@ pub struct Collection {
 #[derive(Clone, Debug)]
 pub(crate) struct Located {
     pub id: PointId,
+    /// Its row.
+    pub location: Location,
     pub partition: Partition,
     pub version: u64,
+    /// As of the write, if that was asked for.
+    pub expires_at_ms: Option<u64>,
 }
 
 /// Whether a collection is deleted.
@@ -308,10 +312,12 @@ impl Collection {
         let state = self.state();
         ids.iter()
             .filter_map(|id| {
-                let location = state.ids.get(id)?;
+                let location = *state.ids.get(id)?;
                 let segment = state.segment(location.uid);
                 Some(Located {
                     id: id.clone(),
+                    location,
+                    expires_at_ms: state.expiry.of(id),
                     partition: segment.partition(location.offset),
                     version: segment.version(location.offset),
                 })

@@ -1,15 +1,18 @@
 //! Segments to files, in the background: sealing, merging, and the manifest.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use index::Offset;
 use parking_lot::RwLockWriteGuard;
 
-use super::{Collection, WorkKind};
+use super::{Collection, Location, WorkKind};
 use crate::budget::Purpose;
 use crate::error::{ErrorKind, Result};
+use crate::payload_cache::Row;
 use crate::point::PointId;
 use crate::segment::folder::LargeColumns;
-use crate::segment::{Segment, Source};
+use crate::segment::{Origins, Segment, Source};
 
 /// A file of so many bytes is written whatever it gives back: what it covers need not be kept elsewhere.
 const SMALL_BYTES: u64 = 16 << 20;
@@ -201,6 +204,7 @@ impl Collection {
             let next = state.move_rows(uid, &origins, first);
             // Handed on to whoever waits, so that writes and searches come in between.
             RwLockWriteGuard::unlock_fair(state);
+            self.rename_payloads(uid, &origins, first..next.unwrap_or(origins.len()));
             match next {
                 Some(next) => {
                     self.work.moved(next);
@@ -209,6 +213,17 @@ impl Collection {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Has the payloads that were read of rows read of their copies in a merged segment.
+    fn rename_payloads(&self, uid: u64, origins: &Origins, moved: Range<usize>) {
+        let row = |uid, offset| Row {
+            collection: self.id,
+            location: Location { uid, offset },
+        };
+        let copies = moved.clone().zip(&origins[moved]);
+        let pairs = copies.map(|(at, &(from, old))| (row(from, old), row(uid, at as Offset)));
+        self.store.payloads().rename(pairs);
     }
 
     /// Checks that there is room for a file of so many bytes, of the sources' live rows. A small one, or one that takes the place of larger ones, may

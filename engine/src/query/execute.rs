@@ -452,6 +452,8 @@ fn located(view: &View, candidate: &Candidate) -> Located {
     let segment = segment(view, uid);
     Located {
         id: candidate.id.clone(),
+        location: candidate.location,
+        expires_at_ms: None,
         partition: segment.partition(offset),
         version: segment.version(offset),
     }

@@ -10,7 +10,7 @@ use crate::apply::decode_row;
 use crate::collection::{Collection, Located};
 use crate::error::Result;
 use crate::filter::path::{exclude, include};
-use crate::payload_cache::{Held, Owner};
+use crate::payload_cache::Row;
 use crate::point::{Payload, PointId, Record, Vector};
 use crate::storage::record::PointRow;
 use crate::storage::{Family, key};
@@ -44,93 +44,99 @@ pub(super) fn fetch(
     vectors: &VectorSelection,
 ) -> Result<Vec<Option<Record>>> {
     if *payload == Selection::None || *vectors != VectorSelection::None {
-        return read(collection, located, payload, vectors);
+        let points: Vec<_> = located.iter().map(|at| (&at.id, at.partition)).collect();
+        return read(collection, &points, payload, vectors);
     }
-    let cache = collection.store.payloads();
-    let mut missing = Vec::new();
-    let mut records: Vec<Option<Record>> = located
-        .iter()
-        .map(|at| {
-            let held = cache.get(owner(collection, at), at.version);
-            if held.is_none() {
-                missing.push(at.clone());
-            }
-            Some(record(&at.id, held?, payload))
+    let rows = located.iter().map(|at| row_of(collection, at));
+    let held = collection.store.payloads().get(rows);
+    let records = located.iter().zip(held).map(|(at, held)| {
+        Some(Record {
+            id: at.id.clone(),
+            version: at.version,
+            payload: select(held?, payload),
+            vectors: None,
+            expires_at_ms: at.expires_at_ms,
         })
-        .collect();
+    });
+    let mut records: Vec<Option<Record>> = records.collect();
+    let empty = records.iter().zip(located);
+    let empty = empty.filter(|(record, _)| record.is_none());
+    let missing: Vec<&Located> = empty.map(|(_, at)| at).collect();
     if !missing.is_empty() {
-        let read = read_payloads(collection, &missing)?;
+        let read = read_payloads(collection, &missing, payload)?;
         let empty = records.iter_mut().filter(|record| record.is_none());
-        for ((record_read, at), held) in empty.zip(&missing).zip(read) {
-            *record_read = held.map(|held| record(&at.id, held, payload));
+        for (record, read) in empty.zip(read) {
+            *record = read;
         }
     }
     Ok(records)
 }
 
-fn owner<'a>(collection: &Collection, at: &'a Located) -> Owner<'a> {
-    Owner {
+fn row_of(collection: &Collection, at: &Located) -> Row {
+    Row {
         collection: collection.id(),
-        partition: at.partition,
-        id: &at.id,
+        location: at.location,
     }
 }
 
-fn record(id: &PointId, held: Held, selection: &Selection) -> Record {
-    Record {
-        id: id.clone(),
-        version: held.version,
-        payload: select(held.payload, selection),
-        vectors: None,
-        expires_at_ms: held.expires_at_ms,
-    }
-}
-
-/// The payloads of points as they are now, which are cached from then on.
-fn read_payloads(collection: &Collection, located: &[Located]) -> Result<Vec<Option<Held>>> {
+/// The payloads of points as they are now. Those that the located rows have are cached from then on.
+fn read_payloads(
+    collection: &Collection,
+    located: &[&Located],
+    selection: &Selection,
+) -> Result<Vec<Option<Record>>> {
     let cache = collection.store.payloads();
-    let rows = read_rows(collection, located)?;
-    let held = located.iter().zip(rows).map(|(at, row)| {
+    let points: Vec<_> = located.iter().map(|at| (&at.id, at.partition)).collect();
+    let rows = read_rows(collection, &points)?;
+    let records = located.iter().zip(rows).map(|(at, row)| {
         let Some(row) = row else { return Ok(None) };
-        let held = Held {
+        let payload = Arc::new(parse_payload(&at.id, &row)?);
+        if row.version == at.version {
+            let is_gone = || collection.is_gone();
+            cache.put(row_of(collection, at), &payload, is_gone);
+        }
+        Ok(Some(Record {
+            id: at.id.clone(),
             version: row.version,
+            payload: select(payload, selection),
+            vectors: None,
             expires_at_ms: row.expires_at_ms,
-            payload: Arc::new(parse_payload(&at.id, &row)?),
-        };
-        cache.put(owner(collection, at), held.clone(), || collection.is_gone());
-        Ok(Some(held))
+        }))
     });
-    held.collect()
+    records.collect()
 }
 
 /// The rows of points as they are now.
-fn read_rows(collection: &Collection, located: &[Located]) -> Result<Vec<Option<PointRow>>> {
-    let keys: Vec<Vec<u8>> = located
+fn read_rows(
+    collection: &Collection,
+    points: &[(&PointId, Partition)],
+) -> Result<Vec<Option<PointRow>>> {
+    let keys: Vec<Vec<u8>> = points
         .iter()
-        .map(|at| key::point(at.partition, collection.id(), &at.id))
+        .map(|(id, partition)| key::point(*partition, collection.id(), id))
         .collect();
     let values = collection.store.get_many(Family::Points, &keys)?;
-    let rows = located.iter().zip(values);
-    rows.map(|(at, value)| value.map(|value| decode_row(&at.id, &value)).transpose())
+    let rows = points.iter().zip(values);
+    rows.map(|((id, _), value)| value.map(|value| decode_row(id, &value)).transpose())
         .collect()
 }
 
 /// The records of points as they are now.
-fn read(
+pub(super) fn read(
     collection: &Collection,
-    located: &[Located],
+    points: &[(&PointId, Partition)],
     payload: &Selection,
     vectors: &VectorSelection,
 ) -> Result<Vec<Option<Record>>> {
-    let rows = read_rows(collection, located)?;
-    let records = located.iter().zip(rows).map(|(at, row)| {
+    let rows = read_rows(collection, points)?;
+    let records = points.iter().zip(rows).map(|(&(id, partition), row)| {
         let Some(row) = row else { return Ok(None) };
         Ok(Some(Record {
-            id: at.id.clone(),
+            id: id.clone(),
             version: row.version,
-            payload: select_payload(&at.id, &row, payload)?,
-            vectors: select_vectors(collection, at.partition, &row, vectors)
-                .map_err(|error| error.context(format!("read point {}", at.id)))?,
+            payload: select_payload(id, &row, payload)?,
+            vectors: select_vectors(collection, partition, &row, vectors)
+                .map_err(|error| error.context(format!("read point {id}")))?,
             expires_at_ms: row.expires_at_ms,
         }))
     });

@@ -5,12 +5,12 @@ use std::collections::BinaryHeap;
 
 use serde_json::Value;
 
-use super::fetch::{fetch, select_payload};
+use super::fetch::{fetch, read, select_payload};
 use super::matching::{for_each_row, matching};
 use super::{OrderBy, ScrollPage, Selection, VectorSelection};
 use crate::Partition;
 use crate::apply::decode_row;
-use crate::collection::{Collection, Located};
+use crate::collection::Collection;
 use crate::error::Result;
 use crate::filter::{Filter, Subject, parse_datetime};
 use crate::point::{Payload, PointId, Record};
@@ -83,14 +83,7 @@ impl Collection {
             } else {
                 // The row is as it was when the listing began, and its vectors may be gone: read as it is now, so that payload and vectors
                 // are of one write.
-                let now = {
-                    let located = Located {
-                        id,
-                        partition,
-                        version: row.version,
-                    };
-                    fetch(self, &[located], payload, vectors)?
-                };
+                let now = read(self, &[(&id, partition)], payload, vectors)?;
                 page.points.extend(now.into_iter().flatten());
             }
         }
