@@ -211,7 +211,9 @@ impl Worker {
             return;
         };
         let (id, now) = (strong.id(), Instant::now());
-        if !self.known.contains_key(&id) {
+        // What a restore fills and what it publishes have one number.
+        let is_known = |known: &Weak<Collection>| Weak::ptr_eq(known, collection);
+        if !self.known.get(&id).is_some_and(is_known) {
             self.forget_gone();
             self.known.insert(id, collection.clone());
         }
