@@ -16,7 +16,7 @@ pub fn ensure_processor() -> Result<()> {
         missing => Err(Error::new(
             ErrorKind::Unavailable,
             format!(
-                "this processor lacks {}, which the storage is compiled for; run it on an x86-64 processor made since 2010",
+                "this processor lacks {}, which the storage is compiled for; run it on an x86-64 processor that has both, as nearly all made since 2010 do",
                 missing.join(" and ")
             ),
         )),

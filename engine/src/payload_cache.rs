@@ -3,7 +3,8 @@
 //! # Why nothing old is served
 //!
 //! A payload is kept under its row: collection, number of the segment, offset. A row never changes: a point that is written again, or comes again
-//! after it was deleted, gets another one, and numbers of segments and of collections are given once. Whoever reads asks for the row that the
+//! after it was deleted, gets another one, and numbers of segments and of collections are given once (the collection
+//! that a restore fills, which has the number of the one that it publishes, is read by nobody). Whoever reads asks for the row that the
 //! table of ids or a view has, which it learnt under their lock, after points whose time has come were taken out. So an answer is the point as
 //! it was at the moment of the search, and no write has to tell the cache anything. What is put under a row was read from the store with the
 //! row's own version: of several writes to one point in an entry, which have one version, no reader ever gets but the last, and the store has no
@@ -285,12 +286,15 @@ impl PayloadCache {
         rows.map(|row| get(row).flatten()).collect()
     }
 
-    /// Keeps the payload of a row, unless its collection `is_gone`. Time O(its values), and of all entries each time that their number has doubled.
+    /// Keeps the payload of a row, unless its collection `is_gone` or the table is being changed: a reader never waits for others. Time O(its
+    /// values), and of all entries each time that their number has doubled.
     pub fn put(&self, row: Row, payload: &Arc<Payload>, is_gone: impl FnOnce() -> bool) {
         if payload_bytes(payload) > self.bytes_max / 2 {
             return;
         }
-        let _changing = self.changing.lock();
+        let Some(_changing) = self.changing.try_lock() else {
+            return;
+        };
         if is_gone() {
             return;
         }

@@ -2,7 +2,7 @@
 //!
 //! A request that names itself is logged with its name: in each partition that it touches, [`crate::Operation::Request`] stands before its
 //! operations. Apply notes it in `state`, in the batch of the rows that it covers, and skips it when it comes again. Whether a note still holds
-//! follows from the log alone: from the timestamps and indexes of two entries, never from a clock.
+//! follows from the timestamps and indexes of two entries, never from a clock, and from whether the collection exists that the request was about.
 
 use std::collections::HashMap;
 use std::sync::Arc;

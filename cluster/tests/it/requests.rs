@@ -114,7 +114,6 @@ fn a_request_that_comes_again_is_applied_once() {
     assert!(node.check().is_empty());
 }
 
-/// Whatever points the second is about: its name is known in one partition at least.
 /// Of a collection of that name that took the place of the one it was about, or came after it: what was done there was not done here.
 #[test]
 fn a_request_that_comes_again_to_another_collection_is_applied() {
@@ -138,6 +137,7 @@ fn a_request_that_comes_again_to_another_collection_is_applied() {
     assert_eq!(write(), 200, "made anew");
 }
 
+/// Whatever points the second is about: its name is known in one partition at least.
 #[test]
 fn a_name_with_another_body_is_refused_whole() {
     let dir = tempfile::tempdir().unwrap();

@@ -150,6 +150,14 @@ fn writes_go_on_while_a_snapshot_is_taken() {
     }
 }
 
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A write whose collection was replaced before its turn, and a read whose rows went, were told that there is no such collection.
 #[test]
 fn nobody_sees_a_collection_absent_that_is_being_replaced() {
@@ -176,10 +184,11 @@ fn nobody_sees_a_collection_absent_that_is_being_replaced() {
             });
         });
         scope.spawn(|| until_restored(&|_| assert!(shown(&node, "c").len() > 1000)));
+        // Also if a restore fails: the others end then.
+        let _end = SetWhenDropped(&restored);
         for _ in 0..10 {
             assert_eq!(node.restore_snapshot("c", &path).unwrap(), 2999);
         }
-        restored.store(true, Ordering::Relaxed);
     });
     fill(&node, "c", 50_000..50_001);
     assert!(

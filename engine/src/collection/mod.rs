@@ -90,7 +90,7 @@ pub(crate) struct Located {
     pub location: Location,
     pub partition: Partition,
     pub version: u64,
-    /// As of the write, if that was asked for.
+    /// When the point ends. `None` for a hit of a search too: nobody asks it there.
     pub expires_at_ms: Option<u64>,
 }
 

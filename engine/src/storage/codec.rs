@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 
 /// What every record begins with.
 pub const VERSION: u8 = 1;
-/// No record claims more memory than this while it is read: eight times the body limit of a request.
+/// No record claims more memory than this while it is read, beside the shared rows of log entries, which claim nothing: eight times the body limit of
+/// a request.
 const DECODE_BYTES_MAX: usize = 256 << 20;
 /// How many bytes a record claims at most for each that it has, see [`SMALL_BYTES_MAX`]. A damaged length claims more: in a short record it
 /// must not get all of the limit.

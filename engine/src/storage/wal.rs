@@ -176,7 +176,7 @@ impl Reader {
         if let Some((first, last)) = missing {
             let (_, until, count) = damage.missing.get_or_insert((first, last, 0));
             *until = last;
-            *count = count.saturating_add(last - first + 1);
+            *count = count.saturating_add((last - first).saturating_add(1));
         }
     }
 }
