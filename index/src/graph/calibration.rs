@@ -122,6 +122,12 @@ impl Calibration {
         &self.curves[k_idx.unwrap_or(KS.len() - 1)]
     }
 
+    /// For how many neighbours a walk that looks for `k` has to go on, so that its recall is what [`Self::curve`] says: the distance at which it
+    /// ends was measured from the last of so many. From the first alone it would end far too early.
+    pub fn walked(k: usize) -> usize {
+        KS.into_iter().find(|&measured| k <= measured).unwrap_or(k)
+    }
+
     /// The least effort that should bring `recall`, one standard error of the sample on the safe side; the greatest
     /// measured if none does, `None` if nothing was measured.
     pub fn pick(&self, k: usize, recall: f32) -> Option<Point> {

@@ -274,9 +274,10 @@ impl Graph {
                 let (ef, gamma) = point.map_or((8 * k + 100, f32::INFINITY), |point| {
                     (point.ef as usize, point.gamma)
                 });
+                let walked = super::Calibration::walked(k).min(self.len());
                 let stop = Stop {
-                    k,
-                    ef: ef.max(k).min(self.len()),
+                    k: walked,
+                    ef: ef.max(walked).min(self.len()),
                     gamma,
                 };
                 let expected = Expected {

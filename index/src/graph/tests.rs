@@ -83,16 +83,20 @@ fn exact(
 
 /// Mean recall@10 of a graph's answers; ties count as found.
 fn recall(graph: &Graph, rows: &Rows, queries: &Rows, effort: Effort) -> f64 {
+    recall_at(10, graph, rows, queries, effort)
+}
+
+fn recall_at(k: usize, graph: &Graph, rows: &Rows, queries: &Rows, effort: Effort) -> f64 {
     let mut found = 0;
     for i in 0..queries.len() as Offset {
         let query = queries.row(i);
-        let answer = graph.search(query, &GraphSearch::new(10, effort)).unwrap();
-        let farthest = exact(graph.metric(), query, rows, 10, None)[9].distance;
-        assert_eq!(answer.neighbors.len(), 10);
+        let answer = graph.search(query, &GraphSearch::new(k, effort)).unwrap();
+        let farthest = exact(graph.metric(), query, rows, k, None)[k - 1].distance;
+        assert_eq!(answer.neighbors.len(), k);
         assert!(answer.neighbors.is_sorted());
         found += count_within(&answer.neighbors, farthest);
     }
-    found as f64 / (10 * queries.len()) as f64
+    found as f64 / (k * queries.len()) as f64
 }
 
 fn count_within(neighbors: &[Neighbor], farthest: f32) -> usize {
@@ -153,11 +157,13 @@ fn asked_for_recall_is_what_comes() {
         let graph = build(&rows, metric);
         let mut compared = 0;
         for wanted in [0.9, 0.95, 0.99] {
-            let recall = recall(&graph, &rows, &queries, Effort::Recall(wanted));
-            assert!(
-                recall >= f64::from(wanted) - 0.01,
-                "{metric}: {recall} instead of {wanted}"
-            );
+            for k in [1, 3, 10, 12, 30] {
+                let recall = recall_at(k, &graph, &rows, &queries, Effort::Recall(wanted));
+                assert!(
+                    recall >= f64::from(wanted) - 0.01,
+                    "{metric}: {recall} of {k} instead of {wanted}"
+                );
+            }
             let search = GraphSearch::new(10, Effort::Recall(wanted));
             let answer = graph.search(queries.row(0), &search).unwrap();
             assert!(answer.recall.is_none_or(|recall| recall >= wanted));
