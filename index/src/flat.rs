@@ -1,11 +1,8 @@
 //! The exact scan: every row is compared, so the answer is the ground truth of recall@k.
 
-use crate::bitset::Bits;
-use crate::distance::{Kernel, SHORT_DIM_MAX};
 use crate::vector_index::check_search;
 use crate::{
-    BitSet, IndexKind, Metric, Neighbor, Offset, Rows, SearchError, SearchParams, Stats, TopK,
-    VectorIndex,
+    BlockScan, IndexKind, Metric, Neighbor, Rows, SearchError, SearchParams, Stats, VectorIndex,
 };
 
 /// Rows without a structure: [`scan`] behind the [`VectorIndex`] trait.
@@ -63,7 +60,7 @@ impl VectorIndex for Flat {
 
 /// Returns the `params.k` nearest rows of a plain slice, nearest first, equal distances by offset.
 ///
-/// This is how a growing segment is searched, whose rows belong to no index yet.
+/// [`BlockScan`] does the same for rows that come in blocks.
 ///
 /// - `query`: `[dim]`; of unit length, as the rows, if the metric is cosine.
 /// - `rows`: `[n, dim]`.
@@ -82,98 +79,7 @@ pub fn scan(
     stats: &mut Stats,
 ) -> Vec<Neighbor> {
     assert_eq!(query.len(), dim, "query of another dim");
-    assert!(
-        dim > 0 && rows.len().is_multiple_of(dim),
-        "{} values are not whole rows of dim {dim}",
-        rows.len()
-    );
-    assert!(
-        rows.len() / dim <= Offset::MAX as usize,
-        "{} rows are more than offsets",
-        rows.len() / dim
-    );
-    let mut top = TopK::within(params.k, params.max_distance);
-    if params.k > 0 {
-        let scan = Scan {
-            metric,
-            kernel: metric.kernel(),
-            query,
-            rows,
-            dim,
-        };
-        let compared = match params.filter {
-            None => scan.all(&mut top),
-            Some(filter) => scan.filtered(filter, &mut top),
-        };
-        stats.visited += compared;
-        stats.distance_calls += compared;
-    }
-    top.into_sorted()
-}
-
-struct Scan<'a> {
-    metric: Metric,
-    kernel: &'static Kernel,
-    /// `[dim]`
-    query: &'a [f32],
-    /// `[n, dim]`
-    rows: &'a [f32],
-    dim: usize,
-}
-
-impl Scan<'_> {
-    /// Compares all rows; returns how many.
-    fn all(&self, top: &mut TopK) -> u64 {
-        /// Rows whose distances are computed before they are looked at: enough to pay for the call, and 1 KiB.
-        const BLOCK: usize = 256;
-        let mut distances = [0.0; BLOCK];
-        for (block_idx, block) in self.rows.chunks(BLOCK * self.dim).enumerate() {
-            let distances = &mut distances[..block.len() / self.dim];
-            self.compare(block, distances);
-            top.push_consecutive((block_idx * BLOCK) as Offset, distances);
-        }
-        (self.rows.len() / self.dim) as u64
-    }
-
-    /// Compares the members of the filter; returns how many distances it computed.
-    ///
-    /// Decides for every 64 rows whether to compare them all and drop some, or to compare the members one by one.
-    fn filtered(&self, filter: &BitSet, top: &mut TopK) -> u64 {
-        // From so many members of 64 on, comparing all 64 in one go is faster. Rows of a few components are hardly worth
-        // a call each.
-        let dense = if self.dim <= SHORT_DIM_MAX { 12 } else { 32 };
-        let mut distances = [0.0; 64];
-        let mut compared = 0;
-        for (word_idx, (&word, rows)) in filter
-            .words()
-            .iter()
-            .zip(self.rows.chunks(64 * self.dim))
-            .enumerate()
-        {
-            let first = word_idx as Offset * 64;
-            let n = rows.len() / self.dim;
-            // The filter of a growing segment may cover other rows than these.
-            let word = if n < 64 { word & ((1 << n) - 1) } else { word };
-            if word.count_ones() >= dense {
-                self.compare(rows, &mut distances[..n]);
-                top.push_selected(first, &distances[..n], word);
-                compared += n as u64;
-            } else {
-                for bit in Bits(word) {
-                    let row = &rows[bit as usize * self.dim..(bit as usize + 1) * self.dim];
-                    top.push(
-                        first + bit,
-                        self.metric.of_raw(self.kernel.one(self.query, row)),
-                    );
-                }
-                compared += u64::from(word.count_ones());
-            }
-        }
-        compared
-    }
-
-    fn compare(&self, rows: &[f32], distances: &mut [f32]) {
-        self.kernel.rows(self.query, rows, distances);
-        self.metric.of_raws(distances);
-    }
+    let mut scan = BlockScan::new(metric, query, params);
+    scan.rows(0, rows, None);
+    scan.finish(stats)
 }
