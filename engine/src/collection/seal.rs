@@ -91,13 +91,25 @@ impl Collection {
         merged.map(|()| true)
     }
 
-    /// Builds the k-d trees of one segment that a start left out, if there is one for which there is memory.
+    /// Builds what a start left out of one segment, k-d trees or approximations, if there is one for which there is memory.
     fn build_lacking(&self) -> bool {
         let lacking = self.state.read().lacking_trees();
-        lacking.iter().any(|segment| {
+        let is_built = lacking.iter().any(|segment| {
             let _work = self.work.begin(WorkKind::Build, segment.len(), None);
             self.build_trees(segment)
-        })
+        });
+        let lacking = || self.state.read().lacking_approximations();
+        is_built || lacking().iter().any(|segment| self.approximate(segment))
+    }
+
+    /// Approximates the rows of a segment that are scanned; false if there are none, or no memory for it: scans read all numbers then.
+    fn approximate(&self, segment: &Segment) -> bool {
+        let bytes = segment.lacking_approximation_bytes();
+        let is_due = bytes > 0 && bytes <= self.store.budget().left_for_builds();
+        if is_due {
+            segment.approximate();
+        }
+        is_due
     }
 
     /// Builds the k-d trees that a segment lacks; false if there is no memory for it: scans answer until there is.
@@ -196,6 +208,7 @@ impl Collection {
             written => written?,
         };
         self.build_trees(&segment);
+        self.approximate(&segment);
         segment.seed_graphs(sources, &origins);
         self.state.write().add_merged(segment);
         let mut first = 0;

@@ -493,6 +493,11 @@ impl State {
         self.sealed_segments(Segment::lacks_trees)
     }
 
+    /// Sealed segments with rows that are scanned in full.
+    pub fn lacking_approximations(&self) -> Vec<Arc<Segment>> {
+        self.sealed_segments(|segment| segment.lacking_approximation_bytes() > 0)
+    }
+
     /// Sealed segments whose graphs are not built.
     pub fn lacking_graphs(&self) -> Vec<Arc<Segment>> {
         self.sealed_segments(|segment| segment.lacking_graph().is_some())

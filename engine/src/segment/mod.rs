@@ -371,6 +371,19 @@ impl Segment {
         self.dense.values().for_each(DenseColumn::build_tree);
     }
 
+    /// Bytes of the approximations that scanned rows should have and have not.
+    pub fn lacking_approximation_bytes(&self) -> u64 {
+        let lacking = self.dense.values();
+        lacking
+            .map(|column| column.lacking_approximation_bytes() as u64)
+            .sum()
+    }
+
+    /// Approximates the rows that are scanned.
+    pub fn approximate(&self) {
+        self.dense.values().for_each(DenseColumn::approximate);
+    }
+
     /// How long it has been there.
     pub fn age(&self) -> Duration {
         self.since.elapsed()

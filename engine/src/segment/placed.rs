@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use index::{IndexKind, Metric, Neighbor, Offset, SearchParams, Stats, TopK};
+use index::IndexKind;
 
 use super::Link;
 use super::file::{DenseContents, Reader, check_count};
@@ -100,34 +100,6 @@ impl Placed {
     /// Bytes of the rows that stand here.
     pub fn own_bytes(&self) -> usize {
         size_of_val::<[f32]>(&self.files[0])
-    }
-
-    /// The `params.k` nearest rows, as [`index::scan`] finds them, with the same bits.
-    pub fn scan(
-        &self,
-        metric: Metric,
-        query: &[f32],
-        params: &SearchParams<'_>,
-        stats: &mut Stats,
-    ) -> Vec<Neighbor> {
-        let mut top = TopK::within(params.k, params.max_distance);
-        let mut compared = 0;
-        let mut compare = |row: Offset| {
-            top.push(row, metric.distance(query, self.row(row as usize)));
-            compared += 1;
-        };
-        let rows = self.places.len() as Offset;
-        match params.filter {
-            _ if params.k == 0 => {}
-            None => (0..rows).for_each(&mut compare),
-            Some(filter) => filter
-                .iter()
-                .take_while(|&row| row < rows)
-                .for_each(&mut compare),
-        }
-        stats.visited += compared;
-        stats.distance_calls += compared;
-        top.into_sorted()
     }
 }
 

@@ -19,7 +19,11 @@ impl Segment {
             if structure > 0 {
                 parts.add(column.structure(), structure);
             }
-            parts.add("vectors", column.heap_bytes() as u64 - structure);
+            let codes = column.approximation_bytes() as u64;
+            if codes > 0 {
+                parts.add("codes", codes);
+            }
+            parts.add("vectors", column.heap_bytes() as u64 - structure - codes);
         }
         for column in self.sparse.values() {
             parts.add("sparse", column.exact_heap_bytes() as u64);

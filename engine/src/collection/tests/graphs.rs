@@ -159,6 +159,63 @@ fn a_sealed_segment_gets_its_graphs_and_a_start_maps_them() {
     assert!(reasons.contains(&said), "{reasons:?}");
 }
 
+/// The nearest of the first [`ROWS`] points by their numbers.
+fn nearest(n: u64, using: &str) -> HashSet<PointId> {
+    let query = near(n, using);
+    let mut all: Vec<(f32, PointId)> = (0..ROWS)
+        .filter_map(|n| match point(n, 0.5).vectors.get(using) {
+            Some(Vector::Dense(values)) => Some((Metric::L2.distance(&query, values), id(n))),
+            _ => None,
+        })
+        .collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all.into_iter().take(K).map(|(_, id)| id).collect()
+}
+
+#[test]
+fn rows_without_a_graph_are_answered_from_approximations_exactly() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    write(&engine, (0..ROWS).map(|n| (n, Some(0.5))));
+    let check = |collection: &Collection, state| {
+        let (mut read, mut visited) = (0, 0);
+        for n in (0..ROWS).step_by(36) {
+            let answer = ask(collection, "large", n, params());
+            assert_eq!(ids(&answer), nearest(n, "large"), "{state}: {n}");
+            let segments = answer.explain.unwrap().segments;
+            let segment = segments.iter().find(|of| of.state == state).unwrap();
+            // Beside the codes, the numbers of some.
+            read += segment.distance_calls - segment.visited;
+            visited += segment.visited;
+        }
+        assert!(0 < read && read < visited / 4, "{read} of {visited}");
+    };
+    let codes = |collection: &Collection| collection.usage().unwrap().memory_bytes.get("codes");
+    check(&collection, "growing");
+    assert!(codes(&collection) > 0);
+    collection.seal_now();
+    check(&collection, "sealed");
+    assert!(codes(&collection) > 0);
+    // A start leaves them out, as all that is derived.
+    let again = load_again(&engine);
+    assert_eq!(codes(&again), 0);
+    again.seal_now();
+    check(&again, "sealed");
+    assert!(codes(&again) > 0);
+    // No memory, no approximations; the answers are the same.
+    let budget = collection.store.budget();
+    let taken = budget.claim(Purpose::Builds, budget.left_for_builds());
+    let again = load_again(&engine);
+    again.seal_now();
+    assert_eq!(codes(&again), 0);
+    assert_eq!(ids(&ask(&again, "large", 0, params())), nearest(0, "large"));
+    drop(taken);
+    // A graph has codes of its own.
+    collection.build_graphs_now();
+    assert_eq!(codes(&collection), 0);
+}
+
 #[test]
 fn a_graph_that_is_missing_or_damaged_is_built_again() {
     let dir = tempfile::tempdir().unwrap();

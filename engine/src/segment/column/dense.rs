@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use index::{
-    BitSet, Encoding, Graph, IndexKind, Metric, Neighbor, Offset, SearchParams, Stats, TrainParams,
+    Approximation, BitSet, BlockScan, Encoding, Graph, IndexKind, Metric, Neighbor, Offset,
+    SearchParams, Stats, TrainParams,
 };
 
 use super::sealed::{Sealed, Structure};
@@ -43,9 +44,12 @@ pub(crate) struct DenseColumn {
 /// Of a vector that was not written by the write that made its row.
 pub(in crate::segment) const NO_ORDINAL: u32 = u32::MAX;
 
+/// The approximation of the rows of a chunk, if they have one.
+type Approximated = Option<Arc<Approximation>>;
+
 #[derive(Clone)]
 enum DenseData {
-    Growing(Chunks<f32>),
+    Growing(Chunks<f32, Approximated>),
     Sealed(Sealed),
 }
 
@@ -135,6 +139,7 @@ impl DenseColumn {
                 reason: contents.reason.clone(),
                 structure: Arc::new(structure),
                 seed: Arc::default(),
+                approximations: Arc::default(),
             }),
         })
     }
@@ -178,6 +183,7 @@ impl DenseColumn {
         };
         let file = GraphFile::open(path, owner, sealed.rows.clone())?;
         let _ = sealed.structure.set(Structure::Graph(Arc::new(file)));
+        sealed.approximations.store(None);
         Ok(())
     }
 
@@ -350,12 +356,41 @@ impl DenseColumn {
         }
     }
 
+    /// Bytes of the approximations of rows that are scanned; of a growing segment at most.
+    pub fn approximation_bytes(&self) -> usize {
+        match &self.data {
+            DenseData::Growing(_) if !Approximation::serves(self.metric, self.dim) => 0,
+            DenseData::Growing(_) => Approximation::bytes(self.rows(), self.dim),
+            DenseData::Sealed(sealed) => sealed.approximation_bytes(),
+        }
+    }
+
+    /// Bytes of the approximations that rows should have and have not.
+    pub fn lacking_approximation_bytes(&self) -> usize {
+        match &self.data {
+            DenseData::Sealed(sealed) if sealed.lacks_approximations(self.metric) => {
+                Approximation::bytes(self.rows(), self.dim)
+            }
+            DenseData::Sealed(_) | DenseData::Growing(_) => 0,
+        }
+    }
+
+    /// Approximates the rows of a sealed column that are scanned.
+    pub fn approximate(&self) {
+        if let DenseData::Sealed(sealed) = &self.data
+            && sealed.lacks_approximations(self.metric)
+        {
+            sealed.approximate(self.metric);
+        }
+    }
+
     /// Bytes of rows and structure that are not mapped.
     pub fn heap_bytes(&self) -> usize {
         let data = match &self.data {
             DenseData::Growing(values) => values.bytes(),
             DenseData::Sealed(sealed) => sealed.structure_bytes(),
         };
+        let data = data + self.approximation_bytes();
         let ordinals = self.ordinals.as_ref().map_or(0, Numbers::heap_bytes);
         data + self.map.heap_bytes() + ordinals
     }
@@ -406,28 +441,26 @@ impl DenseColumn {
 
     fn scan_growing(
         &self,
-        values: &Chunks<f32>,
+        values: &Chunks<f32, Approximated>,
         query: &[f32],
         params: &SearchParams<'_>,
         stats: &mut Stats,
     ) -> Vec<Neighbor> {
-        let mut nearest = Vec::new();
+        let mut scan = BlockScan::new(self.metric, query, params);
         let mut first = 0;
-        for chunk in values.chunks() {
-            let rows = chunk.len() / self.dim;
-            let filter = params.filter.map(|filter| filter.slice(first, rows));
-            let params = SearchParams {
-                filter: filter.as_ref(),
-                ..*params
-            };
-            let found = index::scan(self.metric, query, chunk, self.dim, &params, stats);
-            nearest.extend(found.into_iter().map(|neighbor| {
-                Neighbor::new(neighbor.offset + first as Offset, neighbor.distance)
-            }));
-            first += rows;
+        for (rows, approximation) in values.chunks(|rows| self.approximation(rows)) {
+            let approximation = approximation.and_then(|made| made.as_deref());
+            scan.rows(first, rows, approximation);
+            first += (rows.len() / self.dim) as Offset;
         }
-        nearest.sort_unstable();
-        nearest.truncate(params.k);
-        nearest
+        scan.finish(stats)
+    }
+
+    fn approximation(&self, rows: &[f32]) -> Approximated {
+        let rows = rows.chunks_exact(self.dim);
+        Approximation::serves(self.metric, self.dim)
+            .then(|| Approximation::of(self.metric, self.dim, rows))
+            .flatten()
+            .map(Arc::new)
     }
 }

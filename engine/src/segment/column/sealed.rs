@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use index::{
-    Effort, GraphSearch, IndexKind, Metric, RECALL_DEFAULT, SearchParams, Stats, VectorIndex,
+    Approximation, BlockScan, Effort, GraphSearch, IndexKind, Metric, Neighbor, Offset,
+    RECALL_DEFAULT, RowSource, SearchParams, Stats, VectorIndex,
 };
 use parking_lot::Mutex;
 
@@ -23,7 +25,15 @@ pub(super) struct Sealed {
     pub structure: Arc<OnceLock<Structure>>,
     /// From what the graph is built; taken when that begins.
     pub seed: Arc<Mutex<Option<Seed>>>,
+    /// Of the rows, for as long as they are scanned.
+    pub approximations: Arc<ArcSwapOption<Approximations>>,
 }
+
+/// Approximations of all rows of a column, by block.
+pub(super) struct Approximations(Vec<Option<Approximation>>);
+
+/// Rows of a block.
+const BLOCK: usize = 1024;
 
 pub(super) enum Structure {
     /// Rows are compared one by one: there is no other, or it cannot take these rows.
@@ -56,6 +66,69 @@ impl Sealed {
     pub fn kind(&self) -> IndexKind {
         let built = self.structure.get();
         built.map_or(self.kind, Structure::kind)
+    }
+
+    /// Whether its rows should have approximations, and have none: they are scanned, until there is a graph or for good.
+    pub fn lacks_approximations(&self, metric: Metric) -> bool {
+        let is_scanned = match self.structure.get() {
+            None => self.kind == IndexKind::Graph,
+            Some(structure) => matches!(structure, Structure::Scan),
+        };
+        is_scanned
+            && self.rows.len() > 0
+            && Approximation::serves(metric, self.rows.dim())
+            && self.approximations.load().is_none()
+    }
+
+    /// Approximates its rows. Time O(n * dim).
+    pub fn approximate(&self, metric: Metric) {
+        let n = self.rows.len();
+        let block = |first: usize| {
+            let rows = (first..n.min(first + BLOCK)).map(|row| self.rows.row(row));
+            Approximation::of(metric, self.rows.dim(), rows)
+        };
+        let blocks = (0..n).step_by(BLOCK).map(block);
+        let made = Approximations(blocks.collect());
+        self.approximations.store(Some(Arc::new(made)));
+        // Mapped meanwhile: whoever mapped it may have been earlier.
+        if let Some(Structure::Graph(_)) = self.structure.get() {
+            self.approximations.store(None);
+        }
+    }
+
+    /// Bytes of the approximations.
+    pub fn approximation_bytes(&self) -> usize {
+        let approximations = self.approximations.load();
+        let blocks = approximations.iter().flat_map(|blocks| &blocks.0).flatten();
+        blocks.map(Approximation::memory).sum()
+    }
+
+    /// The nearest rows, each compared or known to be too far.
+    fn scan(
+        &self,
+        metric: Metric,
+        query: &[f32],
+        params: &SearchParams<'_>,
+        stats: &mut Stats,
+    ) -> Vec<Neighbor> {
+        let approximations = self.approximations.load();
+        let of = |at: usize| approximations.as_ref()?.0.get(at)?.as_ref();
+        let mut scan = BlockScan::new(metric, query, params);
+        match &self.rows {
+            SealedRows::Own(rows) => {
+                let blocks = rows.as_slice().chunks(BLOCK * rows.dim());
+                for (at, rows) in blocks.enumerate() {
+                    scan.rows((at * BLOCK) as Offset, rows, of(at));
+                }
+            }
+            SealedRows::Placed(rows) => {
+                for (at, first) in (0..rows.len()).step_by(BLOCK).enumerate() {
+                    let count = BLOCK.min(rows.len() - first);
+                    scan.source(first as Offset, count, &self.rows, of(at));
+                }
+            }
+        }
+        scan.finish(stats)
     }
 
     /// Bytes of the structure on the heap.
@@ -101,13 +174,7 @@ impl Sealed {
             }
         };
         let mut stats = Stats::default();
-        let found = match &self.rows {
-            SealedRows::Own(rows) => {
-                let rows = rows.as_slice();
-                index::scan(metric, query, rows, query.len(), scan, &mut stats)
-            }
-            SealedRows::Placed(placed) => placed.scan(metric, query, scan, &mut stats),
-        };
+        let found = self.scan(metric, query, scan, &mut stats);
         Ok(Found::exact(found, flat, scanned_because, stats))
     }
 
