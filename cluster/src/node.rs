@@ -238,6 +238,7 @@ impl Node {
             .any(|(point, _)| point.expires_at_ms.is_some());
         let operations = points.into_iter().map(|(point, condition)| {
             let partition = partition_of(id, &point.id);
+            let point = point.into();
             let operation = match condition {
                 None => Operation::Upsert {
                     collection: id,

@@ -205,7 +205,10 @@ mod tests {
             };
             let share = Share {
                 partition: PARTITION,
-                operations: vec![Operation::Upsert { collection, point }],
+                operations: vec![Operation::Upsert {
+                    collection,
+                    point: point.into(),
+                }],
             };
             engine.apply(engine.append(vec![share]).unwrap()).unwrap();
         }

@@ -26,7 +26,7 @@
 //!     media: Vec::new(),
 //!     expires_at_ms: None,
 //! };
-//! let operations = [point(1, 1.0), point(2, 5.0)].map(|point| Operation::Upsert { collection: collection.id(), point });
+//! let operations = [point(1, 1.0), point(2, 5.0)].map(|point| Operation::Upsert { collection: collection.id(), point: point.into() });
 //! let entries = engine.append(vec![Share { partition: Partition(0), operations: operations.into() }])?;
 //! engine.apply(entries)?;
 //!
@@ -84,7 +84,7 @@ pub use env::Env;
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use give_back::GiveBack;
 pub use index::{Encoding, IndexKind, Metric};
-pub use log::{Entry, Operation, Outcome, Share};
+pub use log::{Entry, Operation, Outcome, PreparedPoint, Share};
 pub use machine::ensure_processor;
 pub use point::{Media, MediaKind, Payload, Point, PointId, Record, SparseVector, Vector};
 pub use repair::{

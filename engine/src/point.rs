@@ -245,11 +245,15 @@ pub struct Point {
 }
 
 impl Point {
-    /// About how many bytes the point takes in a batch: vectors and media as they are stored, the payload as JSON without its escapes.
-    /// Time O(values of the payload).
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes of its vectors and media as they are stored.
+    pub(crate) fn value_bytes(&self) -> usize {
         let media = self.media.iter().map(|media| media.bytes.len());
-        self.vector_bytes() + media.sum::<usize>() + object_bytes(&self.payload)
+        self.vector_bytes() + media.sum::<usize>()
+    }
+
+    /// About how many bytes its payload takes as JSON: without escapes, at most 4 more for each key and number. Time O(values of the payload).
+    pub(crate) fn payload_bytes(&self) -> usize {
+        object_bytes(&self.payload)
     }
 
     /// Bytes of its vectors as they are stored.

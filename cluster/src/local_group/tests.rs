@@ -26,7 +26,7 @@ fn upsert(collection: &Collection, value: f32, payload: Payload) -> Vec<Share> {
     };
     let operation = Operation::Upsert {
         collection: collection.id(),
-        point,
+        point: point.into(),
     };
     vec![Share {
         partition: Partition(0),

@@ -154,7 +154,7 @@ fn generate(dir: &Path) {
         partition: partition_of(collection, &PointId::Num(n)),
         operations: vec![Operation::Upsert {
             collection,
-            point: plain(n, 3),
+            point: plain(n, 3).into(),
         }],
     });
     assert_eq!(engine.append(shares.collect()).unwrap().len(), 2);

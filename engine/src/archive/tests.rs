@@ -68,7 +68,10 @@ fn points() -> Vec<Point> {
 fn write(engine: &Engine, name: &str, points: Vec<Point>) {
     let collection = engine.collection(name).unwrap().id();
     for (at, point) in (0..).zip(points) {
-        let operations = vec![Operation::Upsert { collection, point }];
+        let operations = vec![Operation::Upsert {
+            collection,
+            point: point.into(),
+        }];
         let partition = Partition(at % crate::PARTITIONS);
         let entries = engine
             .append(vec![Share {
@@ -333,7 +336,8 @@ fn a_published_collection_is_sealed() {
             payload: json!({}).as_object().unwrap().clone(),
             expires_at_ms: None,
             media: Vec::new(),
-        },
+        }
+        .into(),
     };
     let fill = |ids: std::ops::Range<u64>| {
         let share = Share {

@@ -170,14 +170,18 @@ impl State {
         partition: Partition,
         vectors: &BTreeMap<String, Vector>,
     ) {
-        self.remove(&id);
+        self.unsaved += 1;
+        self.expiry.forget(&id);
         let segment = Arc::make_mut(&mut self.growing.segment);
         let offset = segment.push(id.clone(), row, partition, vectors);
         let uid = segment.uid;
         let live = Arc::make_mut(&mut self.growing.live);
         live.grow(offset as usize + 1);
         live.insert(offset);
-        self.ids.insert(id, Location { uid, offset });
+        // Looked up once: the table is far larger than the caches.
+        if let Some(before) = self.ids.insert(id, Location { uid, offset }) {
+            self.bury(before);
+        }
     }
 
     /// As [`Self::upsert`] of a row whose log entry may be covered and purged already.
@@ -213,9 +217,13 @@ impl State {
     pub fn remove(&mut self, id: &PointId) {
         self.unsaved += 1;
         self.expiry.forget(id);
-        let Some(location) = self.ids.remove(id) else {
-            return;
-        };
+        if let Some(location) = self.ids.remove(id) {
+            self.bury(location);
+        }
+    }
+
+    /// Takes a row out of the live ones.
+    fn bury(&mut self, location: Location) {
         let part = if location.uid == self.growing.segment.uid {
             &mut self.growing
         } else {

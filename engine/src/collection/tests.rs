@@ -113,7 +113,7 @@ fn write(engine: &Engine, operations: impl IntoIterator<Item = (u64, Option<f32>
     let operation = |value, n| match value {
         Some(value) => Operation::Upsert {
             collection,
-            point: point(n, value),
+            point: point(n, value).into(),
         },
         None => Operation::Delete {
             collection,
@@ -138,7 +138,10 @@ fn write_rows(engine: &Engine, rows: impl Iterator<Item = u64>, values: impl Fn(
             expires_at_ms: None,
             media: Vec::new(),
         };
-        Operation::Upsert { collection, point }
+        Operation::Upsert {
+            collection,
+            point: point.into(),
+        }
     };
     write_all(engine, rows.map(|n| (n, operation(n))));
 }
@@ -880,7 +883,8 @@ fn a_panic_in_background_work_stops_that_of_its_collection_only() {
                     payload: Default::default(),
                     media: Vec::new(),
                     expires_at_ms: None,
-                },
+                }
+                .into(),
             }],
         };
         engine.apply(engine.append(vec![share]).unwrap()).unwrap();
@@ -927,7 +931,7 @@ fn with_a_write(dir: &Path, name: &str) -> (Engine, Arc<Collection>, impl Fn(&En
             partition: Partition(0),
             operations: vec![Operation::Upsert {
                 collection: of,
-                point,
+                point: point.into(),
             }],
         };
         engine.apply(engine.append(vec![share]).unwrap()).unwrap();

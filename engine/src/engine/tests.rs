@@ -35,8 +35,8 @@ fn create(engine: &Engine, name: &str) -> CollectionId {
     engine.create_collection(name, config()).unwrap().id()
 }
 
-fn upsert(collection: CollectionId, id: u64, value: f32) -> Operation {
-    let point = Point {
+fn point(id: u64, value: f32) -> Point {
+    Point {
         id: PointId::Num(id),
         vectors: [(String::new(), Vector::Dense(vec![value]))].into(),
         payload: Payload::new(),
@@ -46,7 +46,11 @@ fn upsert(collection: CollectionId, id: u64, value: f32) -> Operation {
             bytes: b"source"[..].into(),
         }],
         expires_at_ms: None,
-    };
+    }
+}
+
+fn upsert(collection: CollectionId, id: u64, value: f32) -> Operation {
+    let point = point(id, value).into();
     Operation::Upsert { collection, point }
 }
 
@@ -388,12 +392,13 @@ fn a_log_is_purged_by_its_bytes_too() {
     let dir = tempfile::tempdir().unwrap();
     let write = |engine: &Engine, id, count: usize| {
         for _ in 0..count {
-            let mut operation = upsert(id, 1, 1.0);
-            if let Operation::Upsert { point, .. } = &mut operation {
-                point.payload = [("text".to_owned(), json!("x".repeat(PAYLOAD_BYTES)))]
-                    .into_iter()
-                    .collect();
-            }
+            let mut large = point(1, 1.0);
+            let text = json!("x".repeat(PAYLOAD_BYTES));
+            large.payload.insert("text".into(), text);
+            let operation = Operation::Upsert {
+                collection: id,
+                point: large.into(),
+            };
             let entries = engine.append(vec![share(vec![operation])]).unwrap();
             engine.apply(entries).unwrap();
         }
@@ -638,11 +643,13 @@ fn i13_an_entry_too_large_to_be_read_back_is_refused_whole() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
     let id = create(&engine, "c");
-    let mut large = upsert(id, 1, 1.0);
-    if let Operation::Upsert { point, .. } = &mut large {
-        let text = "x".repeat(codec::ENTRY_BYTES_MAX);
-        point.payload.insert("text".into(), json!(text));
-    }
+    let mut large = point(1, 1.0);
+    let text = json!("x".repeat(codec::ENTRY_BYTES_MAX));
+    large.payload.insert("text".into(), text);
+    let large = Operation::Upsert {
+        collection: id,
+        point: large.into(),
+    };
     let error = engine.append(vec![share(vec![large])]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(keys(&engine, Family::Vectors).is_empty());

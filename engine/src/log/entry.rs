@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Operation, Share};
+use super::{Operation, PreparedPoint, Share};
 use crate::condition::Precondition;
 use crate::error::{Error, Result};
-use crate::point::{Point, PointId, Vector};
+use crate::point::{PointId, Vector};
 use crate::request::RequestTag;
 use crate::storage::record::{
     LogEntry, LogOperation, MediaRef, PointRow, VectorRef, encode_vector,
@@ -158,7 +158,7 @@ pub(super) fn append_share(
     let mut changes = Vec::with_capacity(share.operations.len());
     let mut operations = Vec::with_capacity(share.operations.len());
     for operation in share.operations {
-        let (logged, change) = values.log(operation)?;
+        let (logged, change) = values.log(operation);
         operations.push(logged);
         changes.push(change);
     }
@@ -181,7 +181,7 @@ struct Values<'b, 's> {
 }
 
 impl Values<'_, '_> {
-    fn log(&mut self, operation: Operation) -> Result<(LogOperation, Change)> {
+    fn log(&mut self, operation: Operation) -> (LogOperation, Change) {
         let (collection, point, condition) = match operation {
             Operation::Upsert { collection, point } => (collection, point, None),
             Operation::UpsertIf {
@@ -200,7 +200,7 @@ impl Values<'_, '_> {
                     id,
                     condition,
                 };
-                return Ok((logged, change));
+                return (logged, change);
             }
             Operation::DeleteIf {
                 collection,
@@ -218,14 +218,14 @@ impl Values<'_, '_> {
                     id,
                     condition,
                 };
-                return Ok((logged, change));
+                return (logged, change);
             }
             Operation::Expire { collection, id } => {
                 let logged = LogOperation::Expire {
                     collection: collection.0,
                     id: id.encode(),
                 };
-                return Ok((logged, Change::Expire { collection, id }));
+                return (logged, Change::Expire { collection, id });
             }
             Operation::Request { tag, operations } => {
                 let logged = LogOperation::Request {
@@ -234,47 +234,47 @@ impl Values<'_, '_> {
                     operations: u32::try_from(operations)
                         .expect("a request has far fewer than 2^32 operations"),
                 };
-                return Ok((logged, Change::Request { tag, operations }));
+                return (logged, Change::Request { tag, operations });
             }
         };
-        let row = Arc::new(self.put_point(collection, &point)?);
-        let id = point.id.encode();
+        let (id, vectors, row) = self.put_point(collection, point);
+        let encoded = id.encode();
         let logged = match &condition {
             None => LogOperation::Upsert {
                 collection: collection.0,
-                id,
+                id: encoded,
                 row: Arc::clone(&row),
             },
             Some(condition) => LogOperation::UpsertIf {
                 collection: collection.0,
-                id,
+                id: encoded,
                 row: Arc::clone(&row),
                 condition: Box::new(condition.to_record()),
             },
         };
         let change = Change::Upsert {
             collection,
-            id: point.id,
+            id,
             row,
-            vectors: Some(point.vectors),
+            vectors: Some(vectors),
             condition,
         };
-        Ok((logged, change))
+        (logged, change)
     }
 
-    /// Puts what a row names by reference, and answers the row.
-    fn put_point(&mut self, collection: CollectionId, point: &Point) -> Result<PointRow> {
+    /// Puts what a row names by reference, and answers the row with the rest of the point.
+    fn put_point(
+        &mut self,
+        collection: CollectionId,
+        point: PreparedPoint,
+    ) -> (PointId, BTreeMap<String, Vector>, Arc<PointRow>) {
         let index = self.index;
         let mut row = PointRow {
             version: index,
+            payload: point.payload,
             expires_at_ms: point.expires_at_ms,
             ..PointRow::default()
         };
-        if !point.payload.is_empty() {
-            row.payload = serde_json::to_vec(&point.payload).map_err(|error| {
-                Error::invalid(format!("payload of point {}: {error}", point.id))
-            })?;
-        }
         for (name, vector) in &point.vectors {
             let ordinal = self.put(Family::Vectors, collection, &encode_vector(vector));
             row.vectors.push(VectorRef {
@@ -283,13 +283,16 @@ impl Values<'_, '_> {
                 ordinal,
             });
         }
-        for media in &point.media {
+        for media in point.media {
             let ordinal = self.put(Family::Media, collection, &media.bytes);
-            let content_type = media.content_type.clone();
-            row.media
-                .push(MediaRef::new(media.kind, content_type, index, ordinal));
+            row.media.push(MediaRef::new(
+                media.kind,
+                media.content_type,
+                index,
+                ordinal,
+            ));
         }
-        Ok(row)
+        (point.id, point.vectors, Arc::new(row))
     }
 
     fn put(&mut self, family: Family, collection: CollectionId, bytes: &[u8]) -> u32 {

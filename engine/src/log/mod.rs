@@ -1,6 +1,7 @@
 //! The log of each partition: appending entries durably, reading them back, purging.
 
 mod entry;
+mod prepared;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use crate::condition::Precondition;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::point::{Point, PointId};
+use crate::point::PointId;
 use crate::request::{self, Known, RequestTag, Requests};
 use crate::segment::Positions;
 use crate::storage::record::{GarbageList, PartitionState};
@@ -19,6 +20,7 @@ use entry::append_share;
 pub(crate) use entry::read_entry;
 pub(crate) use entry::{Change, Decision};
 pub use entry::{Entry, Outcome};
+pub use prepared::PreparedPoint;
 
 /// One change to one point.
 #[derive(Clone, Debug)]
@@ -28,14 +30,14 @@ pub enum Operation {
         /// Of this collection.
         collection: CollectionId,
         /// What to store; checked by [`crate::Collection::check`] before.
-        point: Point,
+        point: PreparedPoint,
     },
     /// Replaces the whole point, or makes it, if the condition holds when its turn comes.
     UpsertIf {
         /// Of this collection.
         collection: CollectionId,
         /// What to store; checked by [`crate::Collection::check`] before.
-        point: Point,
+        point: PreparedPoint,
         /// What must hold of the stored point.
         condition: Precondition,
     },
@@ -95,13 +97,13 @@ impl Operation {
         }
     }
 
-    /// About how many bytes it brings into a batch: payloads are estimated. Time O(values of the payload).
+    /// About how many bytes it brings into a batch.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Upsert { point, .. } => point.bytes(),
+            Self::Upsert { point, .. } => point.bytes,
             Self::UpsertIf {
                 point, condition, ..
-            } => point.bytes() + condition.bytes(),
+            } => point.bytes + condition.bytes(),
             Self::Delete { id, .. } | Self::Expire { id, .. } => id.encode().len(),
             Self::DeleteIf { id, condition, .. } => id.encode().len() + condition.bytes(),
             Self::Request { tag, .. } => tag.id().len(),

@@ -168,7 +168,8 @@ fn upsert(collection: &Collection, id: u64, serial: u64, expires_at_ms: Option<u
             payload: payload("of a point", serial),
             media: Vec::new(),
             expires_at_ms,
-        },
+        }
+        .into(),
     }
 }
 

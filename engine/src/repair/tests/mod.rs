@@ -58,7 +58,10 @@ fn point(id: u64, number: u64) -> Point {
 
 fn upsert(collection: CollectionId, id: u64, number: u64) -> Operation {
     let point = point(id, number);
-    Operation::Upsert { collection, point }
+    Operation::Upsert {
+        collection,
+        point: point.into(),
+    }
 }
 
 fn write(engine: &Engine, operations: Vec<Operation>) {

@@ -307,7 +307,7 @@ fn lost_vectors_are_restored_from_segments() {
     };
     let upsert = |at: u64, number: u64| Operation::Upsert {
         collection: id,
-        point: small(at, number),
+        point: small(at, number).into(),
     };
     write(&running, (0..50).map(|at| upsert(at, at + 100)).collect());
     write(&running, (0..20).map(|at| upsert(at, at)).collect());
