@@ -1,4 +1,5 @@
-//! Background threads that seal and merge segments, so that writes and searches never wait for it. Each has its own collections.
+//! Background threads that seal and merge segments, so that writes and searches never wait for it, and compare them with their checksums when
+//! nothing else is due. Each has its own collections.
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
@@ -25,6 +26,9 @@ use crate::thread::start_background_thread;
 const AGAIN: Duration = Duration::from_secs(2);
 const AGAIN_MAX: Duration = Duration::from_secs(5 * 60);
 const AGAIN_MAX_FULL: Duration = Duration::from_secs(15);
+
+/// Between two steps of comparing segments, of a mebibyte each: at most 50 MB a second are read, in a twentieth of a core.
+const INSPECTION_REST: Duration = Duration::from_millis(20);
 
 /// What a thread is told.
 #[derive(Clone)]
@@ -124,6 +128,8 @@ struct Worker {
     failing: HashMap<CollectionId, Failing>,
     given_up: HashSet<CollectionId>,
     garbage: GarbageWork,
+    /// When to go on comparing segments; `None` if nothing is left to compare.
+    inspection_due: Option<Instant>,
 }
 
 /// Of a collection whose last step failed.
@@ -164,13 +170,18 @@ impl Worker {
             failing: HashMap::new(),
             given_up: HashSet::new(),
             garbage: GarbageWork::default(),
+            inspection_due: None,
         }
     }
 
     /// Waits for news, or until a collection has rested long enough to be sealed. Asleep without a timer when there is nothing to do.
     fn run(mut self, receiver: &Receiver<News>) {
         loop {
-            let next = self.waiting.values().copied().chain(self.garbage.due).min();
+            let waiting = self.waiting.values().copied();
+            let next = waiting
+                .chain(self.garbage.due)
+                .chain(self.inspection_due)
+                .min();
             let news = match next {
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
@@ -195,6 +206,9 @@ impl Worker {
             if self.garbage.due.is_some_and(|due| due <= Instant::now()) {
                 self.collect_garbage();
             }
+            if self.inspection_due.is_some_and(|due| due <= Instant::now()) {
+                self.inspect();
+            }
         }
     }
 
@@ -216,6 +230,7 @@ impl Worker {
         if !self.known.get(&id).is_some_and(is_known) {
             self.forget_gone();
             self.known.insert(id, collection.clone());
+            self.inspection_due.get_or_insert(now + INSPECTION_REST);
         }
         if !self.failing.contains_key(&id) {
             self.waiting.insert(id, now);
@@ -267,6 +282,32 @@ impl Worker {
             }
         }
         self.garbage.due = Some(Instant::now());
+    }
+
+    /// Compares a piece of a collection that has segments left to compare.
+    fn inspect(&mut self) {
+        self.inspection_due = None;
+        for collection in self.known.values().filter_map(Weak::upgrade) {
+            if self.shared.is_closing() {
+                return;
+            }
+            match catch_unwind(AssertUnwindSafe(|| collection.inspect_step())) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.inspection_due = Some(Instant::now() + INSPECTION_REST);
+                    return;
+                }
+                Err(panic) => {
+                    let panic = words(&*panic);
+                    tracing::error!(
+                        panic,
+                        collection = collection.name(),
+                        "segments are not compared with their checksums until the next start"
+                    );
+                    collection.give_up_inspection();
+                }
+            }
+        }
     }
 
     /// Gives back some of the disk of what was removed. No collection is held meanwhile: it can be deleted, and its memory freed.

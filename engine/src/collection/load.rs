@@ -11,7 +11,6 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::point::PointId;
 use crate::segment::Positions;
-use crate::segment::manifest::Manifest;
 use crate::storage::record::{ChangeRecord, PointRow};
 use crate::storage::{Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
@@ -78,10 +77,13 @@ impl Collection {
         let ids = table(&parts)?;
         self.folder.remove_unnamed(&manifest);
         let next = manifest.next.max(self.folder.next_number());
-        let Manifest { covered, .. } = manifest;
+        let covered = manifest.covered;
         let mut state = self.state.write();
         *state = state.with_parts(&self.config(), parts, ids, covered, next);
         drop(state);
+        for live in &manifest.segments {
+            self.inspections.add(live.number);
+        }
         self.replay(&covered)?;
         *self.covered.lock() = covered;
         Ok(true)

@@ -7,6 +7,7 @@
 //! - `seal`: segments to files, in the background.
 //! - `graphs`: graphs over them, likewise.
 //! - `check`: memory, files and RocksDB compared.
+//! - `inspect`: segments compared with their checksums, in the background.
 //! - `info`: counts.
 //! - `usage`: bytes in memory and on the disk.
 //! - `work`: what is done in the background, and how far it is.
@@ -15,6 +16,7 @@ mod check;
 mod ends;
 mod graphs;
 mod info;
+mod inspect;
 mod load;
 mod seal;
 mod state;
@@ -63,6 +65,7 @@ pub struct Collection {
     /// What the rows hold of the memory budget.
     claims: usage::Claims,
     work: work::WorkState,
+    inspections: inspect::Inspections,
     /// Held by whoever seals and merges.
     sealing: Mutex<()>,
     /// Tests that look at the files keep the background thread from them.
@@ -121,6 +124,7 @@ impl Collection {
             )),
             claims: usage::Claims::none(store.budget()),
             work: work::WorkState::default(),
+            inspections: inspect::Inspections::default(),
             store,
             config: ArcSwap::from_pointee(config),
             env,

@@ -210,6 +210,8 @@ impl Collection {
         self.build_trees(&segment);
         self.approximate(&segment);
         segment.seed_graphs(sources, &origins);
+        let merged = sources.iter().map(|source| source.segment.uid);
+        self.inspections.carry(merged, uid);
         self.state.write().add_merged(segment);
         let mut first = 0;
         loop {

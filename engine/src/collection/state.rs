@@ -496,6 +496,12 @@ impl State {
         2 * table::heap_bytes(&self.ids).max((ids + points) * table::ENTRY_BYTES)
     }
 
+    /// The sealed segment with this number, if it is there.
+    pub fn sealed_part(&self, uid: u64) -> Option<Part> {
+        let mut sealed = self.frozen.iter().filter(|part| part.segment.is_sealed());
+        sealed.find(|part| part.segment.uid == uid).cloned()
+    }
+
     /// Sealed segments whose k-d trees are not built.
     pub fn lacking_trees(&self) -> Vec<Arc<Segment>> {
         self.sealed_segments(Segment::lacks_trees)

@@ -58,9 +58,9 @@ const HUGE_PAGE: u64 = 2 << 20;
 /// Where a section stands.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub(crate) struct Section {
-    at: u64,
-    bytes: u64,
-    xxh3: u64,
+    pub(super) at: u64,
+    pub(super) bytes: u64,
+    pub(super) xxh3: u64,
 }
 
 impl Section {
@@ -309,13 +309,7 @@ impl<C: FileContents> Reader<C> {
     /// `Corrupted` if it differs.
     pub fn compare(&self, section: Section, what: &str) -> Result<()> {
         let found = xxh3_64(&self.map.view::<u8>(section.at, section.bytes)?);
-        if found != section.xxh3 {
-            return Err(Error::corrupted(format!(
-                "{what}: checksum {found:#018x}, expected {:#018x}",
-                section.xxh3
-            )));
-        }
-        Ok(())
+        check_sum(found, section.xxh3, what)
     }
 }
 
@@ -394,6 +388,16 @@ pub(crate) fn check_ends(ends: &[u64], total: usize) -> Result<()> {
         return Err(Error::corrupted(
             "the ends of rows do not ascend to the end of their section",
         ));
+    }
+    Ok(())
+}
+
+/// What a wrong checksum is called.
+pub(super) fn check_sum(found: u64, expected: u64, what: &str) -> Result<()> {
+    if found != expected {
+        return Err(Error::corrupted(format!(
+            "{what}: checksum {found:#018x}, expected {expected:#018x}"
+        )));
     }
     Ok(())
 }

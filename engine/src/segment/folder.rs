@@ -15,6 +15,7 @@ use index::Graph;
 
 use super::build::{Linking, Source, write_merged};
 use super::file::publish;
+use super::inspect::{Inspection, Paths};
 use super::links::{self, Links};
 use super::manifest::Manifest;
 use super::places::Finder;
@@ -137,6 +138,16 @@ impl Folder {
             }
         }
         Ok(segment)
+    }
+
+    /// Begins to compare a sealed segment with its checksums.
+    pub fn inspection(&self, segment: &Segment) -> Inspection {
+        let paths = Paths {
+            segment: self.path(segment.uid),
+            graph: &|at| self.graph_path(segment.uid, at),
+            link: &|number| self.links.path(number),
+        };
+        Inspection::new(segment, &paths)
     }
 
     /// Why graphs of an open segment cannot be used.

@@ -118,7 +118,8 @@ impl Links {
         self.database.join(format!("{number:06}.{BLOB_EXTENSION}"))
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    /// Our name of it.
+    pub fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number}.{BLOB_EXTENSION}"))
     }
 }

@@ -11,6 +11,7 @@
 //! - `folder`: the files of one collection.
 //! - `policy`: when to seal and what to merge, as a pure function.
 //! - `sound`: whether a row that answers is the one that was written.
+//! - `inspect`: comparing all of it with its checksums while it is served.
 //! - `usage`: what a segment holds in memory.
 //!
 //! A segment knows dense offsets; the table of ids beside it says which point a row belongs to. Segments are derived from RocksDB: every file
@@ -22,6 +23,7 @@ mod column;
 mod file;
 pub(crate) mod folder;
 pub(crate) mod graph;
+pub(crate) mod inspect;
 mod links;
 pub(crate) mod manifest;
 mod map;

@@ -199,6 +199,16 @@ fn place(file: u64, found: &blob::Record<'_>, row: &[f32]) -> Option<Place> {
 /// The record of the row at a place; `None` if there is none of so many numbers.
 pub(crate) fn record_at(bytes: &[u8], at: u32, dim: usize) -> Option<blob::Record<'_>> {
     let value_at = (at as usize * 4).checked_sub(record::NUMBERS_AT)?;
+    dense_record(bytes, value_at, dim)
+}
+
+/// The record that begins with these bytes, as [`record_at`].
+pub(super) fn whole_record(bytes: &[u8], dim: usize) -> Option<blob::Record<'_>> {
+    let value_at = blob::RECORD_HEADER_BYTES + key::VALUE_KEY_BYTES;
+    dense_record(bytes, value_at, dim)
+}
+
+fn dense_record(bytes: &[u8], value_at: usize, dim: usize) -> Option<blob::Record<'_>> {
     let found = blob::record_at(bytes, value_at, key::VALUE_KEY_BYTES).ok()?;
     record::is_dense(found.value, dim).then_some(found)
 }

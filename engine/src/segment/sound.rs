@@ -3,7 +3,7 @@
 //! Rows are mapped, and no search reads the checksums of all that it compares: a damaged row may come out nearest. So the few that become
 //! hits are looked at, and one that is damaged never answers again. A row of a linked file is compared with its checksum when it becomes a hit
 //! for the first time since the file was opened, and later one time in [`AGAIN`]: each time would take 6 % of a query. A damaged row that comes
-//! out far from the query is not noticed here; a merge and `Engine::check` notice it.
+//! out far from the query is not noticed here; an `inspect`ion after the start, a merge and `Engine::check` notice it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -168,6 +168,23 @@ impl Segment {
             Some(expected) => expected.check(expected.record(column.dim())),
             None => Ok(()),
         }
+    }
+
+    /// Compares the row of a column that stands in a linked file with the bytes of its record there.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` if it differs.
+    pub(super) fn verify_record(
+        &self,
+        column: &DenseColumn,
+        offset: Offset,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let expected = self.expected(column, offset);
+        expected.map_or(Ok(()), |expected| {
+            expected.check(places::whole_record(bytes, column.dim()))
+        })
     }
 
     /// The dense vector of a name that the row at `offset` has, as it was written, if it can be read.

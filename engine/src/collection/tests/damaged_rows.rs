@@ -60,6 +60,87 @@ fn sealed(dir: &Path) -> (Engine, Arc<Collection>) {
     (engine, collection)
 }
 
+/// As the next start finds the files after `damage`, when it has compared all of them and nobody has asked anything.
+fn inspected(dir: &Path, damage: impl FnOnce(&[PathBuf])) -> (Engine, Arc<Collection>) {
+    let (engine, collection) = sealed(dir);
+    let all = all_files(&engine);
+    drop((collection, engine));
+    damage(&all);
+    let engine = open(dir);
+    let collection = engine.collection(NAME).unwrap();
+    until("the segments are not compared", || {
+        collection.is_inspected()
+    });
+    (engine, collection)
+}
+
+fn trouble(collection: &Collection, parts: &[&str]) {
+    let trouble = collection.info().trouble.expect("it has trouble");
+    assert!(parts.iter().all(|part| trouble.contains(part)), "{trouble}");
+}
+
+/// A trial damaged rows such that they fell out of the answers: nobody noticed.
+#[test]
+fn a_damaged_row_that_no_query_brings_up_is_noticed_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut other = values(60, "wide");
+    other.reverse();
+    let (_engine, collection) = inspected(dir.path(), |files| {
+        assert_eq!(overwrite(files, &values(60, "wide"), &other), 1);
+    });
+    trouble(
+        &collection,
+        &["rows of \"wide\"", "checksum", "doctor --repair"],
+    );
+}
+
+#[test]
+fn a_damaged_row_of_a_linked_file_that_no_query_brings_up_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let far = vec![-9.0; LARGE_DIM];
+    let (_engine, collection) = inspected(dir.path(), |files| {
+        assert_eq!(overwrite(files, &values(60, "large"), &far), 1);
+    });
+    trouble(
+        &collection,
+        &[
+            "vector \"large\" of point 60",
+            "checksum",
+            "doctor --repair",
+        ],
+    );
+    let all = hits(&collection, &query("large", QueryVector::Dense(far), 300));
+    assert!(all.len() > 200 && all.iter().all(|(found, _)| *found != id(60)));
+}
+
+#[test]
+fn sound_segments_are_found_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = inspected(dir.path(), |_| {});
+    assert_eq!(collection.info().trouble, None);
+    assert!(!links(&engine).is_empty(), "rows stand in linked files");
+}
+
+/// What is merged before it was compared is compared after, also where it stands in files that the merge does not write.
+#[test]
+fn rows_that_a_merge_carries_along_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = sealed(dir.path());
+    let linked = links(&engine);
+    drop((collection, engine));
+    let far = vec![-9.0; LARGE_DIM];
+    assert_eq!(overwrite(&linked, &values(61, "large"), &far), 1);
+    let engine = open(dir.path());
+    let collection = engine.collection(NAME).unwrap();
+    collection.is_paused.store(true, Ordering::SeqCst);
+    write(&engine, (0..150).filter(|n| *n != 61).map(|n| (n, None)));
+    collection.seal_now();
+    until("the segments are not compared", || {
+        collection.is_inspected()
+    });
+    trouble(&collection, &["vector \"large\" of point"]);
+}
+
 /// A trial found one served with a score of 5.7e24.
 #[test]
 fn a_damaged_row_of_a_linked_file_is_no_hit() {

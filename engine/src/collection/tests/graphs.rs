@@ -339,6 +339,31 @@ fn graphs_are_built_in_the_background() {
     assert_eq!(how(&ask(&collection, "wide", 0, params())), WALKED);
 }
 
+/// Damaged codes lead walks astray, and no answer shows it.
+#[test]
+fn damaged_codes_are_noticed_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = sealed(dir.path());
+    collection.build_graphs_now();
+    let path = graph_files(&engine).remove(0);
+    drop((collection, engine));
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    // Its header takes less than the page before.
+    file.write_all_at(&[77; 9], 2 * 4096 + 100).unwrap();
+    let engine = open(dir.path());
+    let collection = engine.collection(NAME).unwrap();
+    until("its trouble is not told", || {
+        collection.info().trouble.is_some()
+    });
+    let trouble = collection.info().trouble.unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let wanted = ["codes of", "checksum", "remove", name];
+    assert!(
+        wanted.iter().all(|part| trouble.contains(part)),
+        "{trouble}"
+    );
+}
+
 /// Queries that are far from all rows are of another kind than those that were measured: nothing is claimed of them until enough were asked.
 #[test]
 fn a_graph_learns_from_the_queries_that_are_asked() {
