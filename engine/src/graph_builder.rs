@@ -25,7 +25,7 @@ const AGAIN_MAX: Duration = Duration::from_secs(5 * 60);
 /// A collection that may lack graphs. Its number comes along, because asking it would keep it, for a moment, from being dropped.
 type News = (CollectionId, Weak<Collection>);
 
-/// The thread, and the way to wake it. It is not waited for: what it was building when this is dropped is thrown away.
+/// The thread, and the way to wake it. It is not waited for: what it was building when this is dropped is given up.
 pub(crate) struct GraphBuilder {
     sender: Sender<News>,
     /// Held by the thread while it keeps a collection from being dropped.

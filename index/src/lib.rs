@@ -66,8 +66,8 @@ pub use codes::{Among, Codes, CodesError};
 pub use distance::codes::prefetch;
 pub use flat::{Flat, scan};
 pub use graph::{
-    Answer, BuildParams, Calibration, Costs, Effort, Graph, GraphError, GraphSearch, Origin, Point,
-    RECALL_DEFAULT, Route, StoredGraph,
+    Answer, BuildParams, Calibration, Costs, Effort, Graph, GraphError, GraphSearch, IsCancelled,
+    Origin, Point, RECALL_DEFAULT, Route, StoredGraph,
 };
 pub use kdtree::{
     EARTH_RADIUS_M, GeoBox, GeoError, GeoIndex, GeoNeighbor, GeoPoint, KdTree, ProjectedTree,

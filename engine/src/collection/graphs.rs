@@ -18,9 +18,11 @@ pub(crate) struct GraphJob {
 }
 
 impl GraphJob {
-    /// Builds it on so many threads; none if there can be none for these rows.
+    /// Builds it on so many threads; none if there can be none for these rows, or nobody has the segment any more: it was merged away, or its
+    /// collection deleted or closed.
     pub fn build(&self, threads: usize) -> Option<Graph> {
-        self.segment.dense[&self.vector].build_graph(threads)
+        let is_mine_only = || Arc::strong_count(&self.segment) == 1;
+        self.segment.dense[&self.vector].build_graph(threads, &is_mine_only)
     }
 }
 

@@ -19,7 +19,8 @@ use std::sync::{Arc, OnceLock};
 
 use bincode::{Decode, Encode};
 use index::{
-    BuildParams, Encoding, Graph, Metric, Offset, Origin, RowSource, StoredGraph, TrainParams,
+    BuildParams, Encoding, Graph, IsCancelled, Metric, Offset, Origin, RowSource, StoredGraph,
+    TrainParams,
 };
 
 use super::file::{FileContents, Reader, Section, Writer};
@@ -223,7 +224,8 @@ impl GraphFile {
     }
 }
 
-/// A graph over the rows, on so many threads; from the seed's if there is one, with its encoding: that of `train`, or what replaced it.
+/// A graph over the rows, on so many threads, or `None` if it was cancelled; from the seed's if there is one, with its encoding: that of `train`, or
+/// what replaced it.
 ///
 /// # Errors
 ///
@@ -233,7 +235,8 @@ pub(super) fn build(
     train: &TrainParams,
     seed: Option<Seed>,
     threads: usize,
-) -> Result<Graph> {
+    is_cancelled: IsCancelled<'_>,
+) -> Result<Option<Graph>> {
     if !rows.are_finite() {
         return Err(Error::invalid("a row has a component that is no number"));
     }
@@ -243,8 +246,11 @@ pub(super) fn build(
     };
     let rows = Arc::new(rows.clone());
     Ok(match seed {
-        Some(seed) => seed.graph.graph.merged(&seed.origins, rows, &params),
-        None => Graph::build(rows, train, &params),
+        Some(seed) => {
+            let base = &seed.graph.graph;
+            base.merged_unless(&seed.origins, rows, &params, is_cancelled)
+        }
+        None => Graph::build_unless(rows, train, &params, is_cancelled),
     })
 }
 

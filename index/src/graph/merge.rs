@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::build::{BuildParams, Candidate, Material, Pruner, candidates, connect, link, write};
 use super::walk::{GraphView, NO_EDGE, Scratch, Stop, Walk};
-use super::{Graph, RECALL_DEFAULT, in_pool};
+use super::{Graph, IsCancelled, RECALL_DEFAULT, in_pool};
 use crate::aligned::Aligned;
 use crate::distance::codes::{Job, Simd, dispatch};
 use crate::quantizer::{Guard, Prepared, RowSource, TrainParams, suits};
@@ -53,11 +53,35 @@ impl Graph {
         rows: Arc<dyn RowSource>,
         params: &BuildParams,
     ) -> Self {
-        assert_eq!(origins.len(), rows.len(), "an origin for each row");
-        in_pool(params.threads, || self.merge(origins, rows, params))
+        let merged = self.merged_unless(origins, rows, params, &|| false);
+        merged.expect("nobody cancels it")
     }
 
-    fn merge(&self, origins: &[Origin], rows: Arc<dyn RowSource>, params: &BuildParams) -> Self {
+    /// As [`Self::merged`], or `None` if it was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn merged_unless(
+        &self,
+        origins: &[Origin],
+        rows: Arc<dyn RowSource>,
+        params: &BuildParams,
+        is_cancelled: IsCancelled<'_>,
+    ) -> Option<Self> {
+        assert_eq!(origins.len(), rows.len(), "an origin for each row");
+        in_pool(params.threads, || {
+            self.merge(origins, rows, params, is_cancelled)
+        })
+    }
+
+    fn merge(
+        &self,
+        origins: &[Origin],
+        rows: Arc<dyn RowSource>,
+        params: &BuildParams,
+        is_cancelled: IsCancelled<'_>,
+    ) -> Option<Self> {
         let params = BuildParams {
             degree: self.degree,
             ..params.clamped()
@@ -76,13 +100,13 @@ impl Graph {
                 seed: params.seed,
                 guard: Guard::Replace,
             };
-            Self::over(Codes::build(&*rows, &train), rows, &params)
+            Self::over(Codes::build(&*rows, &train), rows, &params, is_cancelled)
         };
         if !(few_new && many_kept && suits(coding, &*rows, params.seed)) {
             return anew(rows);
         }
         let codes = Codes::encode(coding.clone(), &*rows);
-        let material = Material::new(&codes, &*rows);
+        let material = Material::new(&codes, &*rows, is_cancelled);
         let all: Vec<Offset> = (0..rows.len() as Offset).collect();
         let entry = material.medoid(&all);
         let mut edges = self.carried(origins, &material, &params);
@@ -97,6 +121,9 @@ impl Graph {
         insert(&material, &params, start, &new, &mut edges);
         let is_new = |row: Offset| origins[row as usize] == Origin::Other;
         let mut edges = link(&material, &params, &edges, is_new);
+        if is_cancelled() {
+            return None;
+        }
         connect(&material, params.degree, entry, edges.as_mut_slice());
         drop(material);
         let merged = Self::assemble(codes, rows.clone(), edges, entry, &params);
@@ -108,7 +135,7 @@ impl Graph {
         if best(&merged).is_some_and(|recall| recall < wanted) {
             return anew(rows);
         }
-        merged
+        Some(merged)
     }
 
     /// The edges of the base's rows under their new names, mended where neighbours died.
@@ -227,6 +254,9 @@ fn insert(
         .map_init(
             || Scratch::new(material.len()),
             |scratch, (&row, mut candidates)| {
+                if material.is_cancelled() {
+                    return Vec::new();
+                }
                 let code = material.codes().row(row).to_vec();
                 Prepared::bytes(code).run(Walk {
                     graph,

@@ -32,7 +32,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-pub use build::BuildParams;
+pub use build::{BuildParams, IsCancelled};
 pub use calibration::{Calibration, Point};
 pub use costs::Costs;
 pub use merge::Origin;
@@ -113,19 +113,45 @@ impl Graph {
     ///
     /// As [`crate::train`]; if there are more than 2^31 rows.
     pub fn build(rows: Arc<dyn RowSource>, train: &TrainParams, params: &BuildParams) -> Self {
+        let built = Self::build_unless(rows, train, params, &|| false);
+        built.expect("nobody cancels it")
+    }
+
+    /// As [`Self::build`], or `None` if it was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn build_unless(
+        rows: Arc<dyn RowSource>,
+        train: &TrainParams,
+        params: &BuildParams,
+        is_cancelled: IsCancelled<'_>,
+    ) -> Option<Self> {
         in_pool(params.threads, || {
             let codes = Codes::build(&*rows, train);
-            Self::over(codes, rows, params)
+            Self::over(codes, rows, params, is_cancelled)
         })
     }
 
     /// Builds the edges over codes that are there.
-    pub(crate) fn over(codes: Codes, rows: Arc<dyn RowSource>, params: &BuildParams) -> Self {
+    pub(crate) fn over(
+        codes: Codes,
+        rows: Arc<dyn RowSource>,
+        params: &BuildParams,
+        is_cancelled: IsCancelled<'_>,
+    ) -> Option<Self> {
         let params = params.clamped();
-        let material = build::Material::new(&codes, &*rows);
-        let built = build::build(&material, &params);
+        let material = build::Material::new(&codes, &*rows, is_cancelled);
+        let built = build::build(&material, &params)?;
         drop(material);
-        Self::assemble(codes, rows, built.edges, built.entry, &params)
+        Some(Self::assemble(
+            codes,
+            rows,
+            built.edges,
+            built.entry,
+            &params,
+        ))
     }
 
     /// A graph of these parts, calibrated.

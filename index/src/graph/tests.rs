@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::walk::NO_EDGE;
@@ -49,6 +49,44 @@ fn train(metric: Metric, encoding: Encoding) -> TrainParams {
         metric,
         seed: 3,
         guard: Guard::Replace,
+    }
+}
+
+/// Whenever it is told so: not even what was nearly done comes of it.
+#[test]
+fn a_graph_that_nobody_wants_any_more_is_given_up() {
+    let rows = rows_like(Metric::L2, 6000, 24, 5);
+    let (train, params) = (train(Metric::L2, Encoding::Sq8), BuildParams::default());
+    let base = build(&rows, Metric::L2);
+    let grown = rows_like(Metric::L2, 7000, 24, 5);
+    let origin = |row: Offset| {
+        if row < 6000 {
+            Origin::Base(row)
+        } else {
+            Origin::Other
+        }
+    };
+    let origins: Vec<Origin> = (0..7000).map(origin).collect();
+    let run = |most: usize| {
+        let asked = AtomicUsize::new(0);
+        let is_cancelled = || asked.fetch_add(1, Ordering::Relaxed) >= most;
+        let built = Graph::build_unless(Arc::new(rows.clone()), &train, &params, &is_cancelled);
+        let asked_of_build = asked.swap(0, Ordering::Relaxed);
+        let merged = base.merged_unless(&origins, Arc::new(grown.clone()), &params, &is_cancelled);
+        (
+            built.is_some(),
+            merged.is_some(),
+            asked_of_build,
+            asked.into_inner(),
+        )
+    };
+    let (is_built, is_merged, of_build, of_merge) = run(usize::MAX);
+    assert!(is_built && is_merged && of_build > 20 && of_merge > 20);
+    for most in [0, 1, of_build / 2, of_build - 1] {
+        assert!(!run(most).0, "of {most}");
+    }
+    for most in [0, 1, of_merge / 2, of_merge - 1] {
+        assert!(!run(most).1, "of {most}");
     }
 }
 

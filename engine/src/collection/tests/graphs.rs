@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::collection::GraphStep;
 use crate::filter::{Condition, Filter};
 use crate::query::{Answer, SegmentExplain};
 
@@ -214,6 +215,22 @@ fn rows_without_a_graph_are_answered_from_approximations_exactly() {
     // A graph has codes of its own.
     collection.build_graphs_now();
     assert_eq!(codes(&collection), 0);
+}
+
+#[test]
+fn a_graph_of_a_deleted_collection_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, collection) = sealed(dir.path());
+    collection.state.write().rest();
+    collection.is_paused.store(false, Ordering::SeqCst);
+    let GraphStep::Build(job) = collection.begin_graph() else {
+        panic!("there is a graph to build");
+    };
+    assert!(job.build(1).is_some());
+    drop(collection);
+    engine.drop_collection(NAME).unwrap();
+    // A thread in the background may have the last of it, for a moment.
+    until("it is built all the same", || job.build(1).is_none());
 }
 
 #[test]

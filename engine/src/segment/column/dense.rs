@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use index::{
-    Approximation, BitSet, BlockScan, Encoding, Graph, IndexKind, Metric, Neighbor, Offset,
-    SearchParams, Stats, TrainParams,
+    Approximation, BitSet, BlockScan, Encoding, Graph, IndexKind, IsCancelled, Metric, Neighbor,
+    Offset, SearchParams, Stats, TrainParams,
 };
 
 use super::sealed::{Sealed, Structure};
@@ -187,14 +187,15 @@ impl DenseColumn {
         Ok(())
     }
 
-    /// Builds the graph that a sealed column lacks, on so many threads; none if there can be none for these rows.
-    pub fn build_graph(&self, threads: usize) -> Option<Graph> {
+    /// Builds the graph that a sealed column lacks, on so many threads; none if it was cancelled, or there can be none for these rows.
+    pub fn build_graph(&self, threads: usize, is_cancelled: IsCancelled<'_>) -> Option<Graph> {
         let DenseData::Sealed(sealed) = &self.data else {
             return None;
         };
         let seed = sealed.seed.lock().take();
-        match graph::build(&sealed.rows, &self.graph_params(), seed, threads) {
-            Ok(graph) => Some(graph),
+        let params = self.graph_params();
+        match graph::build(&sealed.rows, &params, seed, threads, is_cancelled) {
+            Ok(graph) => graph,
             Err(error) => {
                 tracing::warn!(%error, "index build fell back to flat");
                 let _ = sealed.structure.set(Structure::Scan);

@@ -28,6 +28,9 @@ pub(in crate::graph) fn link(
         .par_chunks_mut(TASK * params.degree)
         .enumerate()
         .for_each(|(task, linked)| {
+            if material.is_cancelled() {
+                return;
+            }
             dispatch(LinkRows {
                 pruner,
                 degree: params.degree,

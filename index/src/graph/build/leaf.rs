@@ -102,6 +102,9 @@ pub(super) fn compare(
     leaves
         .par_iter()
         .for_each_init(Buffers::default, |buffers, leaf| {
+            if material.is_cancelled() {
+                return;
+            }
             dispatch(CompareLeaf {
                 material,
                 nearest: params.leaf_nearest,

@@ -9,13 +9,14 @@ use crate::codes::{CodesView, nearest_code};
 use crate::distance::codes::{Job, LANES, RowSums, Simd, dispatch};
 use crate::quantizer::{ByteCodes, Prepared, RowSource, read_row, vectorized};
 use crate::random::Random;
-use crate::{Codes, Encoding, Metric, Offset};
+use crate::{Codes, Encoding, IsCancelled, Metric, Offset};
 
 /// Planes that tell directions apart, at most 16.
 const PLANES: usize = 12;
 
-/// Codes to build from, with the sums that tiles need.
+/// Codes to build from, with the sums that tiles need, and whether the graph is wanted any more.
 pub(in crate::graph) struct Material<'a> {
+    is_cancelled: IsCancelled<'a>,
     codes: Cow<'a, [u8]>,
     owned: Option<Aligned<u8>>,
     row_bytes: usize,
@@ -28,7 +29,11 @@ impl<'a> Material<'a> {
     /// For dot products, rows get components that bring them all to the same length: then the nearest by angle and by
     /// difference are the same, and a query with zeros there sees the order of its products (Bachrach et al., "Speeding up
     /// the Xbox recommender system", RecSys 2014).
-    pub(in crate::graph) fn new(codes: &'a Codes, rows: &dyn RowSource) -> Self {
+    pub(in crate::graph) fn new(
+        codes: &'a Codes,
+        rows: &dyn RowSource,
+        is_cancelled: IsCancelled<'a>,
+    ) -> Self {
         let coding = codes.coding();
         let (borrowed, owned, row_bytes) =
             if coding.encoding() == Encoding::Sq8 && coding.metric() != Metric::Dot {
@@ -45,11 +50,17 @@ impl<'a> Material<'a> {
             .map(|row| vectorized(|| RowSums::of(row)))
             .collect();
         Self {
+            is_cancelled,
             codes: Cow::Borrowed(borrowed),
             owned,
             row_bytes,
             sums,
         }
+    }
+
+    /// Whether the work may stop, whatever is made of it then.
+    pub(in crate::graph) fn is_cancelled(&self) -> bool {
+        (self.is_cancelled)()
     }
 
     pub(in crate::graph) fn len(&self) -> usize {

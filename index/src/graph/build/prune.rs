@@ -129,6 +129,9 @@ pub(super) fn prune_all(
         .par_chunks_mut(Reservoirs::shard_rows() * params.degree)
         .enumerate()
         .for_each(|(shard_idx, edges)| {
+            if material.is_cancelled() {
+                return;
+            }
             dispatch(PruneShard {
                 pruner,
                 reservoirs,
