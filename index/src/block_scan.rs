@@ -62,8 +62,8 @@ impl<'a> BlockScan<'a> {
     ///
     /// # Panics
     ///
-    /// If `first` is no multiple of 64, there are more rows than offsets, the rows are not whole, or the approximation is of another number of
-    /// rows or `dim`.
+    /// If `first` is no multiple of 64, there are more rows than offsets, the rows are not whole, or the approximation is of another metric, `dim`
+    /// or number of rows.
     pub fn rows(&mut self, first: Offset, rows: &[f32], approximation: Option<&Approximation>) {
         let dim = self.query.len();
         assert!(
@@ -108,6 +108,11 @@ impl<'a> BlockScan<'a> {
             n <= (Offset::MAX - first) as usize,
             "{n} rows from {first} on are more than offsets"
         );
+        let is_of_these = |of: &Approximation| of.is_of(self.metric, self.query.len(), n);
+        assert!(
+            approximation.is_none_or(is_of_these),
+            "the approximation of other rows"
+        );
         // Nothing is near enough.
         if self.top.limit() == f32::NEG_INFINITY {
             return;
@@ -115,7 +120,6 @@ impl<'a> BlockScan<'a> {
         let probe = approximation.and_then(|_| self.take_probe());
         match approximation.zip(probe) {
             Some((approximation, mut probe)) => {
-                assert_eq!(approximation.len(), n, "the approximation of other rows");
                 self.approximate(first, rows, approximation, &mut probe);
                 self.probe = Some(probe);
             }

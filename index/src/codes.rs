@@ -348,8 +348,9 @@ impl OrderJob for ScanAll<'_> {
 }
 
 /// Rows of so many bytes are followed by the processor's own prefetching; of shorter ones it loses track.
-const FOLLOWED_FROM: usize = 512;
-const PAGE: usize = 4096;
+pub(crate) const FOLLOWED_FROM: usize = 512;
+/// How far ahead rows are asked for then.
+pub(crate) const PAGE: usize = 4096;
 
 /// Offers the distances of consecutive rows; nearly always none of 16 is near enough.
 #[inline(always)]

@@ -80,7 +80,7 @@ impl SearchParams<'_> {
 pub struct Stats {
     /// Rows looked at: in a scan those that may answer, in a k-d tree the candidates it brought.
     pub visited: u64,
-    /// Distances computed.
+    /// Distances computed, of codes and of numbers: a row may be compared by both.
     ///
     /// What a k-d tree computes inside its leaves it does not tell, so only those of its candidates are counted.
     pub distance_calls: u64,

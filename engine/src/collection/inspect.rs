@@ -1,4 +1,4 @@
-//! Segments that were opened from the disk, compared with their checksums in the background, once after each start.
+//! Segments that were opened from the disk, or merged of such, compared with their checksums in the background, once after each start.
 
 use std::collections::BTreeSet;
 
@@ -30,9 +30,8 @@ impl Inspections {
     }
 
     /// Notes that a segment was made of others: it may have rows where they stood, which nobody has compared.
-    pub fn carry(&self, from: impl Iterator<Item = u64>, to: u64) {
+    pub fn carry(&self, mut from: impl Iterator<Item = u64>, to: u64) {
         let mut state = self.state.lock();
-        let mut from = from;
         if from.any(|uid| state.left.contains(&uid)) {
             state.left.insert(to);
         }
@@ -64,6 +63,10 @@ impl Collection {
     /// Compares some of the segments that a start has opened with their checksums, about a mebibyte; false if nothing is left. What is damaged is noted, as
     /// the collection's trouble. No lock is held while files are read.
     pub(crate) fn inspect_step(&self) -> bool {
+        #[cfg(test)]
+        if self.is_paused.load(std::sync::atomic::Ordering::SeqCst) {
+            return true;
+        }
         if self.folder.is_removed() {
             self.inspections.clear();
         }

@@ -60,7 +60,7 @@ impl Collection {
             return Ok(false);
         }
         self.work.set_waiting(None);
-        if self.build_lacking() {
+        if self.build_lacking_trees() {
             return Ok(true);
         }
         let done = match self.merge_next(Portion::Planned) {
@@ -78,7 +78,8 @@ impl Collection {
             self.save()?;
             return Ok(true);
         }
-        Ok(false)
+        // Last: they only make scans faster, and what waits here may hold writes up.
+        Ok(self.build_lacking_approximations())
     }
 
     /// Seals and merges what is due, or some of it; false if nothing is.
@@ -91,25 +92,34 @@ impl Collection {
         merged.map(|()| true)
     }
 
-    /// Builds what a start left out of one segment, k-d trees or approximations, if there is one for which there is memory.
-    fn build_lacking(&self) -> bool {
+    /// Builds the k-d trees of one segment that a start left out, if there is one for which there is memory.
+    fn build_lacking_trees(&self) -> bool {
         let lacking = self.state.read().lacking_trees();
-        let is_built = lacking.iter().any(|segment| {
+        lacking.iter().any(|segment| {
             let _work = self.work.begin(WorkKind::Build, segment.len(), None);
             self.build_trees(segment)
-        });
-        let lacking = || self.state.read().lacking_approximations();
-        is_built || lacking().iter().any(|segment| self.approximate(segment))
+        })
+    }
+
+    /// The same for approximations.
+    fn build_lacking_approximations(&self) -> bool {
+        let lacking = self.state.read().lacking_approximations();
+        lacking.iter().any(|segment| {
+            let _work = self.work.begin(WorkKind::Build, segment.len(), None);
+            self.approximate(segment)
+        })
     }
 
     /// Approximates the rows of a segment that are scanned; false if there are none, or no memory for it: scans read all numbers then.
     fn approximate(&self, segment: &Segment) -> bool {
         let bytes = segment.lacking_approximation_bytes();
-        let is_due = bytes > 0 && bytes <= self.store.budget().left_for_builds();
-        if is_due {
-            segment.approximate();
+        let budget = self.store.budget();
+        if bytes == 0 || bytes > budget.left_for_builds() {
+            return false;
         }
-        is_due
+        let _claim = budget.claim(Purpose::Builds, bytes);
+        segment.approximate();
+        true
     }
 
     /// Builds the k-d trees that a segment lacks; false if there is no memory for it: scans answer until there is.

@@ -473,7 +473,10 @@ impl State {
         let (sealed, growing): (Vec<&Part>, Vec<&Part>) =
             all.partition(|part| part.segment.is_sealed());
         let sum = |parts: &[&Part]| -> u64 {
-            let bytes = parts.iter().map(|part| part.segment.heap_bytes() as u64);
+            let bytes = parts.iter().map(|part| {
+                let segment = &part.segment;
+                (segment.heap_bytes() + segment.approximation_bytes_max()) as u64
+            });
             bytes.sum()
         };
         (sum(&growing), sum(&sealed) + self.table_bytes())

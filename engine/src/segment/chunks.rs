@@ -100,6 +100,11 @@ impl<T: Clone, D: Clone> Chunks<T, D> {
         })
     }
 
+    /// What was derived so far.
+    pub fn derived(&self) -> impl Iterator<Item = &D> {
+        self.chunks.iter().filter_map(|chunk| chunk.derived.get())
+    }
+
     /// Bytes of the values themselves.
     pub fn bytes(&self) -> usize {
         self.len * size_of::<T>()
@@ -144,5 +149,12 @@ mod tests {
         list.push(4);
         assert_eq!(sums(&list, 100), [Some(3), Some(107)]);
         assert_eq!(sums(&before, 200), [Some(3), None]);
+        // Pushing copies a chunk of which nothing was derived.
+        let mut after = list.clone();
+        after.push(5);
+        assert_eq!(sums(&after, 300), [Some(3), Some(107), None]);
+        after.push(6);
+        assert_eq!(sums(&after, 300), [Some(3), Some(107), Some(311)]);
+        assert!(list.derived().eq(&[3, 107]));
     }
 }

@@ -82,7 +82,7 @@ impl Inspection {
             }
             let links = segment.links();
             let links: Vec<PathBuf> = links.map(|(number, _)| (paths.link)(number)).collect();
-            if !links.is_empty() {
+            if dense.places.is_some() {
                 parts.push_back(Part::Rows(RowsPart {
                     name: dense.name.clone(),
                     links,

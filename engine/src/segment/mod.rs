@@ -335,7 +335,13 @@ impl Segment {
                 .is_some_and(|column| column.get(offset).is_some())
     }
 
-    /// Bytes of ids, vectors and structures in memory, without what is mapped.
+    /// Bytes of the approximations of scanned rows; of a growing segment what they will be when all are made.
+    pub fn approximation_bytes_max(&self) -> usize {
+        let columns = self.dense.values();
+        columns.map(DenseColumn::approximation_bytes_max).sum()
+    }
+
+    /// Bytes of ids, vectors and structures in memory, without what is mapped and without approximations.
     pub fn heap_bytes(&self) -> usize {
         let dense: usize = self.dense.values().map(DenseColumn::heap_bytes).sum();
         let sparse: usize = self.sparse.values().map(SparseColumn::heap_bytes).sum();

@@ -3,7 +3,7 @@
 //! Rows are mapped, and no search reads the checksums of all that it compares: a damaged row may come out nearest. So the few that become
 //! hits are looked at, and one that is damaged never answers again. A row of a linked file is compared with its checksum when it becomes a hit
 //! for the first time since the file was opened, and later one time in [`AGAIN`]: each time would take 6 % of a query. A damaged row that comes
-//! out far from the query is not noticed here; an `inspect`ion after the start, a merge and `Engine::check` notice it.
+//! out far from the query is not noticed here; an inspection after the start, a merge and `Engine::check` notice it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -23,7 +23,7 @@ impl Segment {
             if codes > 0 {
                 parts.add("codes", codes);
             }
-            parts.add("vectors", column.heap_bytes() as u64 - structure - codes);
+            parts.add("vectors", column.heap_bytes() as u64 - structure);
         }
         for column in self.sparse.values() {
             parts.add("sparse", column.exact_heap_bytes() as u64);

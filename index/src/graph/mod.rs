@@ -141,6 +141,9 @@ impl Graph {
         params: &BuildParams,
         is_cancelled: IsCancelled<'_>,
     ) -> Option<Self> {
+        if is_cancelled() {
+            return None;
+        }
         let params = params.clamped();
         let material = build::Material::new(&codes, &*rows, is_cancelled);
         let built = build::build(&material, &params)?;

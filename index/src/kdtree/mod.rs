@@ -21,8 +21,8 @@
 
 use std::num::NonZeroUsize;
 
-use kiddo::ImmutableKdTree;
 use kiddo::dist::{Chebyshev, DistanceMetric, Manhattan, QueryMetric, SquaredEuclidean};
+use kiddo::{Eytzinger, VecOfArenas};
 
 use self::boxes::check_box;
 use crate::vector_index::check_search;
@@ -68,6 +68,13 @@ pub(crate) fn build(metric: Metric, rows: Rows) -> Result<Box<dyn SpatialIndex>,
     })
 }
 
+/// Rows of a leaf: half as many as `kiddo` recommends.
+const LEAF: usize = 16;
+
+/// `kiddo`'s immutable tree.
+type Tree<const DIM: usize> =
+    kiddo::KdTree<f32, u32, Eytzinger, VecOfArenas<f32, u32, DIM, LEAF>, DIM, LEAF>;
+
 /// A k-d tree over rows of `DIM` components, 1 to 8; [`crate::build`] makes one for a `dim` known at run time.
 ///
 /// Bentley, "Multidimensional binary search trees used for associative searching", CACM 1975.
@@ -75,7 +82,7 @@ pub struct KdTree<const DIM: usize> {
     /// L2, L1 or LInf.
     metric: Metric,
     rows: Rows,
-    tree: ImmutableKdTree<f32, DIM>,
+    tree: Tree<DIM>,
     /// Whether some coordinate is larger than [`COORDINATE_MAX`].
     huge: bool,
     /// The box around all rows; empty if there is no row.
@@ -86,7 +93,7 @@ pub struct KdTree<const DIM: usize> {
 impl<const DIM: usize> KdTree<DIM> {
     fn new(metric: Metric, rows: Rows) -> Result<Self, BuildError> {
         let (points, _) = rows.as_slice().as_chunks::<DIM>();
-        let tree = ImmutableKdTree::<f32, DIM>::builder()
+        let tree = Tree::<DIM>::builder()
             // Adding zero makes -0.0 equal to 0.0 for whoever compares bits.
             .build_from_source(points, |point, axis| point[axis] + 0.0, |i, _| i as Offset)
             .map_err(|error| BuildError::KdTree(error.to_string()))?;

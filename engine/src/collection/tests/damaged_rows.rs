@@ -135,6 +135,7 @@ fn rows_that_a_merge_carries_along_are_compared() {
     collection.is_paused.store(true, Ordering::SeqCst);
     write(&engine, (0..150).filter(|n| *n != 61).map(|n| (n, None)));
     collection.seal_now();
+    collection.is_paused.store(false, Ordering::SeqCst);
     until("the segments are not compared", || {
         collection.is_inspected()
     });

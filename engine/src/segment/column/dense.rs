@@ -55,7 +55,7 @@ enum DenseData {
 
 impl DenseColumn {
     pub fn growing(config: &VectorConfig) -> Self {
-        // Whole words of a filter, so that it can be cut like the rows.
+        // Whole words of a filter, as a scan of blocks wants them.
         let rows = (DENSE_CHUNK_NUMBERS / config.dim / 64).max(1) * 64;
         Self {
             dim: config.dim,
@@ -69,7 +69,7 @@ impl DenseColumn {
         }
     }
 
-    /// The column of a segment's file, with its structure unless that must be built again ([`Self::build_structure`]).
+    /// The column of a segment's file, with its structure unless that must be built again ([`Self::build_tree`], [`Self::build_graph`]).
     ///
     /// # Errors
     ///
@@ -357,8 +357,19 @@ impl DenseColumn {
         }
     }
 
-    /// Bytes of the approximations of rows that are scanned; of a growing segment at most.
+    /// Bytes of the approximations of rows that are scanned. Time O(chunks) of a growing column.
     pub fn approximation_bytes(&self) -> usize {
+        match &self.data {
+            DenseData::Growing(values) => {
+                let made = values.derived().flatten();
+                made.map(|approximation| approximation.memory()).sum()
+            }
+            DenseData::Sealed(sealed) => sealed.approximation_bytes(),
+        }
+    }
+
+    /// As [`Self::approximation_bytes`]; of a growing column what they will be when all are made. Time O(1).
+    pub fn approximation_bytes_max(&self) -> usize {
         match &self.data {
             DenseData::Growing(_) if !Approximation::serves(self.metric, self.dim) => 0,
             DenseData::Growing(_) => Approximation::bytes(self.rows(), self.dim),
@@ -385,13 +396,12 @@ impl DenseColumn {
         }
     }
 
-    /// Bytes of rows and structure that are not mapped.
+    /// Bytes of rows and structure that are not mapped, without approximations.
     pub fn heap_bytes(&self) -> usize {
         let data = match &self.data {
             DenseData::Growing(values) => values.bytes(),
             DenseData::Sealed(sealed) => sealed.structure_bytes(),
         };
-        let data = data + self.approximation_bytes();
         let ordinals = self.ordinals.as_ref().map_or(0, Numbers::heap_bytes);
         data + self.map.heap_bytes() + ordinals
     }

@@ -29,8 +29,12 @@ pub(super) struct Sealed {
     pub approximations: Arc<ArcSwapOption<Approximations>>,
 }
 
-/// Approximations of all rows of a column, by block.
-pub(super) struct Approximations(Vec<Option<Approximation>>);
+/// Approximations of all rows of a column.
+pub(super) struct Approximations {
+    /// By block of [`BLOCK`] rows.
+    blocks: Vec<Option<Approximation>>,
+    bytes: usize,
+}
 
 /// Rows of a block.
 const BLOCK: usize = 1024;
@@ -87,8 +91,9 @@ impl Sealed {
             let rows = (first..n.min(first + BLOCK)).map(|row| self.rows.row(row));
             Approximation::of(metric, self.rows.dim(), rows)
         };
-        let blocks = (0..n).step_by(BLOCK).map(block);
-        let made = Approximations(blocks.collect());
+        let blocks: Vec<_> = (0..n).step_by(BLOCK).map(block).collect();
+        let bytes = blocks.iter().flatten().map(Approximation::memory).sum();
+        let made = Approximations { blocks, bytes };
         self.approximations.store(Some(Arc::new(made)));
         // Mapped meanwhile: whoever mapped it may have been earlier.
         if let Some(Structure::Graph(_)) = self.structure.get() {
@@ -99,8 +104,7 @@ impl Sealed {
     /// Bytes of the approximations.
     pub fn approximation_bytes(&self) -> usize {
         let approximations = self.approximations.load();
-        let blocks = approximations.iter().flat_map(|blocks| &blocks.0).flatten();
-        blocks.map(Approximation::memory).sum()
+        approximations.as_ref().map_or(0, |made| made.bytes)
     }
 
     /// The nearest rows, each compared or known to be too far.
@@ -112,7 +116,7 @@ impl Sealed {
         stats: &mut Stats,
     ) -> Vec<Neighbor> {
         let approximations = self.approximations.load();
-        let of = |at: usize| approximations.as_ref()?.0.get(at)?.as_ref();
+        let of = |at: usize| approximations.as_ref()?.blocks.get(at)?.as_ref();
         let mut scan = BlockScan::new(metric, query, params);
         match &self.rows {
             SealedRows::Own(rows) => {

@@ -87,7 +87,8 @@ impl BuildParams {
     }
 }
 
-/// Asked now and then while a graph is built, by many threads: once it says yes, the graph is given up, within a fraction of the time that is left.
+/// Asked while a graph is built, by many threads, between its steps and within the longest: once it says yes, the graph is given up, at the latest when the
+/// present step ends (some seconds for a million rows).
 pub type IsCancelled<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// Edges `[n, degree]` over rows that are all reachable from the entry.
@@ -114,6 +115,9 @@ pub(super) fn candidates(
 pub(super) fn build(material: &Material<'_>, params: &BuildParams) -> Option<Built> {
     let duplicates = Duplicates::of(material);
     let entry = material.medoid(&duplicates.entries());
+    if material.is_cancelled() {
+        return None;
+    }
     let reservoirs = candidates(material, params, duplicates.representatives.clone());
     let mut edges = prune::prune_all(material, params, &reservoirs);
     drop(reservoirs);
@@ -127,5 +131,8 @@ pub(super) fn build(material: &Material<'_>, params: &BuildParams) -> Option<Bui
     }
     duplicates.attach(params.degree, edges.as_mut_slice());
     connect(material, params.degree, entry, edges.as_mut_slice());
+    if material.is_cancelled() {
+        return None;
+    }
     Some(Built { edges, entry })
 }
