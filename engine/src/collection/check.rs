@@ -6,7 +6,7 @@ use super::Collection;
 use super::load::LOAD_ROWS;
 use crate::Partition;
 use crate::apply::decode_row;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, how_to_repair};
 use crate::point::{PointId, Vector};
 use crate::storage::record::PointRow;
 use crate::storage::{Family, Visit, key};
@@ -21,9 +21,8 @@ impl Collection {
         let mut problems = Vec::new();
         for part in &self.view().parts {
             if let Err(error) = part.segment.verify() {
-                problems.push(format!(
-                    "{error}; it is rebuilt when the folder `segments` is deleted and the server restarted"
-                ));
+                let mend = how_to_repair(self.store.dir());
+                problems.push(format!("{error}; {mend}"));
             }
         }
         if let Err(error) = self.compare_rows(&mut problems) {

@@ -188,7 +188,7 @@ fn place_all<'c>(
 
 /// Rows that stand in files which RocksDB still has stay there; the others are looked for.
 fn place_rows(name: &str, rows: &Rows<'_>, linking: &Linking<'_>) -> Result<Places> {
-    let sources = linking.links.sources();
+    let current = linking.links.current();
     let mut places = vec![None; rows.rows.len()];
     let mut wanted = Vec::new();
     let mut wanting = Vec::new();
@@ -197,7 +197,7 @@ fn place_rows(name: &str, rows: &Rows<'_>, linking: &Linking<'_>) -> Result<Plac
             continue;
         };
         let place = segment.place(column, offset);
-        if place.is_some_and(|place| sources.contains(&place.file)) {
+        if place.is_some_and(|place| current.contains(&place.file)) {
             places[at] = place;
         } else if let (Some(row), Some(ordinal)) = (column.get(offset), column.ordinal(offset)) {
             wanting.push(at);

@@ -2,7 +2,7 @@
 //!
 //! `<number>.blob` in a collection's folder is a second name of RocksDB's file of that number. RocksDB may drop its own name whenever it
 //! likes: the bytes stay while a segment of the manifest names the link. A file of another number is another file for as long as the store
-//! lives.
+//! lives; a repair writes a new one, whose numbers begin anew beside the links of the old.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
@@ -48,13 +48,22 @@ impl Links {
     ///
     /// # Errors
     ///
-    /// What the file system says: it may have no hard links, or RocksDB has just dropped the file.
+    /// What the file system says: it may have no hard links, or RocksDB has just dropped the file. `Unavailable` if a segment has rows in a file
+    /// of that number that an older store wrote.
     pub fn make(&self, number: u64) -> Result<()> {
         let (from, to) = (self.source(number), self.path(number));
         let linked = match std::fs::hard_link(&from, &to) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => match same(&from, &to) {
                 Ok(true) => Ok(()),
-                // Of another store that lay here.
+                Ok(false) if self.is_used(number) => {
+                    return Err(Error::new(
+                        crate::ErrorKind::Unavailable,
+                        format!(
+                            "{} is a file of an older store, in which rows still stand",
+                            to.display()
+                        ),
+                    ));
+                }
                 Ok(false) => {
                     std::fs::remove_file(&to).and_then(|()| std::fs::hard_link(&from, &to))
                 }
@@ -63,6 +72,12 @@ impl Links {
             linked => linked,
         };
         linked.map_err(|error| Error::io(&error, &to))
+    }
+
+    /// Whether some segment holds the link.
+    fn is_used(&self, number: u64) -> bool {
+        let maps = self.maps.lock();
+        maps.get(&number).is_some_and(|map| map.strong_count() > 0)
     }
 
     /// A linked file.
@@ -106,11 +121,19 @@ impl Links {
 
     fn find_orphans(&self) -> BTreeSet<u64> {
         let links = numbers(&self.dir);
+        links.difference(&self.current()).copied().collect()
+    }
+
+    /// Links to files that RocksDB still has, under the same number.
+    pub fn current(&self) -> BTreeSet<u64> {
+        let links = numbers(&self.dir);
         if links.is_empty() {
             return links;
         }
         let sources = self.sources();
-        links.difference(&sources).copied().collect()
+        let both = links.intersection(&sources).copied();
+        both.filter(|&number| same(&self.source(number), &self.path(number)).unwrap_or(false))
+            .collect()
     }
 
     /// RocksDB's name of a file.
@@ -174,10 +197,17 @@ mod tests {
         std::fs::remove_file(links.source(7)).unwrap();
         assert!(links.orphans().into_iter().eq([7]));
         assert_eq!(links.open(7).unwrap().bytes(), b"first");
-        drop(map);
-        // A name that another store left is not taken for the file.
+        // A name that another store left is not taken for the file, and not taken from the segments that need it.
         std::fs::write(links.source(7), b"second").unwrap();
+        assert!(links.orphans().into_iter().eq([7]));
+        assert_eq!(
+            links.make(7).unwrap_err().kind(),
+            crate::ErrorKind::Unavailable
+        );
+        assert_eq!(links.open(7).unwrap().bytes(), b"first");
+        drop(map);
         links.make(7).unwrap();
+        assert!(links.orphans().is_empty());
         assert_eq!(links.open(7).unwrap().bytes(), b"second");
         assert!(links.make(8).is_err());
     }

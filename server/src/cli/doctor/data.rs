@@ -116,10 +116,15 @@ fn look(folder: &Path, double: &Double) -> Vec<Finding> {
             dropped.logs.join(", ")
         )
     }));
-    let damaged = segments.damaged.iter().map(|what| {
-        Finding::new(Status::Warn, "data", double.said_of_data(what))
-            .mend("nothing is lost: the next start builds it again of the points")
-    });
+    // What the points lack it lacks, too.
+    let mend = match problems.is_empty() {
+        true => "nothing is lost: the next start builds it again of the points",
+        false => "it is built again of the points that are there",
+    };
+    let damaged = segments
+        .damaged
+        .iter()
+        .map(|what| Finding::new(Status::Warn, "data", double.said_of_data(what)).mend(mend));
     let mut findings: Vec<Finding> = problems
         .iter()
         .map(|problem| failing(folder, double.said_of_data(problem)))
