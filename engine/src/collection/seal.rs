@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, Result};
 use crate::payload_cache::Row;
 use crate::point::PointId;
 use crate::segment::folder::LargeColumns;
-use crate::segment::{Origins, Segment, Source};
+use crate::segment::{Origins, Segment, Source, policy};
 
 /// A file of so many bytes is written whatever it gives back: what it covers need not be kept elsewhere.
 const SMALL_BYTES: u64 = 16 << 20;
@@ -101,9 +101,14 @@ impl Collection {
         })
     }
 
-    /// The same for approximations.
+    /// The same for approximations of rows that are scanned for good, when no rows come.
     fn build_lacking_approximations(&self) -> bool {
-        let lacking = self.state.read().lacking_approximations();
+        let state = self.state.read();
+        if !policy::is_quiet(state.growing_size()) {
+            return false;
+        }
+        let lacking = state.lacking_approximations();
+        drop(state);
         lacking.iter().any(|segment| {
             let _work = self.work.begin(WorkKind::Build, segment.len(), None);
             self.approximate(segment)
@@ -218,7 +223,13 @@ impl Collection {
             written => written?,
         };
         self.build_trees(&segment);
-        self.approximate(&segment);
+        // Of rows that nobody searches a load pays nothing for.
+        if sources
+            .iter()
+            .any(|source| source.segment.is_approximated())
+        {
+            self.approximate(&segment);
+        }
         segment.seed_graphs(sources, &origins);
         let merged = sources.iter().map(|source| source.segment.uid);
         self.inspections.carry(merged, uid);

@@ -510,9 +510,9 @@ impl State {
         self.sealed_segments(Segment::lacks_trees)
     }
 
-    /// Sealed segments with rows that are scanned in full.
+    /// Sealed segments with rows that are scanned for good, and in full.
     pub fn lacking_approximations(&self) -> Vec<Arc<Segment>> {
-        self.sealed_segments(|segment| segment.lacking_approximation_bytes() > 0)
+        self.sealed_segments(Segment::lacks_approximations)
     }
 
     /// Sealed segments whose graphs are not built.

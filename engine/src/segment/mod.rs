@@ -387,6 +387,18 @@ impl Segment {
             .sum()
     }
 
+    /// Whether rows lack approximations that are scanned for good.
+    pub fn lacks_approximations(&self) -> bool {
+        let mut columns = self.dense.values();
+        columns.any(DenseColumn::lacks_approximations_for_good)
+    }
+
+    /// Whether some rows have approximations: a search has met them, or they are scanned for good.
+    pub fn is_approximated(&self) -> bool {
+        let mut columns = self.dense.values();
+        columns.any(|column| column.approximation_bytes() > 0)
+    }
+
     /// Approximates the rows that are scanned.
     pub fn approximate(&self) {
         self.dense.values().for_each(DenseColumn::approximate);

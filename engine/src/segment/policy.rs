@@ -136,6 +136,11 @@ pub(crate) fn graph_due(age: Duration, growing: GrowingSize) -> bool {
     growing.idle >= SEAL_AGE || age >= GRAPH_AGE
 }
 
+/// Whether no rows come: work that later ones would undo is worth it.
+pub(crate) fn is_quiet(growing: GrowingSize) -> bool {
+    growing.rows == 0 || growing.idle >= SEAL_AGE
+}
+
 /// Whether the manifest should be written although nothing is to be sealed: many deletes, or a few and then rest.
 pub(crate) fn save_due(growing: GrowingSize) -> bool {
     growing.unsaved >= SAVE_CHANGES || growing.unsaved > 0 && growing.idle >= SEAL_AGE

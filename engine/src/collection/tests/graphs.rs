@@ -198,23 +198,40 @@ fn rows_without_a_graph_are_answered_from_approximations_exactly() {
     collection.seal_now();
     check(&collection, "sealed");
     assert!(codes(&collection) > 0);
-    // A start leaves them out, as all that is derived.
-    let again = load_again(&engine);
-    assert_eq!(codes(&again), 0);
-    again.seal_now();
-    check(&again, "sealed");
-    assert!(codes(&again) > 0);
-    // No memory, no approximations; the answers are the same.
-    let budget = collection.store.budget();
-    let taken = budget.claim(Purpose::Builds, budget.left_for_builds());
+    // A start leaves them out: a graph will come.
     let again = load_again(&engine);
     again.seal_now();
     assert_eq!(codes(&again), 0);
     assert_eq!(ids(&ask(&again, "large", 0, params())), nearest(0, "large"));
-    drop(taken);
     // A graph has codes of its own.
     collection.build_graphs_now();
     assert_eq!(codes(&collection), 0);
+}
+
+#[test]
+fn rows_that_are_scanned_for_good_get_approximations_when_it_is_quiet() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let mut config = config();
+    config.vectors.get_mut("large").unwrap().index = Some(IndexKind::Flat);
+    let collection = engine.create_collection(NAME, config).unwrap();
+    collection.is_paused.store(true, Ordering::SeqCst);
+    write(&engine, (0..ROWS).map(|n| (n, Some(0.5))));
+    let codes = |collection: &Collection| collection.usage().unwrap().memory_bytes.get("codes");
+    collection.seal_now();
+    assert!(codes(&collection) > 0);
+    let again = load_again(&engine);
+    assert_eq!(codes(&again), 0);
+    // No memory, no approximations; the answers are the same.
+    let budget = collection.store.budget();
+    let taken = budget.claim(Purpose::Builds, budget.left_for_builds());
+    again.seal_now();
+    assert_eq!(codes(&again), 0);
+    assert_eq!(ids(&ask(&again, "large", 0, params())), nearest(0, "large"));
+    drop(taken);
+    again.seal_now();
+    assert!(codes(&again) > 0);
+    assert_eq!(ids(&ask(&again, "large", 0, params())), nearest(0, "large"));
 }
 
 #[test]

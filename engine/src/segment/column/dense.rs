@@ -387,6 +387,16 @@ impl DenseColumn {
         }
     }
 
+    /// Whether rows should have approximations and have none, and no structure will come.
+    pub fn lacks_approximations_for_good(&self) -> bool {
+        match &self.data {
+            DenseData::Sealed(sealed) => {
+                sealed.kind() == IndexKind::Flat && sealed.lacks_approximations(self.metric)
+            }
+            DenseData::Growing(_) => false,
+        }
+    }
+
     /// Approximates the rows of a sealed column that are scanned.
     pub fn approximate(&self) {
         if let DenseData::Sealed(sealed) = &self.data
