@@ -124,7 +124,10 @@ impl Graph {
         if is_cancelled() {
             return None;
         }
-        connect(&material, params.degree, entry, edges.as_mut_slice());
+        connect(&material, &params, entry, edges.as_mut_slice());
+        if is_cancelled() {
+            return None;
+        }
         drop(material);
         let merged = Self::assemble(codes, rows.clone(), edges, entry, &params);
         // Coarse codes may not have brought it before either.

@@ -817,3 +817,51 @@ fn edges_that_are_damaged_while_they_are_searched_are_not_followed() {
     }
     assert!(graph.is_damaged());
 }
+
+/// Rows around centres that are far from each other: `[n, dim]`.
+fn clustered(n: usize, dim: usize, clusters: usize, spread: f32, seed: u64) -> Rows {
+    let mut map = Random::new(91);
+    let centers: Vec<f32> = (0..clusters * dim).map(|_| map.signed_unit()).collect();
+    let mut random = Random::new(seed);
+    let mut normal = move || (0..6).map(|_| random.signed_unit()).sum::<f32>() / 2f32.sqrt();
+    let values = (0..n * dim)
+        .map(|i| centers[i / dim % clusters * dim + i % dim] + spread * normal())
+        .collect();
+    Rows::new(dim, values)
+}
+
+/// Of 1000 answers 200 and 18 had none of the neighbours before walks were led out of clusters.
+#[test]
+fn clusters_that_are_far_apart_are_found() {
+    let check = |n: usize, clusters: usize, spread: f32| {
+        let rows = clustered(n, 64, clusters, spread, 5);
+        let half = Rows::new(64, rows.as_slice()[..n * 3 / 4 * 64].to_vec());
+        let origin = |row: usize| {
+            if row < half.len() {
+                Origin::Base(row as Offset)
+            } else {
+                Origin::Other
+            }
+        };
+        let origins: Vec<Origin> = (0..n).map(origin).collect();
+        let merged = build(&half, Metric::L2).merged(
+            &origins,
+            Arc::new(rows.clone()),
+            &BuildParams::default(),
+        );
+        for graph in [build(&rows, Metric::L2), merged] {
+            let queries = clustered(1000, 64, clusters, spread, 6);
+            let search = GraphSearch::new(10, Effort::Recall(0.98));
+            let is_lost = |query: &Offset| {
+                let query = queries.row(*query);
+                let found = graph.search(query, &search).unwrap().neighbors;
+                let farthest = exact(Metric::L2, query, &rows, 10, None)[9].distance;
+                count_within(&found, farthest) == 0
+            };
+            let lost = (0..1000).filter(is_lost).count();
+            assert!(lost <= 8, "{n} rows in {clusters} clusters: {lost} of 1000");
+        }
+    };
+    check(6000, 10, 0.02);
+    check(6000, 60, 0.1);
+}

@@ -6,12 +6,14 @@
 //! 4. `prune`: of these, RobustPrune (DiskANN, NeurIPS 2019) keeps edges that no shorter edge makes needless; then
 //!    each edge gets its reverse, and rows with too many prune again.
 //! 5. `duplicates`: of rows with equal codes one took part so far; the others join it.
-//! 6. `connect`: rows that cannot be reached from the entry get an edge from a near one that can.
+//! 6. `connect`: rows that cannot be reached from the entry get an edge from a near one that can, and `bridge`: so do
+//!    those that a walk misses, from where it ends.
 //!
 //! Everything compares codes of 8 bits by integers and breaks ties by offset, leaves are independent, and reservoirs do
 //! not depend on the order in which pairs come. So equal rows and seeds make equal graphs, with any number of threads, on
 //! any machine.
 
+mod bridge;
 mod connect;
 mod duplicates;
 mod edges;
@@ -130,7 +132,7 @@ pub(super) fn build(material: &Material<'_>, params: &BuildParams) -> Option<Bui
         return None;
     }
     duplicates.attach(params.degree, edges.as_mut_slice());
-    connect(material, params.degree, entry, edges.as_mut_slice());
+    connect(material, params, entry, edges.as_mut_slice());
     if material.is_cancelled() {
         return None;
     }
