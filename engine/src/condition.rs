@@ -126,7 +126,19 @@ impl Precondition {
 mod tests {
     use super::*;
     use crate::filter::path::Path;
-    use crate::filter::{Condition, Match, MinShould, Range, Scalar};
+    use crate::filter::{
+        Condition, GeoBounds, GeoCircle, GeoPoint, GeoPolygon, Match, MinShould, Range, Scalar,
+    };
+
+    fn place(lon: f64, lat: f64) -> GeoPoint {
+        GeoPoint::new(lat, lon).unwrap()
+    }
+
+    fn ring(shift: f64) -> Vec<GeoPoint> {
+        let corners = [(0.0, 0.0), (1.5, 0.0), (0.0, -1.0), (0.0, 0.0)];
+        let corners = corners.map(|(lon, lat)| place(lon + shift, lat));
+        corners.to_vec()
+    }
 
     fn every_condition() -> Filter {
         let key = || Path::parse("a.\"b.c\"[0].d[]").unwrap();
@@ -173,6 +185,23 @@ mod tests {
                 filter: Box::new(inner.clone()),
             },
             Condition::Filter(Box::new(inner)),
+            Condition::GeoRadius {
+                key: key(),
+                // JSON numbers of these digits would be read back as those beside them.
+                circle: GeoCircle::new(
+                    place(13.404999999999997, 52.519999999999996),
+                    100.00000000000001,
+                )
+                .unwrap(),
+            },
+            Condition::GeoBoundingBox {
+                key: key(),
+                bounds: GeoBounds::new(place(170.0, 1.0 / 3.0), place(-170.0, -0.0)).unwrap(),
+            },
+            Condition::GeoPolygon {
+                key: key(),
+                polygon: GeoPolygon::new(ring(0.1), vec![ring(0.2), ring(1.0 / 3.0)]).unwrap(),
+            },
         ];
         Filter {
             must: matches.to_vec(),
@@ -222,6 +251,45 @@ mod tests {
         assert_eq!(
             *LoggedFilter::read(expected.as_bytes()).unwrap().filter,
             filter
+        );
+    }
+
+    #[test]
+    fn the_form_of_logged_areas_does_not_change() {
+        let key = || Path::parse("a").unwrap();
+        let check = |condition: Condition, expected: &str| {
+            let filter = Filter::one(condition);
+            let expected = format!(r#"{{"must":[{expected}]}}"#);
+            let logged = LoggedFilter::new(filter.clone()).unwrap();
+            assert_eq!(std::str::from_utf8(&logged.json).unwrap(), expected);
+            let read = LoggedFilter::read(expected.as_bytes()).unwrap();
+            assert_eq!(*read.filter, filter);
+        };
+        check(
+            Condition::GeoRadius {
+                key: key(),
+                circle: GeoCircle::new(place(13.4, 52.5), 1000.0).unwrap(),
+            },
+            r#"{"GeoRadius":{"key":"a","circle":{"center":"13.4 52.5","radius_m":"1000"}}}"#,
+        );
+        check(
+            Condition::GeoBoundingBox {
+                key: key(),
+                bounds: GeoBounds::new(place(170.0, 1.5), place(-170.0, -1.0)).unwrap(),
+            },
+            r#"{"GeoBoundingBox":{"key":"a","bounds":{"top_left":"170 1.5","bottom_right":"-170 -1"}}}"#,
+        );
+        let polygon = |interiors| Condition::GeoPolygon {
+            key: key(),
+            polygon: GeoPolygon::new(ring(0.0), interiors).unwrap(),
+        };
+        check(
+            polygon(Vec::new()),
+            r#"{"GeoPolygon":{"key":"a","polygon":{"exterior":"0 0 1.5 0 0 -1 0 0"}}}"#,
+        );
+        check(
+            polygon(vec![ring(1.0)]),
+            r#"{"GeoPolygon":{"key":"a","polygon":{"exterior":"0 0 1.5 0 0 -1 0 0","interiors":["1 0 2.5 0 1 -1 1 0"]}}}"#,
         );
     }
 

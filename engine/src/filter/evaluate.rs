@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::datetime::parse_datetime;
 use super::path::Path;
-use super::{Condition, FILTER_DEPTH_MAX, Filter, Match, MinShould, Range, Scalar, text};
+use super::{
+    Condition, FILTER_DEPTH_MAX, Filter, GeoPoint, Match, MinShould, Range, Scalar, geo, text,
+};
 use crate::error::{Error, Result};
 use crate::point::{Payload, PointId};
 
@@ -185,6 +187,15 @@ impl Condition {
                 })
             }),
             Self::Filter(filter) => filter.passes(place),
+            Self::GeoRadius { key, circle } => {
+                any_place(payload, key, |found| circle.contains(found))
+            }
+            Self::GeoBoundingBox { key, bounds } => {
+                any_place(payload, key, |found| bounds.contains(found))
+            }
+            Self::GeoPolygon { key, polygon } => {
+                any_place(payload, key, |found| polygon.contains(found))
+            }
         }
     }
 
@@ -195,6 +206,11 @@ impl Condition {
             _ => None,
         }
     }
+}
+
+/// Whether a place at the path passes; what is no place never does.
+fn any_place(payload: &Payload, key: &Path, test: impl Fn(GeoPoint) -> bool) -> bool {
+    key.any_value(payload, |found| geo::place(found).is_some_and(&test))
 }
 
 fn count_lies_in(payload: &Payload, key: &Path, range: &Range<u64>) -> bool {

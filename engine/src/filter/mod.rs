@@ -6,11 +6,13 @@
 
 mod datetime;
 mod evaluate;
+mod geo;
 pub mod path;
 mod text;
 
 pub use datetime::parse_datetime;
 pub use evaluate::Subject;
+pub use geo::{GeoBounds, GeoCircle, GeoPoint, GeoPolygon};
 
 use crate::point::PointId;
 use path::Path;
@@ -93,6 +95,27 @@ pub enum Condition {
     },
     /// A filter as a condition.
     Filter(Box<Filter>),
+    /// A place at the path lies in a circle.
+    GeoRadius {
+        /// Where in the payload.
+        key: Path,
+        /// The circle.
+        circle: GeoCircle,
+    },
+    /// A place at the path lies in a box of degrees.
+    GeoBoundingBox {
+        /// Where in the payload.
+        key: Path,
+        /// The box.
+        bounds: GeoBounds,
+    },
+    /// A place at the path lies in a polygon.
+    GeoPolygon {
+        /// Where in the payload.
+        key: Path,
+        /// The polygon.
+        polygon: GeoPolygon,
+    },
 }
 
 /// What `match` compares with.

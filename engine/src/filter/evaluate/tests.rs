@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::filter::{GeoBounds, GeoCircle, GeoPolygon};
 
 fn object(value: Value) -> Payload {
     match value {
@@ -224,6 +225,60 @@ fn datetime_ranges() {
     check(json!(["2025-01-01", "2024-12-31 23:59:59.999999"]), true);
     check(json!("yesterday"), false);
     check(json!(1_718_454_600_000_000_i64), false);
+}
+
+#[test]
+fn places() {
+    fn at(lon: f64, lat: f64) -> GeoPoint {
+        GeoPoint::new(lat, lon).unwrap()
+    }
+    fn check(key: &str, payload: Value, expected: bool) {
+        let key = || path(key);
+        let corners = [(10.0, 50.0), (10.0, 55.0), (15.0, 55.0), (15.0, 50.0)];
+        let ring = corners.iter().chain(&corners[..1]);
+        let ring = ring.map(|&(lon, lat)| at(lon, lat)).collect();
+        let conditions = [
+            Condition::GeoRadius {
+                key: key(),
+                circle: GeoCircle::new(at(13.4, 52.5), 20_000.0).unwrap(),
+            },
+            Condition::GeoBoundingBox {
+                key: key(),
+                bounds: GeoBounds::new(at(10.0, 55.0), at(15.0, 50.0)).unwrap(),
+            },
+            Condition::GeoPolygon {
+                key: key(),
+                polygon: GeoPolygon::new(ring, Vec::new()).unwrap(),
+            },
+        ];
+        for condition in conditions {
+            let filter = Filter::one(condition.clone());
+            assert!(filter.needs_payload() && filter.required_ids().is_none());
+            check_condition(condition, payload.clone(), expected);
+        }
+    }
+    let (berlin, paris) = (
+        json!({"lon": 13.41, "lat": 52.52}),
+        json!({"lon": 2.35, "lat": 48.86}),
+    );
+    check("x", json!({"x": berlin}), true);
+    check("x", json!({"x": paris}), false);
+    check("x", json!({"x": [paris, berlin]}), true);
+    check("x[]", json!({"x": [paris, berlin]}), true);
+    check("x[0]", json!({"x": [paris, berlin]}), false);
+    check("x", json!({"x": [[berlin]]}), false);
+    check("x.place", json!({"x": {"place": berlin}}), true);
+    check(
+        "x[].place",
+        json!({"x": [{"place": paris}, {"place": [null, berlin]}]}),
+        true,
+    );
+    check("x", json!({}), false);
+    check("x", json!({"x": []}), false);
+    check("x", json!({"x": null}), false);
+    check("x", json!({"x": {"lon": 13.41}}), false);
+    check("x", json!({"x": {"lon": 13.41, "lat": "52.52"}}), false);
+    check("x", json!({"x": [13.41, 52.52]}), false);
 }
 
 #[test]
