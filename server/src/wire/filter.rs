@@ -1,10 +1,13 @@
 //! The dialect's filter.
 
+mod geo;
+
 use cluster::engine::filter::path::Path;
 use cluster::engine::filter::{Condition, Filter, Match, MinShould, Range, Scalar};
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::geo::{BoundingBoxWire, PolygonWire, RadiusWire};
 use super::OneOrMany;
 use super::id::Id;
 use crate::error::{ApiError, ApiResult};
@@ -34,9 +37,9 @@ struct ConditionWire {
     r#match: Option<MatchWire>,
     range: Option<RangeWire>,
     values_count: Option<CountWire>,
-    geo_radius: Option<Value>,
-    geo_bounding_box: Option<Value>,
-    geo_polygon: Option<Value>,
+    geo_radius: Option<RadiusWire>,
+    geo_bounding_box: Option<BoundingBoxWire>,
+    geo_polygon: Option<PolygonWire>,
     is_empty: Option<FlagOrField>,
     is_null: Option<FlagOrField>,
     has_id: Option<Vec<Id>>,
@@ -108,8 +111,8 @@ impl FilterWire {
     ///
     /// # Errors
     ///
-    /// 400 if it nests deeper than `depth_max`, a path or datetime cannot be read, or a condition is none or several; 501 for
-    /// conditions that this version lacks.
+    /// 400 if it nests deeper than `depth_max`, a path or datetime cannot be read, an area is none, or a condition is none; 501
+    /// for conditions that this version lacks.
     pub fn filter(self, depth_max: usize) -> ApiResult<Filter> {
         self.at_depth(1, depth_max)
             .map_err(|error| error.at("filter"))
@@ -170,7 +173,7 @@ impl ConditionWire {
         match (found.len(), key) {
             (1, _) => Ok(found.swap_remove(0)),
             (0, Some(key)) => Err(ApiError::bad_request(format!(
-                "the condition on `{key}` has no match, range, values_count, is_empty or is_null"
+                "the condition on `{key}` has no match, range, geo_radius, geo_bounding_box, geo_polygon, values_count, is_empty or is_null"
             ))),
             // `{}` is a filter without conditions: it lets everything pass.
             (0, None) => Ok(Condition::Filter(Box::default())),
@@ -183,14 +186,8 @@ impl ConditionWire {
     }
 
     fn refuse_unsupported(&self) -> ApiResult<()> {
-        let unsupported = [
-            ("geo_radius", &self.geo_radius),
-            ("geo_bounding_box", &self.geo_bounding_box),
-            ("geo_polygon", &self.geo_polygon),
-            ("slice", &self.slice),
-        ];
-        match unsupported.iter().find(|(_, value)| value.is_some()) {
-            Some((name, _)) => Err(ApiError::unsupported(format!("the condition `{name}`"))),
+        match self.slice {
+            Some(_) => Err(ApiError::unsupported("the condition `slice`")),
             None => Ok(()),
         }
     }
@@ -228,6 +225,15 @@ impl ConditionWire {
         }
         if let Some(wire) = self.range {
             found.push(wire.condition(field("range")?)?);
+        }
+        if let Some(wire) = self.geo_radius {
+            found.push(wire.condition(field("geo_radius")?)?);
+        }
+        if let Some(wire) = self.geo_bounding_box {
+            found.push(wire.condition(field("geo_bounding_box")?)?);
+        }
+        if let Some(wire) = self.geo_polygon {
+            found.push(wire.condition(field("geo_polygon")?)?);
         }
         if let Some(CountWire { lt, lte, gt, gte }) = self.values_count {
             let range = Range { lt, lte, gt, gte };

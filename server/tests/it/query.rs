@@ -119,6 +119,90 @@ fn prefetches_are_fused_or_searched_again() {
 }
 
 #[test]
+fn filters_by_places() {
+    let server = Server::start();
+    server.create("a", 1, "Euclid");
+    let at = |lon: f64, lat: f64| json!({"lon": lon, "lat": lat});
+    let (berlin, paris) = (at(13.405, 52.52), at(2.3522, 48.8566));
+    let (fiji, taveuni) = (at(178.45, -18.14), at(-179.97, -16.85));
+    let homes = [
+        json!(berlin),
+        json!([paris, berlin]),
+        json!(fiji),
+        json!(taveuni),
+        json!({"lon": 200, "lat": 0}),
+        json!("Berlin"),
+        json!(null),
+    ];
+    let points = homes
+        .iter()
+        .zip(1..)
+        .map(|(home, id)| json!({"id": id, "vector": [id], "payload": {"home": home, "n": id}}));
+    let points: Vec<Value> = points.collect();
+    server.ok("PUT", "/collections/a/points", &json!({"points": points}));
+    let check = |condition: Value, expected: &[i32]| {
+        let mut condition = condition;
+        condition["key"] = json!("home");
+        let expected: Vec<_> = expected.iter().map(|id| json!(id)).collect();
+        let body = json!({"query": [0], "filter": {"must": condition}});
+        let found = server.ok("POST", QUERY, &body);
+        assert_eq!(ids(&found["points"]), expected, "{condition}");
+        let count = json!({"filter": body["filter"]});
+        let count = server.ok("POST", "/collections/a/points/count", &count);
+        assert_eq!(count["count"], expected.len(), "{condition}");
+    };
+    let near =
+        |center: &Value, radius: f64| json!({"geo_radius": {"center": center, "radius": radius}});
+    let boxed = |top_left: Value, bottom_right: Value| json!({"geo_bounding_box": {"top_left": top_left, "bottom_right": bottom_right}});
+    check(near(&berlin, 1000.0), &[1, 2]);
+    check(near(&paris, 1000.0), &[2]);
+    check(near(&berlin, 0.0), &[1, 2]);
+    check(near(&fiji, 300_000.0), &[3, 4]);
+    check(near(&at(0.0, 0.0), 1000.0), &[]);
+    check(boxed(at(10.0, 55.0), at(15.0, 50.0)), &[1, 2]);
+    check(boxed(at(170.0, -10.0), at(-170.0, -20.0)), &[3, 4]);
+    check(boxed(at(-180.0, -10.0), at(-170.0, -20.0)), &[4]);
+    let square = |half: f64| {
+        let corners = [
+            (-half, -half),
+            (half, -half),
+            (half, half),
+            (-half, half),
+            (-half, -half),
+        ];
+        let points = corners.map(|(lon, lat)| at(13.0 + lon, 52.0 + lat));
+        json!({"points": points})
+    };
+    check(json!({"geo_polygon": {"exterior": square(5.0)}}), &[1, 2]);
+    check(
+        json!({"geo_polygon": {"exterior": square(5.0), "interiors": [square(1.0)]}}),
+        &[],
+    );
+    let elsewhere = json!({"query": [0], "filter": {"must_not": {"key": "home", "geo_radius": {"center": paris, "radius": 1e6}}}});
+    let found = server.ok("POST", QUERY, &elsewhere);
+    assert_eq!(ids(&found["points"]), [3, 4, 5, 6, 7].map(|id| json!(id)));
+
+    let mut line = square(5.0);
+    line["points"].as_array_mut().unwrap().pop();
+    let refused = json!({"filter": {"must": {"key": "home", "geo_polygon": {"exterior": line}}}});
+    assert_contains(
+        &server.refused(400, "POST", QUERY, &refused),
+        &[
+            "filter: geo_polygon of `home`: exterior: ",
+            "end it with its first point",
+        ],
+    );
+
+    // Such a filter is logged with the write that it guards, whatever its digits.
+    let center = at(13.404999999999997, 52.519999999999996);
+    let only = json!({"must": {"key": "home", "geo_radius": {"center": center, "radius": 100.00000000000001}}});
+    let moved = [1, 3].map(|id| json!({"id": id, "vector": [id], "payload": {"home": paris}}));
+    let body = json!({"points": moved, "update_filter": only});
+    server.ok("PUT", "/collections/a/points", &body);
+    check(near(&paris, 1.0), &[1, 2]);
+}
+
+#[test]
 fn batches_and_the_legacy_search() {
     let server = started();
     let batch = json!({"searches": [{"query": [1, 0], "limit": 1}, {"query": {"indices": [2], "values": [1]}, "using": "s", "limit": 3}]});

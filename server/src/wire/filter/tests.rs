@@ -11,6 +11,8 @@ fn one(json: &str) -> Condition {
     filter.must.swap_remove(0)
 }
 
+const TRIANGLE: &str = r#"{"points": [{"lon": 0, "lat": 0}, {"lon": 1, "lat": 0}, {"lon": 0, "lat": 1}, {"lon": 0, "lat": 0}]}"#;
+
 #[test]
 fn every_condition_is_read() {
     let check = |json: &str, expected: &str| {
@@ -36,6 +38,27 @@ fn every_condition_is_read() {
         "{\"key\": \"a\", \"values_count\": {\"gte\": 2}}",
         "ValuesCount",
     );
+    check(
+        "{\"key\": \"a\", \"geo_radius\": {\"center\": {\"lon\": 1, \"lat\": 2.5}, \"radius\": 0}}",
+        "GeoRadius",
+    );
+    check(
+        "{\"key\": \"a\", \"geo_bounding_box\": {\"top_left\": {\"lon\": 170, \"lat\": 2}, \"bottom_right\": {\"lat\": -2, \"lon\": -170}}}",
+        "GeoBoundingBox",
+    );
+    for interiors in [
+        "",
+        ", \"interiors\": null",
+        ", \"interiors\": []",
+        &format!(", \"interiors\": [{TRIANGLE}, {TRIANGLE}]"),
+    ] {
+        check(
+            &format!(
+                "{{\"key\": \"a\", \"geo_polygon\": {{\"exterior\": {TRIANGLE}{interiors}}}}}"
+            ),
+            "GeoPolygon",
+        );
+    }
     check("{\"is_empty\": {\"key\": \"a\"}}", "IsEmpty");
     check("{\"key\": \"a\", \"is_null\": true}", "IsNull");
     check("{\"has_id\": [1, \"x\"]}", "HasId");
@@ -92,9 +115,108 @@ fn what_is_wrong_is_said() {
         "must[0].range.gt",
     );
     check(
-        "{\"must\": [{\"key\": \"a\", \"geo_radius\": {}}]}",
+        "{\"must\": [{\"key\": \"a\", \"slice\": {}}]}",
         501,
         "not supported yet",
+    );
+}
+
+#[test]
+fn what_is_wrong_with_an_area_is_said() {
+    let check = |condition: &str, part: &str| {
+        let json = format!("{{\"must\": [{{\"key\": \"home\", {condition}}}]}}");
+        let error = read(&json).unwrap_err();
+        assert_eq!(error.status.as_u16(), 400, "{error}");
+        assert!(error.message.contains(part), "{json}: {error}");
+    };
+    let radius = |center: &str, radius: &str| {
+        format!("\"geo_radius\": {{\"center\": {center}, \"radius\": {radius}}}")
+    };
+    let null_island = r#"{"lon": 0, "lat": 0}"#;
+    check(
+        "\"geo_radius\": {}",
+        "must[0].geo_radius`: missing field `center`",
+    );
+    check(
+        &radius(r#"{"lon": 181, "lat": 0}"#, "1"),
+        "geo_radius of `home`: center: lat 0, lon 181 is no place: give lat -90 to 90",
+    );
+    check(
+        &radius(r#"{"lon": 0, "lat": -90.5}"#, "1"),
+        "center: lat -90.5, lon 0 is no place",
+    );
+    check(
+        &radius(r#"{"lon": 0, "latt": 0}"#, "1"),
+        "did you mean `lat`?",
+    );
+    check(&radius(r#"{"lon": 0}"#, "1"), "missing field `lat`");
+    check(&radius("\"13.4, 52.5\"", "1"), "must[0].geo_radius.center");
+    check(
+        &radius(null_island, "-1"),
+        "geo_radius of `home`: radius: -1 is no distance: give metres, 0 or more",
+    );
+    check(&radius(null_island, "1e999"), "must[0].geo_radius.radius");
+    check(&radius(null_island, "NaN"), "must[0].geo_radius.radius");
+    check(
+        &radius(null_island, "\"1 km\""),
+        "must[0].geo_radius.radius",
+    );
+
+    let corners = |top_left: &str, bottom_right: &str| {
+        format!(
+            "\"geo_bounding_box\": {{\"top_left\": {top_left}, \"bottom_right\": {bottom_right}}}"
+        )
+    };
+    let north = r#"{"lon": 0, "lat": 1}"#;
+    check(
+        &corners(null_island, north),
+        "geo_bounding_box of `home`: top_left: lat 0 is south of bottom_right, lat 1",
+    );
+    check(
+        &corners(r#"{"lon": 0, "lat": 91}"#, null_island),
+        "geo_bounding_box of `home`: top_left: lat 91",
+    );
+    check(
+        &corners(north, r#"{"lon": -181, "lat": 0}"#),
+        "geo_bounding_box of `home`: bottom_right: lat 0, lon -181",
+    );
+
+    let polygon = |exterior: &str, interiors: &str| {
+        format!("\"geo_polygon\": {{\"exterior\": {exterior}, \"interiors\": [{interiors}]}}")
+    };
+    let ring = |points: &[(i32, i32)]| {
+        let points = points.iter();
+        let points = points.map(|(lon, lat)| format!("{{\"lon\": {lon}, \"lat\": {lat}}}"));
+        let points: Vec<_> = points.collect();
+        format!("{{\"points\": [{}]}}", points.join(", "))
+    };
+    check(
+        &polygon(&ring(&[]), ""),
+        "geo_polygon of `home`: exterior: it has no points",
+    );
+    check(
+        &polygon(&ring(&[(0, 0), (1, 0), (0, 0)]), ""),
+        "geo_polygon of `home`: exterior: 3 points enclose nothing: give 4 or more",
+    );
+    check(
+        &polygon(TRIANGLE, &ring(&[(0, 0), (1, 0), (1, 1), (0, 1)])),
+        "geo_polygon of `home`: interiors[0]: it begins at lon 0, lat 0 and ends at lon 0, lat 1",
+    );
+    check(
+        &polygon(&ring(&[(0, 0), (1, 0), (200, 1), (0, 0)]), ""),
+        "geo_polygon of `home`: exterior.points[2]: lat 1, lon 200",
+    );
+    let bad = ring(&[(0, 0), (0, 95)]);
+    check(
+        &polygon(TRIANGLE, &format!("{TRIANGLE}, {bad}")),
+        "geo_polygon of `home`: interiors[1].points[1]: lat 95, lon 0",
+    );
+    let error =
+        read("{\"must\": {\"geo_radius\": {\"center\": {\"lon\": 0, \"lat\": 0}, \"radius\": 1}}}");
+    let error = error.unwrap_err();
+    assert!(
+        error.message.contains("`geo_radius` stands without `key`"),
+        "{error}"
     );
 }
 
