@@ -150,6 +150,32 @@ def test_query_filter_scroll_count():
         assert ids(client.query_points(name, examples, limit=1)) == [49]
 
 
+def test_filters_by_places():
+    client = connect()
+    with collection(client, vectors_config=dense(1, models.Distance.EUCLID)) as name:
+        berlin, paris, suva = {"lon": 13.405, "lat": 52.52}, {"lon": 2.3522, "lat": 48.8566}, {"lon": 178.45, "lat": -18.14}
+        client.upsert(name, [point(n, [float(n)], home=home) for n, home in enumerate([berlin, [paris, berlin], suva, "Berlin"])])
+
+        def at(**condition):
+            return ids(client.scroll(name, models.Filter(must=[models.FieldCondition(key="home", **condition)]))[0])
+
+        def ring(*corners):
+            return models.GeoLineString(points=[models.GeoPoint(lon=lon, lat=lat) for lon, lat in [*corners, corners[0]]])
+
+        assert at(geo_radius=models.GeoRadius(center=models.GeoPoint(**paris), radius=1000.0)) == [1]
+        assert at(geo_radius=models.GeoRadius(center=models.GeoPoint(**paris), radius=900_000.0)) == [0, 1]
+        north_west, south_east = models.GeoPoint(lon=170.0, lat=-10.0), models.GeoPoint(lon=-170.0, lat=-20.0)
+        assert at(geo_bounding_box=models.GeoBoundingBox(top_left=north_west, bottom_right=south_east)) == [2]
+        around, hole = ring((0, 45), (20, 45), (20, 55), (0, 55)), ring((13, 52), (14, 52), (14, 53), (13, 53))
+        assert at(geo_polygon=models.GeoPolygon(exterior=around)) == [0, 1]
+        assert at(geo_polygon=models.GeoPolygon(exterior=around, interiors=[hole])) == [1]
+        try:
+            at(geo_radius=models.GeoRadius(center=models.GeoPoint(lon=0.0, lat=91.0), radius=1.0))
+            raise AssertionError("a centre beyond the pole")
+        except UnexpectedResponse as error:
+            assert error.status_code == 400 and b"lat 91" in error.content
+
+
 def test_hybrid_prefetch():
     client = connect()
     settings = {
