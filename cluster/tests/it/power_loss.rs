@@ -235,6 +235,30 @@ fn power_losses_take_nothing_that_was_acknowledged() {
     assert!(!totals.inconclusive(), "inconclusive: {totals:?}");
 }
 
+/// A manifest is renamed, its process killed before that is durable, and the next one finds files that this manifest does not name, but the one before
+/// does: it must not remove them before the power may go.
+#[test]
+fn what_an_older_manifest_names_stays_until_the_newer_one_is_durable() {
+    let dir = crate::scratch();
+    let mut trial = Trial::new(dir.path(), 13);
+    for round in 0..20 {
+        let number = 1 + trial.random.below(8);
+        let (shown, _) = trial.watched(End::KillAfterReady(Duration::from_secs(2)), |command| {
+            Recorder::kill_at_rename(command, number, "/manifest", "@told ready");
+        });
+        shown.unwrap_or_else(|text| panic!("round {round}, manifest {number}: {text}"));
+        let (shown, _) = trial.watched(End::StopAfterReady(Duration::ZERO), |_| {});
+        shown.unwrap_or_else(|text| panic!("start after round {round}: {text}"));
+        trial
+            .disk
+            .lose_power(Survival::AnySubset, &mut trial.random);
+        trial.disk.write_out();
+        trial.oracle.power_lost();
+    }
+    let (shown, _) = trial.watched(End::StopAfterReady(Duration::ZERO), |_| {});
+    shown.unwrap_or_else(|text| panic!("after the last round: {text}"));
+}
+
 /// An fsync of RocksDB's that fails once: of the WAL, a table, the manifest, the folder.
 #[test]
 fn an_fsync_that_fails_ends_the_process_and_nothing_is_acknowledged_after() {

@@ -75,7 +75,7 @@ impl Collection {
             parts.push(Part::sealed(segment, live));
         }
         let ids = table(&parts)?;
-        self.folder.remove_unnamed(&manifest);
+        self.folder.clear(&manifest)?;
         let next = manifest.next.max(self.folder.next_number());
         let covered = manifest.covered;
         let mut state = self.state.write();

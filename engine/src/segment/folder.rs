@@ -228,8 +228,22 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes every file that the manifest does not name. One that cannot be removed now is at the next start.
-    pub fn remove_unnamed(&self, manifest: &Manifest) {
+    /// Removes what a process that ended has left and the manifest, which was read, does not name.
+    ///
+    /// A process that was killed may have renamed the manifest without making that durable: a power loss would bring the older one back, but not the files
+    /// that it names.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; nothing is removed then.
+    pub fn clear(&self, manifest: &Manifest) -> Result<()> {
+        sync_folder(&self.dir).context("make the manifest of the segments durable")?;
+        self.remove_unnamed(manifest);
+        Ok(())
+    }
+
+    /// Removes every file that the manifest, which is durable, does not name. One that cannot be removed now is at the next start.
+    fn remove_unnamed(&self, manifest: &Manifest) {
         for path in files(&self.dir) {
             let is_live = |number| {
                 manifest

@@ -55,6 +55,12 @@ impl Recorder {
         Self::kill_at(command, number, part, Some(from));
     }
 
+    /// Has the command killed by SIGKILL right after its n-th renaming of a path with `part` in it, counted from when it tells `from`.
+    pub fn kill_at_rename(command: &mut Command, number: u64, part: &str, from: &str) {
+        command.env("VECINO_RECORD_KILL_ON", "r");
+        Self::kill_at(command, number, part, Some(from));
+    }
+
     /// Has the command's n-th sync, counted from 1, of a path with `part` in it fail.
     pub fn fail_sync(command: &mut Command, number: u64, part: &str) {
         command
