@@ -1,4 +1,4 @@
-//! The data sets of the comparison: real ones, seeded ones, and three that are meant to hurt us.
+//! The data sets of the comparison: real ones, seeded ones, and four that are meant to hurt us.
 
 use std::fmt;
 
@@ -14,8 +14,13 @@ use crate::data;
 
 /// Queries of the seeded sets.
 const QUERIES: usize = 1000;
-/// Dimensions of the surface that the seeded rows lie on: like sentence embeddings.
-const LATENT: u32 = 24;
+/// A surface of as many dimensions as that of sentence embeddings.
+const MANIFOLD: Shape = Shape::Manifold { latent: 24 };
+/// Within a cluster rows are 1.1 apart, clusters are 3.3 from each other.
+const CLUSTERS: Shape = Shape::Clusters {
+    clusters: 200,
+    spread: 0.1,
+};
 
 /// One data set. All are compared by squared L2; rows of the embeddings have unit length, so that this is their cosine.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, ValueEnum)]
@@ -36,6 +41,8 @@ pub enum Set {
     Outliers,
     /// 100,000 rows of which most are copies of others: bad for graphs.
     Duplicates,
+    /// 100,000 x 64 in 200 clusters that are far from each other: bad for walks.
+    Clusters,
     /// The sentence embeddings, asked by other ones: noise, and half of the dimensions rotated.
     Shifted,
 }
@@ -77,10 +84,11 @@ impl Set {
                 Ok(set)
             }
             Self::GloveTwitter25d => glove(),
-            Self::Manifold300k => Ok(manifold(300_000, seed)),
-            Self::Manifold1m => Ok(manifold(1_000_000, seed)),
+            Self::Manifold300k => Ok(seeded(MANIFOLD, 128, 300_000, seed)),
+            Self::Manifold1m => Ok(seeded(MANIFOLD, 128, 1_000_000, seed)),
             Self::Outliers => outliers(),
             Self::Duplicates => Ok(duplicates(seed)),
+            Self::Clusters => Ok(seeded(CLUSTERS, 64, 100_000, seed)),
             Self::Shifted => shifted(seed),
         }
     }
@@ -120,8 +128,8 @@ fn glove() -> Result<Vectors> {
     })
 }
 
-fn manifold(rows: usize, seed: u64) -> Vectors {
-    let set = Synthetic::new(Shape::Manifold { latent: LATENT }, 128, seed);
+fn seeded(shape: Shape, dim: usize, rows: usize, seed: u64) -> Vectors {
+    let set = Synthetic::new(shape, dim, seed);
     Vectors {
         base: set.base(rows),
         queries: set.queries(QUERIES),
@@ -139,7 +147,7 @@ fn outliers() -> Result<Vectors> {
 }
 
 fn duplicates(seed: u64) -> Vectors {
-    let set = Synthetic::new(Shape::Manifold { latent: LATENT }, 128, seed);
+    let set = Synthetic::new(MANIFOLD, 128, seed);
     let distinct = set.base(20_000);
     let mut random = Random::of_stream(seed, 1, 0);
     // The cube makes some rows very common: one in a thousand rows is a copy of the commonest few.
