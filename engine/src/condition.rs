@@ -270,14 +270,14 @@ mod tests {
                 key: key(),
                 circle: GeoCircle::new(place(13.4, 52.5), 1000.0).unwrap(),
             },
-            r#"{"GeoRadius":{"key":"a","circle":{"center":"13.4 52.5","radius_m":"1000"}}}"#,
+            r#"{"GeoRadius":{"key":"a","circle":{"center":[13.4,52.5],"radius_m":1000.0}}}"#,
         );
         check(
             Condition::GeoBoundingBox {
                 key: key(),
                 bounds: GeoBounds::new(place(170.0, 1.5), place(-170.0, -1.0)).unwrap(),
             },
-            r#"{"GeoBoundingBox":{"key":"a","bounds":{"top_left":"170 1.5","bottom_right":"-170 -1"}}}"#,
+            r#"{"GeoBoundingBox":{"key":"a","bounds":{"top_left":[170.0,1.5],"bottom_right":[-170.0,-1.0]}}}"#,
         );
         let polygon = |interiors| Condition::GeoPolygon {
             key: key(),
@@ -285,11 +285,11 @@ mod tests {
         };
         check(
             polygon(Vec::new()),
-            r#"{"GeoPolygon":{"key":"a","polygon":{"exterior":"0 0 1.5 0 0 -1 0 0"}}}"#,
+            r#"{"GeoPolygon":{"key":"a","polygon":{"exterior":[[0.0,0.0],[1.5,0.0],[0.0,-1.0],[0.0,0.0]]}}}"#,
         );
         check(
             polygon(vec![ring(1.0)]),
-            r#"{"GeoPolygon":{"key":"a","polygon":{"exterior":"0 0 1.5 0 0 -1 0 0","interiors":["1 0 2.5 0 1 -1 1 0"]}}}"#,
+            r#"{"GeoPolygon":{"key":"a","polygon":{"exterior":[[0.0,0.0],[1.5,0.0],[0.0,-1.0],[0.0,0.0]],"interiors":[[[1.0,0.0],[2.5,0.0],[1.0,-1.0],[1.0,0.0]]]}}}"#,
         );
     }
 

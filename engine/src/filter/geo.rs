@@ -4,8 +4,7 @@
 //! holds. Circle and box are those of `index::GeoIndex`: true on the globe. A polygon is planar, as in the API dialect. The borders
 //! of all three belong to them.
 //!
-//! Serialized, numbers are text: decimals that read back as the very same. JSON numbers of 17 digits do not always, and a filter
-//! that is logged must mean what was asked. Values from outside the ranges are refused there too.
+//! Serialized, a place is `[lon, lat]`. Values from outside the ranges are refused there too.
 
 use index::GeoBox;
 pub use index::GeoPoint;
@@ -206,69 +205,28 @@ fn lies_between(x: f64, a: f64, b: f64) -> bool {
     a.min(b) <= x && x <= a.max(b)
 }
 
-/// Numbers as text: decimals with a space between two. See the module for why.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Decimals(String);
+/// A place as it is serialized: `[lon, lat]`.
+type PlaceRecord = [f64; 2];
 
-impl Decimals {
-    fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
-        let texts = numbers.into_iter().map(|number| number.to_string());
-        Self(texts.collect::<Vec<_>>().join(" "))
-    }
+fn record(place: GeoPoint) -> PlaceRecord {
+    [place.lon(), place.lat()]
+}
 
-    fn of_places(places: &[GeoPoint]) -> Self {
-        Self::of(places.iter().flat_map(|place| [place.lon(), place.lat()]))
-    }
-
-    fn read(&self) -> Result<Vec<f64>> {
-        let numbers = self.0.split_ascii_whitespace().map(str::parse);
-        numbers
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|error| Error::invalid(format!("geo filter: {error} in {:?}", self.0)))
-    }
-
-    fn number(&self) -> Result<f64> {
-        match *self.read()? {
-            [number] => Ok(number),
-            _ => Err(self.unexpected("one number")),
-        }
-    }
-
-    fn place(&self) -> Result<GeoPoint> {
-        match *self.places()? {
-            [place] => Ok(place),
-            _ => Err(self.unexpected("one place")),
-        }
-    }
-
-    fn places(&self) -> Result<Vec<GeoPoint>> {
-        let numbers = self.read()?;
-        let (pairs, []) = numbers.as_chunks::<2>() else {
-            return Err(self.unexpected("pairs of numbers"));
-        };
-        let places = pairs.iter().map(|&[lon, lat]| GeoPoint::new(lat, lon));
-        places
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|error| Error::invalid(error.to_string()))
-    }
-
-    fn unexpected(&self, wanted: &str) -> Error {
-        Error::invalid(format!("geo filter: {:?} is not {wanted}", self.0))
-    }
+fn read([lon, lat]: PlaceRecord) -> Result<GeoPoint> {
+    GeoPoint::new(lat, lon).map_err(|error| Error::invalid(error.to_string()))
 }
 
 #[derive(Serialize, Deserialize)]
 struct CircleRecord {
-    center: Decimals,
-    radius_m: Decimals,
+    center: PlaceRecord,
+    radius_m: f64,
 }
 
 impl From<GeoCircle> for CircleRecord {
     fn from(circle: GeoCircle) -> Self {
         Self {
-            center: Decimals::of_places(&[circle.center]),
-            radius_m: Decimals::of([circle.radius_m]),
+            center: record(circle.center),
+            radius_m: circle.radius_m,
         }
     }
 }
@@ -277,21 +235,21 @@ impl TryFrom<CircleRecord> for GeoCircle {
     type Error = Error;
 
     fn try_from(record: CircleRecord) -> Result<Self> {
-        Self::new(record.center.place()?, record.radius_m.number()?)
+        Self::new(read(record.center)?, record.radius_m)
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct BoundsRecord {
-    top_left: Decimals,
-    bottom_right: Decimals,
+    top_left: PlaceRecord,
+    bottom_right: PlaceRecord,
 }
 
 impl From<GeoBounds> for BoundsRecord {
     fn from(GeoBounds { area }: GeoBounds) -> Self {
         Self {
-            top_left: Decimals::of([area.west, area.north]),
-            bottom_right: Decimals::of([area.east, area.south]),
+            top_left: [area.west, area.north],
+            bottom_right: [area.east, area.south],
         }
     }
 }
@@ -300,25 +258,23 @@ impl TryFrom<BoundsRecord> for GeoBounds {
     type Error = Error;
 
     fn try_from(record: BoundsRecord) -> Result<Self> {
-        Self::new(record.top_left.place()?, record.bottom_right.place()?)
+        Self::new(read(record.top_left)?, read(record.bottom_right)?)
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct PolygonRecord {
-    exterior: Decimals,
+    exterior: Vec<PlaceRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    interiors: Vec<Decimals>,
+    interiors: Vec<Vec<PlaceRecord>>,
 }
 
 impl From<GeoPolygon> for PolygonRecord {
     fn from(polygon: GeoPolygon) -> Self {
-        let interiors = polygon.interiors.iter();
+        let ring = |ring: &Ring| ring.points.iter().copied().map(record).collect();
         Self {
-            exterior: Decimals::of_places(&polygon.exterior.points),
-            interiors: interiors
-                .map(|ring| Decimals::of_places(&ring.points))
-                .collect(),
+            exterior: ring(&polygon.exterior),
+            interiors: polygon.interiors.iter().map(ring).collect(),
         }
     }
 }
@@ -327,8 +283,9 @@ impl TryFrom<PolygonRecord> for GeoPolygon {
     type Error = Error;
 
     fn try_from(record: PolygonRecord) -> Result<Self> {
-        let interiors = record.interiors.iter().map(Decimals::places);
-        Self::new(record.exterior.places()?, interiors.collect::<Result<_>>()?)
+        let ring = |places: Vec<PlaceRecord>| places.into_iter().map(read).collect::<Result<_>>();
+        let interiors = record.interiors.into_iter().map(ring);
+        Self::new(ring(record.exterior)?, interiors.collect::<Result<_>>()?)
     }
 }
 

@@ -62,6 +62,24 @@ fn points_come_back_as_they_went() {
     );
 }
 
+/// One in six of the numbers with many digits came back as its neighbour.
+#[test]
+fn numbers_come_back_to_the_last_digit() {
+    let server = started();
+    // The golden ratio's multiples, without their whole parts, are spread like random numbers.
+    let numbers = (1..=200).map(|i| 100.0 * (f64::from(i) * 0.618_033_988_749_894_9).fract());
+    let numbers: Vec<String> = numbers.map(|number| format!("{number:?}")).collect();
+    let payload = format!("\"payload\":{{\"numbers\":[{}]}}", numbers.join(","));
+    let body = format!("{{\"points\":[{{\"id\":1,\"vector\":[1,2],{payload}}}]}}");
+    let headers = [("content-type", "application/json")];
+    let path = "/collections/a/points";
+    let reply = server.send("PUT", path, &headers, body.as_bytes());
+    assert_eq!(reply.status, 200, "{}", reply.json());
+    let reply = server.send("GET", "/collections/a/points/1", &[], b"");
+    let got = String::from_utf8(reply.bytes).unwrap();
+    assert!(got.contains(&payload), "{got}");
+}
+
 #[test]
 fn parts_of_points() {
     let server = started();
