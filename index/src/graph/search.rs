@@ -19,7 +19,7 @@ pub const RECALL_DEFAULT: f32 = 0.98;
 /// How hard to search.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub enum Effort {
-    /// As the calibration says this recall takes.
+    /// As the calibration says this recall takes; a scan, where no walk brings it but for a hundredth.
     Recall(f32),
     /// A given end of the walk: after `ef` candidates, or when candidates are farther than the `k`-th best by the share
     /// `gamma` (of squared distances; infinite to go by `ef` alone).
@@ -98,6 +98,8 @@ pub struct Answer {
 const SCAN_RECALL: f32 = 0.99;
 /// How many times as long as planned a filtered walk may take before it is given up.
 const PATIENCE: f32 = 2.0;
+/// How much less than asked for a walk may bring, by its estimate: a scan answers where it would bring less.
+const SHORT_MAX: f32 = 0.01;
 /// The share of the rows that is most of them.
 const MOST: f64 = 0.75;
 /// From so many neighbours on, relative to the rows, a walk would see most rows anyway.
@@ -261,6 +263,7 @@ impl Graph {
                     recall: calibration.estimate(k, ef, gamma),
                     compared: ef as f32 * self.degree as f32 / 2.0,
                     rerank,
+                    is_short: false,
                 };
                 (stop, expected)
             }
@@ -284,6 +287,8 @@ impl Graph {
                     recall: point.map(|point| point.recall),
                     compared: point.map_or(ef as f32 * 16.0, |point| point.compared),
                     rerank: point.map_or(rerank, |point| point.rerank as usize),
+                    // Nothing could be measured where nearly all rows are copies of others.
+                    is_short: point.is_none_or(|point| point.recall < wanted - SHORT_MAX),
                 };
                 (stop, expected)
             }
@@ -304,7 +309,7 @@ impl Graph {
         may_answer: usize,
         filter: Option<&BitSet>,
     ) -> Plan {
-        if self.is_scanned(k) || self.is_damaged() {
+        if self.is_scanned(k) || self.is_damaged() || expected.is_short {
             return Plan::Scan;
         }
         if filter.is_none() {
@@ -444,6 +449,8 @@ pub(super) struct Expected {
     recall: Option<f32>,
     pub(super) compared: f32,
     pub(super) rerank: usize,
+    /// Whether no walk brings what was asked for.
+    is_short: bool,
 }
 
 enum Plan {

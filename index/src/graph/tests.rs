@@ -214,7 +214,11 @@ fn asked_for_recall_is_what_comes() {
 
 #[test]
 fn the_same_rows_make_the_same_graph_on_any_number_of_threads() {
-    let rows = rows_like(Metric::L2, 3000, 40, 1);
+    check_threads(&rows_like(Metric::L2, 3000, 40, 1));
+    check_threads(&clustered(3000, 40, 20, 0.05, 1));
+}
+
+fn check_threads(rows: &Rows) {
     let graph = |threads: usize, seed: u64| {
         let params = BuildParams {
             threads,
@@ -253,10 +257,17 @@ fn rows_of_every_kind_are_all_reached() {
             "one component",
             Rows::new(1, (0..3000).map(|i| i as f32).collect()),
         ),
+        ("clusters", clustered(2000, dim, 20, 0.05, 1)),
+        ("pairs", clustered(1000, dim, 500, 0.001, 1)),
     ];
     for (name, rows) in odd {
-        for metric in [Metric::L2, Metric::Dot] {
-            let graph = build(&rows, metric);
+        for (metric, degree) in [(Metric::L2, 32), (Metric::L2, 4), (Metric::Dot, 32)] {
+            let params = BuildParams {
+                degree,
+                ..BuildParams::default()
+            };
+            let train = train(metric, Encoding::Sq8);
+            let graph = Graph::build(Arc::new(rows.clone()), &train, &params);
             assert_eq!(reached(&graph), rows.len(), "{name} {metric}");
             for i in (0..rows.len()).step_by(rows.len() / 5 + 1) {
                 let query = rows.row(i as Offset);
@@ -264,7 +275,7 @@ fn rows_of_every_kind_are_all_reached() {
                     let answer = graph.search(query, &GraphSearch::new(5, effort)).unwrap();
                     assert_eq!(answer.neighbors.len(), rows.len().min(5), "{name}");
                     let best = exact(metric, query, &rows, 1, None)[0].distance;
-                    if metric == Metric::L2 {
+                    if metric == Metric::L2 && (degree > 4 || effort == Effort::Exact) {
                         assert_eq!(answer.neighbors[0].distance, best, "{name}");
                     }
                 }
@@ -820,8 +831,8 @@ fn edges_that_are_damaged_while_they_are_searched_are_not_followed() {
 
 /// Rows around centres that are far from each other: `[n, dim]`.
 fn clustered(n: usize, dim: usize, clusters: usize, spread: f32, seed: u64) -> Rows {
-    let mut map = Random::new(91);
-    let centers: Vec<f32> = (0..clusters * dim).map(|_| map.signed_unit()).collect();
+    let mut centers = Random::new(91);
+    let centers: Vec<f32> = (0..clusters * dim).map(|_| centers.signed_unit()).collect();
     let mut random = Random::new(seed);
     let mut normal = move || (0..6).map(|_| random.signed_unit()).sum::<f32>() / 2f32.sqrt();
     let values = (0..n * dim)
@@ -864,4 +875,28 @@ fn clusters_that_are_far_apart_are_found() {
     };
     check(6000, 10, 0.02);
     check(6000, 60, 0.1);
+}
+
+/// Rows that 8 bits hardly tell apart, and copies of a hundred rows: walks brought 0.6 to 0.9, or nothing for half of the queries, whatever was asked for.
+#[test]
+fn what_no_walk_brings_is_scanned_for() {
+    let kinds = clustered(100, 64, 100, 0.0, 1);
+    for rows in [
+        clustered(6000, 64, 60, 0.001, 5),
+        Rows::new(64, kinds.as_slice().repeat(60)),
+    ] {
+        let graph = build(&rows, Metric::L2);
+        let answer = |i: Offset, effort| {
+            let search = GraphSearch::new(10, effort);
+            graph.search(rows.row(i), &search).unwrap()
+        };
+        let lost = |effort| {
+            let is_lost = |i: &Offset| answer(*i * 7, effort).neighbors[0].distance > 0.0;
+            (0..800).filter(is_lost).count()
+        };
+        assert_eq!(lost(Effort::Recall(0.99)), 0);
+        assert_eq!(answer(0, Effort::Recall(0.99)).route, Route::Scan);
+        let (ef, gamma) = (50, f32::INFINITY);
+        assert_eq!(answer(0, Effort::Stop { ef, gamma }).route, Route::Walk);
+    }
 }
