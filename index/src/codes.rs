@@ -275,20 +275,21 @@ pub(crate) fn scan_codes(
         .collect()
 }
 
-/// The nearest of some rows by the order of the codes, if there is one.
-pub(crate) fn nearest_code(
+/// The nearest `count` of some rows by the order of the codes.
+pub(crate) fn nearest_codes(
     prepared: &Prepared,
     codes: CodesView<'_>,
     offsets: &[Offset],
-) -> Option<Offset> {
+    count: usize,
+) -> Pool {
     let mut pool = Pool::default();
-    pool.reset(1);
+    pool.reset(count);
     prepared.run(ScanSome {
         codes,
         offsets: offsets.chunks(SOME),
         pool: &mut pool,
     });
-    pool.iter().next().map(|(offset, _)| offset)
+    pool
 }
 
 /// How many times as many candidates as usual are compared in full, at most, where codes hardly tell them apart.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::build::{BuildParams, Candidate, Material, Pruner, candidates, connect, link, write};
+use super::build::{
+    BuildParams, Candidate, Material, Pruner, bridge, candidates, connect, link, write,
+};
 use super::walk::{GraphView, NO_EDGE, Scratch, Stop, Walk};
 use super::{Graph, IsCancelled, RECALL_DEFAULT, in_pool};
 use crate::aligned::Aligned;
@@ -124,7 +126,8 @@ impl Graph {
         if is_cancelled() {
             return None;
         }
-        connect(&material, &params, entry, edges.as_mut_slice());
+        let reach = connect(&material, params.degree, entry, edges.as_mut_slice());
+        bridge(&material, params.seed, reach);
         if is_cancelled() {
             return None;
         }

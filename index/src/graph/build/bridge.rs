@@ -2,10 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::connect::{Reach, look_for};
-use super::{BuildParams, Material};
+use super::Material;
+use super::reach::{Reach, look_for};
 use crate::Offset;
+use crate::codes::nearest_codes;
 use crate::graph::walk::{GraphView, Scratch};
+use crate::quantizer::Prepared;
 use crate::random::Random;
 
 /// At first one row in so many is looked for, but so many at least and at most.
@@ -15,38 +17,34 @@ const SAMPLE: [usize; 2] = [1024, 16_384];
 const MISSED_SHARE: usize = 1000;
 /// Samples that are tried at most, each twice as large as the one before.
 const ROUNDS: usize = 6;
-/// Edges of a row, the nearest ones, that lead to its surroundings.
-const SURROUNDINGS: usize = 8;
+/// Rows of one task.
+const TASK: usize = 64;
+/// What is farther than a row's nearest neighbour by more than this factor, of squared distances, is not near the row.
+const FAR: f32 = 2.0;
 
-/// Looks for rows as searches would, and gives those that are missed an edge from where the walk ended.
+/// Looks for rows as searches would, and gives those whose surroundings are missed an edge from where the walk ended.
 ///
 /// A walk goes to nearer rows only. Where rows lie in clusters far from each other, nearly all edges stay within a cluster, and a walk ends in
 /// the one that it met first. What looks for rows of one cluster ends at about the same rows of another, those that face it: an edge from there
-/// serves them all. So a sample of the rows is looked for, until few of a new one are missed.
+/// serves them all. So a sample of the rows is looked for, until few of a new one are missed, or all rows were looked for. What the edges of the
+/// last round bring is not looked at again.
 ///
-/// Time: about 10 us a row of the sample and core; only one sample is looked at, 1 to 2 % of the time of a build, unless rows lie in such clusters.
-pub(super) fn bridge(
-    material: &Material<'_>,
-    params: &BuildParams,
-    entry: Offset,
-    reach: &mut Reach,
-    edges: &mut [u32],
-) {
-    let n = material.len();
-    let random = Random::new(params.seed ^ 0xb41d);
+/// Time: about 10 us a row of the sample and core; only one sample is looked at, 1 to 3 % of the time of a build, unless rows lie in such clusters.
+pub(in crate::graph) fn bridge(material: &Material<'_>, seed: u64, mut reach: Reach<'_>) {
+    let n = reach.len();
+    let random = Random::new(seed ^ 0xb41d);
     let mut count = (n / SAMPLE_SHARE).clamp(SAMPLE[0], SAMPLE[1]).min(n);
     let mut scratch = Scratch::new(n);
     for round in 0..ROUNDS {
-        if material.is_cancelled() {
-            return;
-        }
         let sample = random.fork(round as u64).sample(n, count);
-        let missed = missed(material, view(material, params, entry, edges), &sample);
+        let missed = missed(material, reach.view(), &sample);
         for &row in &missed {
+            if material.is_cancelled() {
+                return;
+            }
             // The edges of those before it may lead to it.
-            let graph = view(material, params, entry, edges);
-            if !is_met(row, graph, &mut scratch) {
-                reach.bridge(edges, row, &scratch);
+            if !is_met(row, reach.view(), &mut scratch) {
+                reach.lead_to(row, &scratch);
             }
         }
         if missed.len() * MISSED_SHARE <= count {
@@ -56,36 +54,33 @@ pub(super) fn bridge(
     }
 }
 
-fn view<'a>(
-    material: &'a Material<'_>,
-    params: &BuildParams,
-    entry: Offset,
-    edges: &'a [u32],
-) -> GraphView<'a> {
-    GraphView {
-        edges,
-        degree: params.degree,
-        codes: material.codes(),
-        entry,
-    }
-}
-
-/// Those of the rows that a walk does not meet, in their order.
+/// Those of the rows that a walk misses, in their order.
 fn missed(material: &Material<'_>, graph: GraphView<'_>, rows: &[Offset]) -> Vec<Offset> {
     rows.par_iter()
+        .with_min_len(TASK)
         .map_init(
-            || Scratch::new(material.len()),
-            |scratch, &row| (!is_met(row, graph, scratch)).then_some(row),
+            || Scratch::new(graph.rows() as usize),
+            |scratch, &row| {
+                let is_missed = !material.is_cancelled() && !is_met(row, graph, scratch);
+                is_missed.then_some(row)
+            },
         )
         .flatten()
         .collect()
 }
 
-/// Whether a walk meets the row, or one with its code, or its surroundings: a little more effort finds it then.
+/// Whether a walk comes near a row: a little more effort finds it then.
 fn is_met(row: Offset, graph: GraphView<'_>, scratch: &mut Scratch) -> bool {
     look_for(row, graph, scratch);
-    let edges = graph.slots(row);
-    let surroundings = &edges[..edges.len().min(SURROUNDINGS)];
-    let mut met = scratch.pool.iter().map(|(offset, _)| offset);
-    scratch.pool.distance(0) == 0.0 || met.any(|met| surroundings.contains(&met))
+    let met = scratch.pool.distance(0);
+    met == 0.0 || met <= FAR * nearest(row, graph)
+}
+
+/// The distance of the nearest of a row's neighbours that do not have its code; 0 if they all have.
+fn nearest(row: Offset, graph: GraphView<'_>) -> f32 {
+    let neighbors: Vec<Offset> = graph.neighbors(row).collect();
+    let prepared = Prepared::bytes(graph.codes.row(row).to_vec());
+    let pool = nearest_codes(&prepared, graph.codes, &neighbors, neighbors.len());
+    let mut distances = pool.iter().map(|(_, distance)| distance);
+    distances.find(|&distance| distance > 0.0).unwrap_or(0.0)
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use crate::aligned::Aligned;
-use crate::codes::{CodesView, nearest_code};
+use crate::codes::{CodesView, nearest_codes};
 use crate::distance::codes::{Job, LANES, RowSums, Simd, dispatch};
 use crate::quantizer::{ByteCodes, Prepared, RowSource, read_row, vectorized};
 use crate::random::Random;
@@ -116,7 +116,8 @@ impl<'a> Material<'a> {
             .map(|sum| ((sum + count / 2) / count) as u8)
             .collect();
         let mean = Prepared::bytes(mean);
-        nearest_code(&mean, codes, among).unwrap_or(0)
+        let nearest = nearest_codes(&mean, codes, among, 1);
+        nearest.iter().next().map_or(0, |(offset, _)| offset)
     }
 }
 

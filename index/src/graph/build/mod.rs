@@ -6,8 +6,8 @@
 //! 4. `prune`: of these, RobustPrune (DiskANN, NeurIPS 2019) keeps edges that no shorter edge makes needless; then
 //!    each edge gets its reverse, and rows with too many prune again.
 //! 5. `duplicates`: of rows with equal codes one took part so far; the others join it.
-//! 6. `connect`: rows that cannot be reached from the entry get an edge from a near one that can, and `bridge`: so do
-//!    those that a walk misses, from where it ends.
+//! 6. `connect`: rows that cannot be reached from the entry get an edge from a near one that can (`reach` knows which).
+//! 7. `bridge`: rows whose surroundings a walk misses get an edge from where it ends.
 //!
 //! Everything compares codes of 8 bits by integers and breaks ties by offset, leaves are independent, and reservoirs do
 //! not depend on the order in which pairs come. So equal rows and seeds make equal graphs, with any number of threads, on
@@ -21,8 +21,10 @@ mod leaf;
 mod material;
 mod partition;
 mod prune;
+mod reach;
 mod reservoir;
 
+pub(super) use bridge::bridge;
 pub(super) use connect::connect;
 use duplicates::Duplicates;
 pub(super) use edges::link;
@@ -132,7 +134,8 @@ pub(super) fn build(material: &Material<'_>, params: &BuildParams) -> Option<Bui
         return None;
     }
     duplicates.attach(params.degree, edges.as_mut_slice());
-    connect(material, params, entry, edges.as_mut_slice());
+    let reach = connect(material, params.degree, entry, edges.as_mut_slice());
+    bridge(material, params.seed, reach);
     if material.is_cancelled() {
         return None;
     }
