@@ -11,6 +11,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::point::PointId;
 use crate::segment::Positions;
+use crate::segment::manifest::Manifest;
 use crate::storage::record::{ChangeRecord, PointRow};
 use crate::storage::{Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
@@ -44,14 +45,19 @@ impl Collection {
     ///
     /// # Errors
     ///
-    /// `Corrupted` if a row or vector cannot be read, or a vector is not as the settings say.
+    /// `Corrupted` if a row or vector cannot be read, or a vector is not as the settings say; what the disk says if it cannot make the manifest durable.
     pub(crate) fn fill(&self, applied: &Positions) -> Result<()> {
         let opened = self.open_segments(applied).unwrap_or_else(|error| {
             tracing::warn!(%error, collection = self.name(), "the segment files cannot be used; they are rebuilt from the store");
-            false
+            None
         });
-        if !opened {
-            self.read_all_rows()?;
+        match opened {
+            Some(manifest) => {
+                self.folder.remove_leftovers(&manifest)?;
+                // Only now may be purged what it covers.
+                *self.covered.lock() = manifest.covered;
+            }
+            None => self.read_all_rows()?,
         }
         self.load_expiries()?;
         let mut state = self.state.write();
@@ -62,10 +68,10 @@ impl Collection {
         Ok(())
     }
 
-    /// Opens what the manifest names and applies what changed since; false if there is no manifest.
-    fn open_segments(&self, applied: &Positions) -> Result<bool> {
+    /// Opens what the manifest names and applies what changed since; `None` if there is no manifest.
+    fn open_segments(&self, applied: &Positions) -> Result<Option<Manifest>> {
         let Some(manifest) = self.folder.read_manifest()? else {
-            return Ok(false);
+            return Ok(None);
         };
         self.check_covered(&manifest.covered, applied)?;
         let mut parts = Vec::new();
@@ -75,18 +81,15 @@ impl Collection {
             parts.push(Part::sealed(segment, live));
         }
         let ids = table(&parts)?;
-        self.folder.clear(&manifest)?;
         let next = manifest.next.max(self.folder.next_number());
-        let covered = manifest.covered;
         let mut state = self.state.write();
-        *state = state.with_parts(&self.config(), parts, ids, covered, next);
+        *state = state.with_parts(&self.config(), parts, ids, manifest.covered, next);
         drop(state);
         for live in &manifest.segments {
             self.inspections.add(live.number);
         }
-        self.replay(&covered)?;
-        *self.covered.lock() = covered;
-        Ok(true)
+        self.replay(&manifest.covered)?;
+        Ok(Some(manifest))
     }
 
     /// Refuses a manifest that is ahead of the store, or so far behind that changes after it are purged.

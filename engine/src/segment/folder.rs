@@ -2,7 +2,8 @@
 //! `links`) and `manifest`.
 //!
 //! Each file is written under a temporary name, synced, renamed, and its folder synced; the manifest comes after the files that it names, and
-//! files that it no longer names go after it. So a crash leaves at most files that no manifest names, which the next start removes.
+//! files that it no longer names go after it. So a crash leaves at most files that no manifest names, which the next start removes, once the
+//! manifest that it read is durable.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -44,6 +45,8 @@ pub(crate) struct Folder {
     dir: PathBuf,
     links: Links,
     finder: Finder,
+    /// Whether the folder is there, durably.
+    is_named: AtomicBool,
     /// Set when the collection is deleted: what the builder still writes goes too.
     removed: AtomicBool,
 }
@@ -56,6 +59,7 @@ impl Folder {
             links: Links::new(&dir, data.join(DATABASE_FOLDER)),
             finder: Finder::new(collection),
             dir,
+            is_named: AtomicBool::new(false),
             removed: AtomicBool::new(false),
         }
     }
@@ -228,7 +232,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes what a process that ended has left and the manifest, which was read, does not name.
+    /// Makes the manifest durable that was read, then removes what it does not name: what a process that ended has left.
     ///
     /// A process that was killed may have renamed the manifest without making that durable: a power loss would bring the older one back, but not the files
     /// that it names.
@@ -236,7 +240,8 @@ impl Folder {
     /// # Errors
     ///
     /// What the disk says; nothing is removed then.
-    pub fn clear(&self, manifest: &Manifest) -> Result<()> {
+    pub fn remove_leftovers(&self, manifest: &Manifest) -> Result<()> {
+        self.create()?;
         sync_folder(&self.dir).context("make the manifest of the segments durable")?;
         self.remove_unnamed(manifest);
         Ok(())
@@ -274,12 +279,14 @@ impl Folder {
         remove_folder(&self.dir);
     }
 
+    /// Makes the folder, and its own name durable: the process that made it may have been killed before it did that.
     fn create(&self) -> Result<()> {
-        if !self.dir.is_dir() {
+        if !self.is_named.load(Ordering::SeqCst) || !self.dir.is_dir() {
             std::fs::create_dir_all(&self.dir).map_err(|error| Error::io(&error, &self.dir))?;
             for folder in self.dir.ancestors().skip(1).take(2) {
                 sync_folder(folder).context("create the folder of the segments")?;
             }
+            self.is_named.store(true, Ordering::SeqCst);
         }
         self.finish_removal();
         if self.is_removed() {
