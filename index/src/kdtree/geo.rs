@@ -80,15 +80,21 @@ pub struct GeoBox {
 }
 
 impl GeoBox {
-    /// Whether the place lies in it: degrees are compared as they are written.
+    /// Whether the place lies in it. Longitudes of -180 and 180 degrees are one meridian, and a pole lies on all.
     pub fn contains(&self, point: GeoPoint) -> bool {
-        let (after_west, before_east) = (point.lon >= self.west, point.lon <= self.east);
-        let is_between = if self.west <= self.east {
-            after_west && before_east
-        } else {
-            after_west || before_east
+        let is_between = |lon: f64| {
+            let (after_west, before_east) = (lon >= self.west, lon <= self.east);
+            if self.west <= self.east {
+                after_west && before_east
+            } else {
+                after_west || before_east
+            }
         };
-        is_between && self.south <= point.lat && point.lat <= self.north
+        let on_date_line = point.lon.abs() == 180.0;
+        let is_pole = point.lat.abs() == 90.0;
+        self.south <= point.lat
+            && point.lat <= self.north
+            && (is_between(point.lon) || (on_date_line && is_between(-point.lon)) || is_pole)
     }
 
     /// A box in space around its part of the unit sphere; `None` if it is empty or a side is not a number.

@@ -472,13 +472,20 @@ fn places_in_boxes() {
             east,
         };
         let is_inside = |place: &crate::GeoPoint| {
-            let (lat, lon) = (place.lat(), place.lon());
-            let between = if west <= east {
-                west <= lon && lon <= east
-            } else {
-                west <= lon || lon <= east
+            // The date line has two names, a pole all of them.
+            let names: &[f64] = match (place.lat(), place.lon()) {
+                (-90.0 | 90.0, _) => &[west],
+                (_, -180.0 | 180.0) => &[-180.0, 180.0],
+                (_, lon) => &[lon],
             };
-            between && south <= lat && lat <= north
+            let between = names.iter().any(|&lon| {
+                if west <= east {
+                    west <= lon && lon <= east
+                } else {
+                    west <= lon || lon <= east
+                }
+            });
+            between && south <= place.lat() && place.lat() <= north
         };
         let mut stats = Stats::default();
         let found = index.in_box(&area, None, &mut stats).unwrap();
@@ -499,6 +506,9 @@ fn places_in_boxes() {
     check([-10.0, 10.0, 179.0, -179.0]);
     check([-10.0, 10.0, 20.0, 10.0]);
     check([-10.0, 10.0, -180.0, -180.0]);
+    check([-10.0, 10.0, 180.0, 180.0]);
+    check([-10.0, 10.0, 170.0, 180.0]);
+    check([-90.0, -90.0, 10.0, 20.0]);
     check([45.0, 45.0, -30.0, 30.0]);
     check([50.0, 40.0, -30.0, 30.0]);
     check([f64::NAN, 40.0, -30.0, 30.0]);

@@ -269,6 +269,8 @@ proptest! {
         let (north, south) = (a.lat().max(b.lat()), a.lat().min(b.lat()));
         let (west, east) = (a.lon().min(b.lon()), a.lon().max(b.lon()));
         let bounds = GeoBounds::new(at(west, north), at(east, south)).unwrap();
+        // A plane knows nothing of the other names of poles and date line.
+        prop_assume!(place.lat().abs() < 90.0 && place.lon().abs() < 180.0);
         let corners = [(west, south), (west, north), (east, north), (east, south)];
         let polygon = GeoPolygon::new(ring(&corners), Vec::new()).unwrap();
         prop_assert_eq!(polygon.contains(place), bounds.contains(place));
