@@ -3,13 +3,14 @@
 use cluster::engine::filter::path::Path;
 use cluster::engine::query::{OrderBy, SearchParams};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
 
 /// How to search. Settings for quantization are read and mean nothing: answers are compared in full whatever they say, and a vector's `encoding` says how a graph's codes are written.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub struct ParamsWire {
     exact: Option<bool>,
     #[serde(alias = "ef")]
@@ -18,6 +19,14 @@ pub struct ParamsWire {
     explain: Option<bool>,
     target_recall: Option<f32>,
     idf: Option<Value>,
+    #[serde(rename = "quantization")]
+    _quantization: IgnoredAny,
+    /// All rows are searched, by scans where there is no index yet.
+    #[serde(rename = "indexed_only")]
+    _indexed_only: IgnoredAny,
+    /// How a graph meets filters is not the client's to say.
+    #[serde(rename = "acorn")]
+    _acorn: IgnoredAny,
 }
 
 impl ParamsWire {

@@ -6,7 +6,7 @@ use cluster::engine::query::{
     Fusion, Query, QueryKind, QueryVector, SearchParams, Selection, VectorSelection,
 };
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::OneOrMany;
@@ -22,9 +22,9 @@ pub const LIMIT_DEFAULT: usize = 10;
 /// `k` of reciprocal rank fusion when none is given, as in the dialect.
 const RRF_K_DEFAULT: f32 = 2.0;
 
-/// Body of `points/query`, and a prefetch.
+/// Body of `points/query`, and a prefetch. A field that is not known is refused: a `fliter` that counts for nothing would answer with what it was to keep out.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub struct QueryWire {
     prefetch: OneOrMany<QueryWire>,
     query: Option<KindWire>,
@@ -38,10 +38,14 @@ pub struct QueryWire {
     #[serde(alias = "with_vectors")]
     with_vector: Option<WithVector>,
     lookup_from: Option<Value>,
+    /// Of no meaning here: all points are in one place.
+    #[serde(rename = "shard_key")]
+    _shard_key: IgnoredAny,
 }
 
-/// Body of the legacy `points/search`.
+/// Body of the legacy `points/search`; fields that are not known as in [`QueryWire`].
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SearchWire {
     vector: LegacyVector,
     filter: Option<FilterWire>,
@@ -52,6 +56,8 @@ pub struct SearchWire {
     with_payload: Option<WithPayload>,
     #[serde(alias = "with_vectors")]
     with_vector: Option<WithVector>,
+    #[serde(default, rename = "shard_key")]
+    _shard_key: IgnoredAny,
 }
 
 /// A list of numbers, or `{"name", "vector"}`.

@@ -116,7 +116,8 @@ fn effort_is_chosen_by_option() {
         visited(&["--target-recall", "0.5"]),
         visited(&["--target-recall", "0.999"]),
     );
-    assert!(low < high && high < u64::from(ROWS), "{low} {high}");
+    // Where no walk brings it, a scan does.
+    assert!(low < high && high <= u64::from(ROWS), "{low} {high}");
 
     let refused = server.run(&["search", &query, "-c", "points", "--target-recall", "95"]);
     assert!(

@@ -428,7 +428,8 @@ fn a_graph_learns_from_the_queries_that_are_asked() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{asked} asked");
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!((99..400).contains(&asked), "{asked}");
+    // Every second one is learned from: the fiftieth of these was the one before, if it was learned from at once.
+    assert!((98..400).contains(&asked), "{asked}");
 }
 
 /// Whether a filter is met by a walk or by a scan depends on what both cost on this machine.

@@ -49,6 +49,33 @@ fn every_kind_is_read() {
 }
 
 #[test]
+fn a_field_that_is_not_known_is_refused() {
+    let check = |json: &str, parts: &[&str]| {
+        let error = read(json).unwrap_err();
+        assert!(
+            parts.iter().all(|part| error.message.contains(part)),
+            "{}",
+            error.message
+        );
+    };
+    check("{\"query\": [1], \"fliter\": {}}", &["fliter", "`filter`"]);
+    check(
+        "{\"query\": [1], \"target_recall\": 0.9}",
+        &["target_recall"],
+    );
+    check(
+        "{\"prefetch\": [{\"query\": [1], \"uisng\": \"a\"}]}",
+        &["prefetch[0]", "uisng"],
+    );
+    check(
+        "{\"query\": [1], \"params\": {\"target_recal\": 0.9}}",
+        &["params", "target_recal", "`target_recall`"],
+    );
+    let legacy = "{\"vector\": [1], \"limit\": 1, \"fliter\": {}}";
+    assert!(crate::http::from_json::<SearchWire>(legacy.as_bytes()).is_err());
+}
+
+#[test]
 fn a_whole_query_is_read() {
     let query = read(
         "{\"prefetch\": {\"query\": [1], \"using\": \"a\", \"limit\": 100}, \"query\": {\"fusion\": \"rrf\"}, \"limit\": 1000000000000000000,
