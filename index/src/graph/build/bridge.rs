@@ -29,7 +29,7 @@ const FAR: f32 = 2.0;
 /// serves them all. So a sample of the rows is looked for, until few of a new one are missed, or all rows were looked for. What the edges of the
 /// last round bring is not looked at again.
 ///
-/// Time: about 10 us a row of the sample and core; only one sample is looked at, 1 to 3 % of the time of a build, unless rows lie in such clusters.
+/// Time: about 10 us a row of the sample and core; only one sample is looked at, 1 to 6 % of the time of a build, unless rows lie in such clusters.
 pub(in crate::graph) fn bridge(material: &Material<'_>, seed: u64, mut reach: Reach<'_>) {
     let n = reach.len();
     let random = Random::new(seed ^ 0xb41d);
