@@ -59,10 +59,6 @@ impl<'a> Reach<'a> {
         reach
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.parents.len()
-    }
-
     pub(super) fn contains(&self, row: Offset) -> bool {
         self.parents[row as usize] != NO_EDGE
     }
