@@ -94,7 +94,7 @@ pub use repair::{
 pub use request::{REQUEST_ID_BYTES_MAX, REQUEST_MEMORY_ENTRIES, REQUEST_MEMORY_MS, RequestTag};
 
 pub use storage::aside::{DroppedLog, dropped_logs};
-pub use storage::guard::sync_folder;
+pub use storage::durable::sync_folder;
 pub use thread::start_thread;
 pub use usage::{Background, CollectionUsage, FamilyUsage, Parts, ProcessMemory, Usage};
 

@@ -51,7 +51,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::storage::aside::{self, DroppedLog};
-use crate::storage::guard::sync_folder;
+use crate::storage::durable::{sync_folder, write_durably};
 use crate::storage::salvage::finish_copy;
 use crate::storage::space::Space;
 use crate::storage::{DATABASE_FOLDER, Family, Store};
@@ -259,7 +259,7 @@ fn write_report(report: &RepairReport) -> Result<()> {
     let dropped = report.dropped.iter().map(|dropped| &dropped.folder);
     let folders: BTreeSet<&PathBuf> = dropped.chain(&report.kept).collect();
     for folder in folders {
-        aside::write_durably(&folder.join(aside::REPORT), text.as_bytes())?;
+        write_durably(&folder.join(aside::REPORT), text.as_bytes())?;
         sync_folder(folder)?;
     }
     Ok(())

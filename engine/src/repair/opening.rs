@@ -7,7 +7,8 @@ use std::path::Path;
 use super::RepairReport;
 use super::double::lock;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::storage::guard::{Guard, sync_folder};
+use crate::storage::durable::sync_folder;
+use crate::storage::guard::Guard;
 use crate::storage::{DATABASE_FOLDER, Store, aside, catalog, wal};
 
 /// A store, whatever of it can be opened.

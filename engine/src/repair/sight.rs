@@ -11,7 +11,7 @@ use super::{Loss, RepairReport};
 use crate::error::{Error, Result, ResultExt};
 use crate::segment::folder::keep_segments;
 use crate::storage::aside::{self, DroppedLog};
-use crate::storage::guard::sync_folder;
+use crate::storage::durable::sync_folder;
 use crate::storage::salvage::{bring_copy, copy_folder, finish_copy, remove_unfinished_copy};
 use crate::storage::{DATABASE_FOLDER, Store, catalog};
 

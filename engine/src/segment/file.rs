@@ -41,6 +41,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::map::{Map, Plain, View, bytes_of};
 use crate::error::{Error, Result, ResultExt};
+use crate::storage::durable::sync_folder;
 use crate::planted::{Bug, is_planted};
 use crate::storage::codec;
 
@@ -416,7 +417,7 @@ pub(crate) fn check_count(what: &str, found: usize, wanted: usize) -> Result<()>
 pub(crate) fn publish(temporary: &Path, path: &Path) -> Result<()> {
     std::fs::rename(temporary, path).map_err(|error| Error::io(&error, path))?;
     let folder = path.parent().expect("a segment file is in a folder");
-    crate::storage::guard::sync_folder(folder).context("publish a file")
+    sync_folder(folder).context("publish a file")
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::config::CollectionConfig;
 use crate::error::{Error, Result, ResultExt};
 use crate::planted::{Bug, is_planted};
 use crate::storage::DATABASE_FOLDER;
-use crate::storage::guard::sync_folder;
+use crate::storage::durable::sync_folder;
 
 const MANIFEST: &str = "manifest";
 const SEGMENT_EXTENSION: &str = "segment";

@@ -1,13 +1,12 @@
 //! Damaged files kept aside, in `DATA/damaged-<milliseconds since 1970>`, before anything may change or delete them.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::DATABASE_FOLDER;
-use super::guard::sync_folder;
+use super::durable::{sync_folder, write_durably};
 use crate::env::Env;
 use crate::error::{Error, Result, ResultExt};
 
@@ -89,20 +88,6 @@ pub fn dropped_logs(data: &Path) -> Result<Vec<DroppedLog>> {
         });
     }
     Ok(dropped)
-}
-
-/// Writes a file that a power cut does not take away once its folder is synced.
-///
-/// # Errors
-///
-/// What the disk says.
-pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|error| Error::io(&error, path))
 }
 
 /// The folders of damaged files, oldest first.

@@ -24,6 +24,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::catalog::{self, Extent};
 use super::codec;
+use super::durable::{sync_folder, write_durably};
 use crate::error::{Error, Result, ResultExt};
 
 const SLOT_BYTES: usize = 512;
@@ -106,7 +107,7 @@ impl Guard {
             catalog: Extent::default(),
         };
         let bytes = [vec![0; SLOT_BYTES], slot_bytes(slot)].concat();
-        super::aside::write_durably(path, &bytes)?;
+        write_durably(path, &bytes)?;
         sync_folder(path.parent().unwrap_or(Path::new("")))
     }
 
@@ -338,18 +339,6 @@ impl Shared {
             last
         })
     }
-}
-
-/// Makes the names in a folder durable.
-///
-/// # Errors
-///
-/// What the disk says.
-pub fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| Error::io(&error, folder))
-        .context("sync a folder")
 }
 
 fn unguarded(path: &Path, how: &str) -> Error {

@@ -25,6 +25,7 @@ pub mod aside;
 pub mod blob;
 pub mod catalog;
 pub mod codec;
+pub mod durable;
 mod failure;
 pub mod garbage;
 pub mod guard;
@@ -54,8 +55,9 @@ use crate::error::{Error, Result, ResultExt};
 use crate::give_back::GiveBack;
 use crate::payload_cache::PayloadCache;
 use crate::planted::{Bug, is_planted};
+use durable::sync_folder;
 use garbage::Garbage;
-use guard::{Guard, sync_folder};
+use guard::Guard;
 use opening::{kept_fact, open_database};
 use space::Space;
 

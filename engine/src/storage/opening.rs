@@ -7,7 +7,7 @@ use rocksdb::{
     Options, WriteBufferManager,
 };
 
-use super::guard::sync_folder;
+use super::durable::sync_folder;
 use super::space::Space;
 use super::{BLOB_BYTES_MIN, Family, aside, wal};
 use crate::budget::MemoryShares;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use rocksdb::{DBRecoveryMode, FlushOptions};
 
+use super::durable::sync_folder;
 use super::garbage::Garbage;
-use super::guard::{Guard, sync_folder};
+use super::guard::Guard;
 use super::opening::{Checks, Opening, WalTracking, open_with};
 use super::record::{LogEntry, LogOperation, PointRow};
 use super::{DATABASE_FOLDER, Family, Store, aside, codec, key, space, wal, within};

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::aside;
 use super::blob::{crc32c, masked};
-use super::guard::sync_folder;
+use super::durable::sync_folder;
 use crate::error::{Error, Result, ResultExt};
 
 const BLOCK: u64 = 32 << 10;

@@ -12,8 +12,7 @@ use super::edits::Files;
 use super::{Extent, MEND, sound_bytes};
 use crate::error::{Error, Result};
 use crate::storage::DATABASE_FOLDER;
-use crate::storage::aside::write_durably;
-use crate::storage::guard::sync_folder;
+use crate::storage::durable::{sync_folder, write_durably};
 
 const PREFIX: &str = "catalog-";
 
