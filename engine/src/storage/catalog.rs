@@ -36,7 +36,7 @@ pub use without::remove_tables;
 
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
-const MEND: &str = "nothing was changed; restore the folder from a snapshot of the node, or collections from their archives";
+const MEND: &str = "nothing was changed; a repair restores it if it can, and otherwise a snapshot of the node, or archives of collections";
 
 /// How far a catalogue reaches.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Encode, Decode)]
