@@ -41,9 +41,9 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::map::{Map, Plain, View, bytes_of};
 use crate::error::{Error, Result, ResultExt};
-use crate::storage::durable::sync_folder;
 use crate::planted::{Bug, is_planted};
 use crate::storage::codec;
+use crate::storage::durable::sync_folder;
 
 const BYTE_ORDER: u32 = 0x0102_0304;
 /// Sections begin at multiples of this: the page of every machine that we meet.
