@@ -36,7 +36,10 @@ pub use without::remove_tables;
 
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
-const MEND: &str = "nothing was changed; a repair restores it if it can, and otherwise a snapshot of the node, or archives of collections";
+/// What a repair says that cannot restore it.
+const MEND: &str = "nothing was changed; restore the folder from a snapshot of the node, or collections from their archives";
+/// What a start says.
+const CHECKED: &str = "nothing was changed; a repair restores it if it can; if not, restore the folder from a snapshot of the node, or collections from their archives";
 
 /// How far a catalogue reaches.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Encode, Decode)]
@@ -107,7 +110,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     }
     if !current.exists() && (noted.number > 0 || has_contents(&database)) {
         return Err(Error::corrupted(format!(
-            "{}: the name of the database's MANIFEST is missing; {MEND}",
+            "{}: the name of the database's MANIFEST is missing; {CHECKED}",
             current.display()
         )));
     }
@@ -117,7 +120,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     };
     if number < noted.number {
         return Err(Error::corrupted(format!(
-            "{}: names MANIFEST-{number:06}, but {} or the copy beside it tells that MANIFEST-{:06} was in use; {MEND} (without those files, if the database was put back)",
+            "{}: names MANIFEST-{number:06}, but {} or the copy beside it tells that MANIFEST-{:06} was in use; {CHECKED} (without those files, if the database was put back)",
             current.display(),
             data.join("guard").display(),
             noted.number
@@ -126,7 +129,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     let file = match File::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(Error::corrupted(format!(
-                "{}: the database's list of its files is missing; {MEND}",
+                "{}: the database's list of its files is missing; {CHECKED}",
                 path.display()
             )));
         }
@@ -138,7 +141,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     let bytes = sound_bytes(&file, 0).map_err(|error| Error::io(&error, &path))?;
     if bytes < noted.bytes {
         return Err(Error::corrupted(format!(
-            "{}: the database's list of its files can be read for {bytes} bytes, but {} were durable; {MEND}",
+            "{}: the database's list of its files can be read for {bytes} bytes, but {} were durable; {CHECKED}",
             path.display(),
             noted.bytes
         )));
