@@ -1,12 +1,12 @@
 //! The proposer of a single node: one committer for all partitions, with group commit.
 //!
 //! A proposal that comes while another waits for the disk joins the next batch: the entries of all waiting requests, of whatever
-//! partitions, go into one batch and one fsync, and are applied in one batch. When nobody has written for a while, the log lets go of superseded values.
+//! partitions, go into one batch and one fsync, and are applied in one batch.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use engine::{Engine, Error, ErrorKind, Operation, Outcome, Partition, Result, Share};
@@ -82,32 +82,10 @@ impl Drop for LocalGroup {
     }
 }
 
-/// Asleep without a timer when nothing is left of the log that a rest purges, be it of this process or of the one before.
 fn run(engine: &Engine, receiver: &Receiver<Proposal>) {
-    let mut is_purged = false;
-    loop {
-        let first = match is_purged {
-            true => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => receiver.recv_timeout(engine.env().purge_rest()),
-        };
-        match first {
-            Ok(first) => {
-                commit(engine, gather(first, receiver));
-                is_purged = false;
-            }
-            Err(RecvTimeoutError::Timeout) => is_purged = engine.is_loaded() && purge(engine),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+    while let Ok(first) = receiver.recv() {
+        commit(engine, gather(first, receiver));
     }
-}
-
-/// Lets go of what the log keeps of superseded values; answers whether that was done.
-fn purge(engine: &Engine) -> bool {
-    let purged = engine.purge_superseded();
-    if let Err(error) = &purged {
-        tracing::warn!(%error, "superseded values stay on the disk; trying again");
-    }
-    purged.is_ok()
 }
 
 /// The first proposal and those that wait behind it, up to the limits of a batch.

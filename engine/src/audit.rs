@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::error::Result;
 use crate::storage::record::{LogEntry, LogOperation, PartitionState};
-use crate::storage::view::View;
 use crate::storage::{Family, Store, Visit, codec, key};
 use crate::{CollectionId, Partition};
 
@@ -16,11 +15,10 @@ const BATCH_VALUES: usize = 2048;
 /// be read, one line for each partition at most; then what of the files cannot be read although nothing refers to it.
 ///
 /// A vector that a later write superseded belongs to its entry until the log is purged past that write: a replica may need it. So this
-/// notices a purge that is too early, which no search would. It reads one view: what is written or purged meanwhile makes no difference.
+/// notices a purge that is too early, which no search would.
 pub(crate) fn audit_log(store: &Store, exists: &HashSet<CollectionId>) -> Vec<String> {
-    let view = store.view();
     let audit = |partition: Partition| {
-        let problem = match audit_partition(&view, partition, exists) {
+        let problem = match audit_partition(store, partition, exists) {
             Ok(None) => return None,
             Ok(Some(missing)) => missing,
             Err(error) => error.to_string(),
@@ -40,20 +38,20 @@ pub(crate) fn audit_log(store: &Store, exists: &HashSet<CollectionId>) -> Vec<St
 }
 
 fn audit_partition(
-    view: &View<'_>,
+    store: &Store,
     partition: Partition,
     exists: &HashSet<CollectionId>,
 ) -> Result<Option<String>> {
-    let state = view.get_many(Family::State, &[key::state_applied(partition)])?;
-    let state: PartitionState = match state.into_iter().flatten().next() {
+    let state: PartitionState = match store.get(Family::State, &key::state_applied(partition))? {
         Some(bytes) => codec::decode(&bytes, "partition state")?,
         None => PartitionState::default(),
     };
     let mut named = Named::default();
     let mut missing = None;
-    view.scan(
+    store.scan(
         Family::Log,
         &key::log_prefix(partition),
+        &[],
         |log_key, value| {
             let entry: LogEntry = codec::decode(value, "log entry")?;
             entry.verify()?;
@@ -65,7 +63,7 @@ fn audit_partition(
             if named.len() < BATCH_VALUES {
                 return Ok(Visit::Next);
             }
-            missing = named.take_missing(view)?;
+            missing = named.take_missing(store)?;
             Ok(match missing {
                 Some(_) => Visit::Stop,
                 None => Visit::Next,
@@ -74,7 +72,7 @@ fn audit_partition(
     )?;
     match missing {
         Some(missing) => Ok(Some(missing)),
-        None => named.take_missing(view),
+        None => named.take_missing(store),
     }
 }
 
@@ -157,7 +155,7 @@ impl Named {
     }
 
     /// Reads the values, and forgets them.
-    fn take_missing(&mut self, view: &View<'_>) -> Result<Option<String>> {
+    fn take_missing(&mut self, store: &Store) -> Result<Option<String>> {
         let lists = [
             (Family::Vectors, std::mem::take(&mut self.vectors)),
             (Family::Media, std::mem::take(&mut self.media)),
@@ -165,7 +163,7 @@ impl Named {
         ];
         for (family, list) in lists {
             let (keys, entries): (Vec<Vec<u8>>, Vec<u64>) = list.into_iter().unzip();
-            let values = view.get_many(family, &keys)?;
+            let values = store.get_many(family, &keys)?;
             if let Some(at) = values.iter().position(Option::is_none) {
                 return Ok(Some(format!(
                     "a record of {} that belongs to entry {} is missing; the rows may be whole, the log is not",

@@ -7,9 +7,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::segment::policy::{LINKED_BYTES_MIN, SEAL_ROWS};
 
-/// So long after the last write the log lets go of what it keeps of superseded values: not while somebody writes, whose writes would wait for it.
-const PURGE_REST: Duration = Duration::from_mins(1);
-
 /// Where time and randomness come from.
 #[derive(Clone)]
 pub struct Env {
@@ -20,7 +17,6 @@ pub struct Env {
     elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
     seal_rows: usize,
     linked_bytes_min: usize,
-    purge_rest: Duration,
 }
 
 impl Env {
@@ -45,7 +41,6 @@ impl Env {
             elapsed: Arc::new(|| Duration::ZERO),
             seal_rows: SEAL_ROWS,
             linked_bytes_min: LINKED_BYTES_MIN,
-            purge_rest: PURGE_REST,
         }
     }
 
@@ -72,18 +67,6 @@ impl Env {
     pub fn with_linked_bytes_min(mut self, bytes: usize) -> Self {
         self.linked_bytes_min = bytes;
         self
-    }
-
-    /// With [`crate::Engine::purge_superseded`] called so long after the last write.
-    #[must_use]
-    pub fn with_purge_rest(mut self, rest: Duration) -> Self {
-        self.purge_rest = rest;
-        self
-    }
-
-    /// How long nobody must have written before whoever commits calls [`crate::Engine::purge_superseded`].
-    pub fn purge_rest(&self) -> Duration {
-        self.purge_rest
     }
 
     pub(crate) fn linked_bytes_min(&self) -> usize {

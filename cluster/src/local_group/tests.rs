@@ -1,23 +1,14 @@
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
 
 use engine::{
-    Collection, CollectionConfig, EngineOptions, Env, Metric, Payload, Point, PointId, Vector,
+    Collection, CollectionConfig, EngineOptions, Metric, Payload, Point, PointId, Vector,
     VectorConfig,
 };
 
 use super::*;
 
 fn opened(dir: &std::path::Path) -> (Arc<Engine>, Arc<Collection>) {
-    opened_with(dir, Env::system())
-}
-
-fn opened_with(dir: &std::path::Path, env: Env) -> (Arc<Engine>, Arc<Collection>) {
-    let options = EngineOptions {
-        env,
-        ..EngineOptions::default()
-    };
-    let engine = Engine::open(dir, options).unwrap();
+    let engine = Engine::open(dir, EngineOptions::default()).unwrap();
     let mut config = CollectionConfig::default();
     let vector = VectorConfig::new(1, Metric::L2);
     config.vectors.insert(String::new(), vector);
@@ -70,30 +61,6 @@ fn s7_callbacks_come_in_order_and_the_last_write_holds() {
         collection.vector_rows("").unwrap(),
         [(PointId::Num(1), vec![299.0])]
     );
-}
-
-/// What was superseded does not stay until later writes push it out: a rest is enough, and each rest again.
-#[test]
-fn a_rest_lets_go_of_superseded_values() {
-    const REST: Duration = Duration::from_millis(50);
-    let dir = tempfile::tempdir().unwrap();
-    let (engine, collection) = opened_with(dir.path(), Env::system().with_purge_rest(REST));
-    let group = LocalGroup::start(engine).unwrap();
-    let superseded = || collection.usage().unwrap().disk_bytes.get("superseded");
-    let mut were_seen = false;
-    for round in 0..20u32 {
-        for value in 0..2 {
-            let share = upsert(&collection, (2 * round + value) as f32, Payload::new());
-            group.propose_and_wait(share).unwrap();
-        }
-        were_seen |= superseded() > 0;
-        let begun = Instant::now();
-        while superseded() > 0 {
-            assert!(begun.elapsed() < 200 * REST, "it stays");
-            std::thread::sleep(REST / 10);
-        }
-    }
-    assert!(were_seen, "nothing was kept for any time");
 }
 
 /// Requests that wait together must not become one log entry that is too large to be read back after a crash.

@@ -105,16 +105,6 @@ fn state(engine: &Engine) -> PartitionState {
     codec::decode(&bytes, "state").unwrap()
 }
 
-/// The garbage lists: of entries that superseded values which are still there.
-fn superseding(engine: &Engine) -> Vec<Vec<u8>> {
-    let prefix = key::garbage_prefix(PARTITION);
-    let lists = keys(engine, Family::State);
-    lists
-        .into_iter()
-        .filter(|key| key.starts_with(&prefix))
-        .collect()
-}
-
 /// I10 and its converse: every reference of a row or of a log entry that is not purged has its value, and every value has a row or a garbage
 /// list that will remove it. Values of collections that are gone are no longer referred to.
 fn check_values(engine: &Engine) {
@@ -367,49 +357,6 @@ fn s5_s6_i10_a_purge_removes_headers_and_what_they_superseded_only() {
     let engine = open(dir.path());
     assert_eq!(rows(&engine, "c"), [(PointId::Num(1), vec![9999.0])]);
     assert_eq!(rows(&engine, "resting"), [(PointId::Num(7), vec![7.0])]);
-}
-
-/// S6: what was superseded goes when nobody writes, with all entries up to the last one that superseded anything. What follows, which only added, stays for repairs.
-#[test]
-fn s6_a_rest_purges_up_to_the_last_entry_that_superseded() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = open(dir.path());
-    let id = create(&engine, "c");
-    let write = |operation| {
-        let entries = engine.append(vec![share(vec![operation])]).unwrap();
-        engine.apply(entries).unwrap();
-    };
-    for point in 1..=4 {
-        write(upsert(id, point, point as f32));
-    }
-    engine.purge_superseded().unwrap();
-    assert_eq!(state(&engine).purged, 0, "nothing was superseded");
-    write(upsert(id, 1, 9.0));
-    write(delete(id, 2));
-    write(upsert(id, 5, 5.0));
-    assert_eq!(keys(&engine, Family::Vectors).len(), 6);
-    assert_eq!(superseding(&engine).len(), 2);
-
-    engine.collection("c").unwrap().note_trouble("of this test");
-    engine.purge_superseded().unwrap();
-    assert_eq!(state(&engine).purged, 0, "a repair may need the log");
-    drop(engine);
-
-    let engine = open(dir.path());
-    engine.purge_superseded().unwrap();
-    let PartitionState { applied, purged } = state(&engine);
-    assert_eq!((applied, purged), (7, 6));
-    assert_eq!(keys(&engine, Family::Log).len(), 1);
-    assert_eq!(keys(&engine, Family::Vectors).len(), 4);
-    check_values(&engine);
-    let sequence = engine.sequence();
-    engine.purge_superseded().unwrap();
-    assert_eq!(engine.sequence(), sequence, "nothing is left to purge");
-    drop(engine);
-
-    let expected = [(1, 9.0), (3, 3.0), (4, 4.0), (5, 5.0)];
-    let expected = expected.map(|(id, value)| (PointId::Num(id), vec![value]));
-    assert_eq!(rows(&open(dir.path()), "c"), expected);
 }
 
 /// S6, I10: the values of an entry stay as long as it does, though its collection was deleted before its turn came.
@@ -723,8 +670,6 @@ enum Step {
     RecreateBetween(Vec<(u64, bool)>),
     Recreate,
     Reopen,
-    /// Nobody has written for a while.
-    Rest,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -735,7 +680,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => operations().prop_map(Step::RecreateBetween),
         1 => Just(Step::Recreate),
         1 => Just(Step::Reopen),
-        1 => Just(Step::Rest),
     ];
     proptest::collection::vec(step, 1..12)
 }
@@ -781,10 +725,6 @@ proptest! {
                     drop(engine);
                     engine = open(dir.path());
                 }
-                Step::Rest => {
-                    engine.purge_superseded().unwrap();
-                    prop_assert!(superseding(&engine).is_empty());
-                }
             }
             match step {
                 Step::Write(operations) | Step::AppendAndReopen(operations) => {
@@ -793,7 +733,7 @@ proptest! {
                     }
                 }
                 Step::RecreateBetween(_) | Step::Recreate => expected.clear(),
-                Step::Reopen | Step::Rest => {}
+                Step::Reopen => {}
             }
             check_values(&engine);
             let held = rows(&engine, "c").into_iter().map(|(id, values)| match id {

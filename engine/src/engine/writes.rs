@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Engine;
-use super::collections::Slot;
 use crate::apply::put_entries;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::log::{Change, Decision, Entry, Keep, Operation, Outcome, Share, Wait};
@@ -143,50 +142,16 @@ impl Engine {
             true => Keep::Unapplied,
             false => Keep::Half,
         };
-        if let Err(error) = self.purge(keep) {
+        if let Err(error) = self
+            .log
+            .purge(&self.store, &self.env, keep, |at| self.covered(at))
+        {
             // The write itself has succeeded and must say so; the next one tries the purge again.
             tracing::warn!(%error, "the log was not purged");
         }
         let outcomes =
             |decisions: Vec<Decision>| decisions.into_iter().map(|d| d.outcome).collect();
         Ok(decisions.into_iter().map(outcomes).collect())
-    }
-
-    /// Purges the log up to the last entry that superseded vectors or media, which go with it: to be called when nobody has written for a while
-    /// ([`crate::Env::purge_rest`]), for otherwise they stay until later writes push them out. Time O(entries of the log and values that go).
-    ///
-    /// Nothing is purged while a collection is loading, quarantined or damaged: a repair may need what the log has of it.
-    ///
-    /// # Errors
-    ///
-    /// What RocksDB says; a later call goes on.
-    pub fn purge_superseded(&self) -> Result<()> {
-        let _applying = self.applying.lock();
-        if self.broken.load(Ordering::Acquire) || !self.is_sound() {
-            return Ok(());
-        }
-        if self.purge(Keep::Additions)?
-            && let Some(any) = self.ready().first()
-        {
-            // Their disk is given back by it.
-            self.builder.wake(any);
-        }
-        Ok(())
-    }
-
-    /// To be called by who holds [`Self::applying`].
-    fn purge(&self, keep: Keep) -> Result<bool> {
-        let covered = |at| self.covered(at);
-        self.log.purge(&self.store, &self.env, keep, covered)
-    }
-
-    /// Whether every collection is served, and nothing is known to be wrong with it.
-    fn is_sound(&self) -> bool {
-        let is_sound = |slot: &Slot| match slot {
-            Slot::Ready(collection) => collection.trouble().is_none(),
-            Slot::Loading(..) | Slot::Quarantined(..) => false,
-        };
-        self.collections.read().values().all(is_sound)
     }
 
     /// When a point of any collection is to be dropped next: milliseconds since 1970, 0 for at once; `None` if no point ends.

@@ -155,8 +155,6 @@ pub(crate) enum Keep {
     Half,
     /// Only what is not applied yet: the disk is short of room, and what the entries superseded takes it.
     Unapplied,
-    /// What follows the last entry that superseded values, for nobody writes: the values go, and repairs have what was only added.
-    Additions,
 }
 
 /// Positions of all partitions' logs.
@@ -180,9 +178,12 @@ impl Position {
         self.kept_bytes += bytes;
     }
 
-    /// Up to where a log that has grown is to be purged; `None` if it is short.
-    fn purge_half_to(&self) -> Option<u64> {
+    /// Up to where the log is to be purged; `None` if it is short.
+    fn purge_to(&self, keep: Keep) -> Option<u64> {
         let PartitionState { applied, purged } = self.state;
+        if keep == Keep::Unapplied {
+            return Some(applied).filter(|to| *to > purged);
+        }
         let by_count = (applied - purged >= KEPT_ENTRIES).then(|| applied - KEPT_ENTRIES / 2);
         let mut bytes = self.kept_bytes;
         let by_bytes = (bytes > KEPT_BYTES).then(|| {
@@ -193,7 +194,7 @@ impl Position {
             });
             last.map_or(applied, |(index, _)| *index)
         });
-        by_count.max(by_bytes)
+        by_count.max(by_bytes).filter(|to| *to > purged)
     }
 
     fn purged(&mut self, to: u64) {
@@ -363,8 +364,8 @@ impl Log {
         std::array::from_fn(|partition| positions[partition].state.applied)
     }
 
-    /// Purges every log of what is applied, but for what `keep` says, with the values that its entries superseded, and what the entries changed in
-    /// these collections as far as their segment files cover it. Answers whether there was anything to purge.
+    /// Purges every log that has grown long or large, or all that is applied, as `keep` says, with the values that its entries superseded, and what the entries changed in
+    /// these collections as far as their segment files cover it.
     ///
     /// A vector is removed here and not when it is superseded, because until then a replica may need its entry.
     pub(crate) fn purge(
@@ -373,43 +374,27 @@ impl Log {
         env: &Env,
         keep: Keep,
         covered: impl Fn(Partition) -> Vec<(CollectionId, u64)>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let mut positions = self.positions.lock();
-        let mut is_purged = false;
         for partition in Partition::all() {
             let position = &mut positions[usize::from(partition.0)];
-            let applied = position.state.applied;
-            let to = match keep {
-                Keep::Half => position.purge_half_to(),
-                Keep::Unapplied => Some(applied),
-                Keep::Additions => last_superseding(store, partition)?.map(|to| to.min(applied)),
-            };
-            let Some(purged) = to.filter(|to| *to > position.state.purged) else {
+            let Some(purged) = position.purge_to(keep) else {
                 continue;
             };
             purge_partition(
                 store,
                 partition,
-                PartitionState { applied, purged },
+                PartitionState {
+                    applied: position.state.applied,
+                    purged,
+                },
                 env.now_ms(),
                 &covered(partition),
             )?;
             position.purged(purged);
-            is_purged = true;
         }
-        Ok(is_purged)
+        Ok(())
     }
-}
-
-/// The last entry of a partition that superseded values which are still there.
-fn last_superseding(store: &Store, partition: Partition) -> Result<Option<u64>> {
-    let mut last = None;
-    let prefix = key::garbage_prefix(partition);
-    store.scan(Family::State, &prefix, &[], |key, _| {
-        last = Some(key::last_index(key)?);
-        Ok(Visit::Next)
-    })?;
-    Ok(last)
 }
 
 fn purge_partition(

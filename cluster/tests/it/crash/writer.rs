@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use cluster::engine::filter::path::Path as FieldPath;
 use cluster::engine::filter::{Condition, Filter, Match, Scalar};
@@ -39,11 +38,6 @@ pub fn run(folder: &Path, serial: u64, is_lazy_only: bool) {
     let env = Env::system()
         .with_seal_rows(if is_lazy_only { usize::MAX } else { SEAL_ROWS })
         .with_linked_bytes_min(LINKED_BYTES_MIN);
-    // In every other life the log is purged whenever the committer has nothing to do for a moment.
-    let env = match serial % 2 {
-        0 => env,
-        _ => env.with_purge_rest(Duration::from_micros(200)),
-    };
     let options = NodeOptions {
         engine: EngineOptions {
             env,
