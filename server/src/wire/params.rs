@@ -81,7 +81,8 @@ pub fn target_recall(name: &str, target: f32) -> ApiResult<f32> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "a path, or {\"key\": path, \"direction\": \"asc\"}"
+    deny_unknown_fields,
+    expecting = "a path, or {\"key\": path, \"direction\": \"asc\", \"start_from\": value}"
 )]
 pub enum OrderByWire {
     /// Ascending from the start.

@@ -64,6 +64,7 @@ pub struct SearchWire {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(
     untagged,
+    deny_unknown_fields,
     expecting = "a list of numbers, or {\"name\": \"\", \"vector\": []}"
 )]
 enum LegacyVector {
@@ -104,7 +105,7 @@ enum KindWire {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 struct RecommendWire {
     positive: Option<Vec<VectorInput>>,
     negative: Option<Vec<VectorInput>>,
@@ -235,7 +236,7 @@ enum SampleName {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 struct RrfWire {
     k: Option<f32>,
     weights: Option<Vec<f32>>,

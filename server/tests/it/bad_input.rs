@@ -114,6 +114,65 @@ fn json_that_does_not_parse_or_fit() {
 }
 
 /// Parsers spoke of `usize`, and of what failed to deserialize.
+/// A slip must not list, count or delete more than was meant.
+#[test]
+fn fields_that_are_not_known() {
+    let server = started();
+    let check = |path: &str, body: &str, field: &str, meant: &str| {
+        let path = format!("{POINTS}{path}");
+        let json = [("content-type", "application/json")];
+        let reply = server.send("POST", &path, &json, body.as_bytes());
+        let error = error_of(&reply.json());
+        assert_eq!(reply.status, 400, "{path} {body}: {error}");
+        let meant = format!("did you mean `{meant}`?");
+        assert_contains(&error, &[&format!("unknown field `{field}`"), &meant]);
+    };
+    let of_filter = |path: &str, body: &str| check(path, body, "fliter", "filter");
+    of_filter("/scroll", r#"{"limit": 1, "fliter": {}}"#);
+    of_filter("/count", r#"{"exact": true, "fliter": {}}"#);
+    of_filter("/delete", r#"{"points": [1], "fliter": {}}"#);
+    of_filter("/query", r#"{"query": [1, 2], "fliter": {}}"#);
+    of_filter("/search", r#"{"vector": [1, 2], "limit": 1, "fliter": {}}"#);
+    check(
+        "",
+        r#"{"ids": [1], "with_vecto": true}"#,
+        "with_vecto",
+        "with_vector",
+    );
+    check(
+        "/query/batch",
+        r#"{"searches": [], "search": []}"#,
+        "search",
+        "searches",
+    );
+    check(
+        "/search/batch",
+        r#"{"searches": [], "search": []}"#,
+        "search",
+        "searches",
+    );
+    assert_untouched(&server);
+
+    // What the dialect's clients send beside.
+    let key = json!("k");
+    server.ok(
+        "POST",
+        &format!("{POINTS}/count"),
+        &json!({"exact": false, "shard_key": key}),
+    );
+    server.ok(
+        "POST",
+        &format!("{POINTS}/scroll"),
+        &json!({"shard_key": key}),
+    );
+    server.ok("POST", POINTS, &json!({"ids": [1], "shard_key": key}));
+    server.ok(
+        "POST",
+        &format!("{POINTS}/delete"),
+        &json!({"points": [2], "shard_key": null}),
+    );
+}
+
 #[test]
 fn errors_speak_of_numbers_not_of_types() {
     let server = started();

@@ -9,6 +9,7 @@ use cluster::engine::filter::Filter;
 use cluster::engine::query::{Selection, VectorSelection};
 use cluster::engine::{PointId, Precondition, RequestTag};
 use cluster::{Receipt, Refused};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use xxhash_rust::xxh3::Xxh3;
@@ -136,11 +137,14 @@ fn outdated(receipt: &Receipt) -> ApiError {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RetrieveWire {
     ids: Vec<Id>,
     with_payload: Option<WithPayload>,
     #[serde(alias = "with_vectors")]
     with_vector: Option<WithVector>,
+    #[serde(default, rename = "shard_key")]
+    _shard_key: IgnoredAny,
 }
 
 /// What of a point to answer: the payload and no vectors unless told otherwise.
@@ -198,9 +202,12 @@ fn missing(collection: &str, id: &PointId) -> ApiError {
 
 /// Either ids or a filter.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct DeleteWire {
     points: Option<Vec<Id>>,
     filter: Option<FilterWire>,
+    #[serde(default, rename = "shard_key")]
+    _shard_key: IgnoredAny,
 }
 
 async fn delete(
@@ -232,7 +239,7 @@ async fn delete(
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 struct ScrollWire {
     offset: Option<Id>,
     limit: Option<usize>,
@@ -241,6 +248,8 @@ struct ScrollWire {
     #[serde(alias = "with_vectors")]
     with_vector: Option<WithVector>,
     order_by: Option<OrderByWire>,
+    #[serde(rename = "shard_key")]
+    _shard_key: IgnoredAny,
 }
 
 #[derive(Serialize)]
@@ -299,11 +308,15 @@ fn filter(wire: Option<FilterWire>, limits: &Limits) -> ApiResult<Option<Filter>
         .transpose()
 }
 
-/// `exact` is read and not needed: counts are exact.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 struct CountWire {
     filter: Option<FilterWire>,
+    /// Not needed: counts are exact.
+    #[serde(rename = "exact")]
+    _exact: IgnoredAny,
+    #[serde(rename = "shard_key")]
+    _shard_key: IgnoredAny,
 }
 
 async fn count(

@@ -76,6 +76,7 @@ async fn query(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Batch<T> {
     searches: Vec<T>,
 }

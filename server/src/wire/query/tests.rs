@@ -71,8 +71,29 @@ fn a_field_that_is_not_known_is_refused() {
         "{\"query\": [1], \"params\": {\"target_recal\": 0.9}}",
         &["params", "target_recal", "`target_recall`"],
     );
-    let legacy = "{\"vector\": [1], \"limit\": 1, \"fliter\": {}}";
-    assert!(crate::http::from_json::<SearchWire>(legacy.as_bytes()).is_err());
+    check(
+        "{\"query\": {\"recommend\": {\"positive\": [1], \"negatve\": [2]}}}",
+        &["negatve", "`negative`"],
+    );
+    check(
+        "{\"prefetch\": {\"query\": [1]}, \"query\": {\"rrf\": {\"weigths\": [1]}}}",
+        &["weigths", "`weights`"],
+    );
+    check(
+        "{\"query\": {\"order_by\": {\"key\": \"a\", \"direcion\": \"desc\"}}}",
+        &["a path, or", "direction"],
+    );
+    let legacy = |body: &str| crate::http::from_json::<SearchWire>(body.as_bytes());
+    let error = legacy("{\"vector\": [1], \"limit\": 1, \"fliter\": {}}").unwrap_err();
+    assert!(error.message.contains("fliter"), "{}", error.message);
+    assert!(
+        legacy("{\"vector\": {\"nmae\": \"a\", \"name\": \"a\", \"vector\": [1]}, \"limit\": 1}")
+            .is_err()
+    );
+    let whole =
+        "{\"vector\": {\"name\": \"a\", \"vector\": [1]}, \"limit\": 1, \"shard_key\": \"k\",
+        \"params\": {\"indexed_only\": true, \"acorn\": {\"enable\": true}}}";
+    legacy(whole).unwrap();
 }
 
 #[test]
