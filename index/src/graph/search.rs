@@ -98,7 +98,8 @@ pub struct Answer {
 const SCAN_RECALL: f32 = 0.99;
 /// How many times as long as planned a filtered walk may take before it is given up.
 const PATIENCE: f32 = 2.0;
-/// How much less than asked for a walk may bring, by its estimate: a scan answers where it would bring less.
+/// How much less than asked for a walk may bring, by its estimate and the error of that: a scan answers where the longest walk that was measured
+/// brings less.
 const SHORT_MAX: f32 = 0.01;
 /// The share of the rows that is most of them.
 const MOST: f64 = 0.75;
@@ -288,7 +289,8 @@ impl Graph {
                     compared: point.map_or(ef as f32 * 16.0, |point| point.compared),
                     rerank: point.map_or(rerank, |point| point.rerank as usize),
                     // Nothing could be measured where nearly all rows are copies of others.
-                    is_short: point.is_none_or(|point| point.recall < wanted - SHORT_MAX),
+                    is_short: point
+                        .is_none_or(|point| point.recall + point.error < wanted - SHORT_MAX),
                 };
                 (stop, expected)
             }
@@ -449,7 +451,7 @@ pub(super) struct Expected {
     recall: Option<f32>,
     pub(super) compared: f32,
     pub(super) rerank: usize,
-    /// Whether no walk brings what was asked for.
+    /// Whether no walk that was measured brings what was asked for.
     is_short: bool,
 }
 
