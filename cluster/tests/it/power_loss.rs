@@ -243,8 +243,7 @@ fn what_an_older_manifest_names_stays_until_the_newer_one_is_durable() {
     let mut trial = Trial::new(dir.path(), 13);
     for round in 0..20 {
         let number = 1 + trial.random.below(8);
-        // By the recorder: else it would go on.
-        let (shown, _) = trial.watched(End::FailsByItself, |command| {
+        let (shown, _) = trial.watched(End::KilledByRecorder, |command| {
             Recorder::kill_at_rename(command, number, "/manifest", "@told ready");
         });
         shown.unwrap_or_else(|text| panic!("round {round}, manifest {number}: {text}"));

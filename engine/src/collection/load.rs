@@ -53,7 +53,8 @@ impl Collection {
         });
         match opened {
             Some(manifest) => {
-                self.folder.remove_leftovers(&manifest)?;
+                let removed = self.folder.remove_leftovers(&manifest);
+                removed.map_err(|error| error.noted("the next start tries it again"))?;
                 // Only now may be purged what it covers.
                 *self.covered.lock() = manifest.covered;
             }

@@ -67,6 +67,8 @@ pub enum End {
     StopAfterReady(Duration),
     /// Not killed: it must end by itself, and say that it failed.
     FailsByItself,
+    /// Killed by the recorder, which gives itself SIGKILL.
+    KilledByRecorder,
 }
 
 impl End {
@@ -105,7 +107,7 @@ pub fn run(command: &mut Command, end: End, oracle: &mut Oracle) -> Result<Round
     let mut due = match end {
         End::KillAfterStart(after) => Some(Instant::now() + after),
         End::KillAfterReady(_) | End::StopAfterReady(_) => None,
-        End::FailsByItself => Some(Instant::now() + SILENCE_MAX),
+        End::FailsByItself | End::KilledByRecorder => Some(Instant::now() + SILENCE_MAX),
     };
     let mut ended = false;
     let mut stopped = false;
@@ -118,7 +120,7 @@ pub fn run(command: &mut Command, end: End, oracle: &mut Oracle) -> Result<Round
                 // SIGKILL. What it has told until it dies is still read.
                 End::KillAfterStart(_) | End::KillAfterReady(_) => child.kill().unwrap(),
                 // What was to end it was taken for nothing: its end by us is not the one wanted.
-                End::FailsByItself => {
+                End::FailsByItself | End::KilledByRecorder => {
                     child.kill().unwrap();
                     break Err("the child goes on".to_owned());
                 }
@@ -170,6 +172,7 @@ pub fn run(command: &mut Command, end: End, oracle: &mut Oracle) -> Result<Round
         End::StopAfterReady(_) => ended && stopped && status.success(),
         // By us, or by the recorder before.
         End::KillAfterStart(_) | End::KillAfterReady(_) => status.signal() == Some(9),
+        End::KilledByRecorder => status.signal() == Some(9),
         End::FailsByItself => !status.success(),
     };
     if !wanted {
