@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use index::GRAPH_PAYS_FROM;
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -45,8 +46,8 @@ pub struct Work {
 /// How far the background work of a collection is.
 #[derive(Clone, Debug, Serialize)]
 pub struct Progress {
-    /// Whether anything is left to do now: running, due, or waiting for memory. Rows of a growing segment that is neither full nor at rest are no
-    /// work yet: they are searched by scan.
+    /// Whether anything is left to do: running, due, or waiting for memory. Few rows of a growing segment that is neither full nor at rest are no work
+    /// yet, because a structure would make no difference.
     pub pending: bool,
     /// Live rows.
     pub rows: usize,
@@ -155,7 +156,11 @@ impl Collection {
     pub fn progress(&self) -> Progress {
         let orphans = self.folder.orphans();
         let state = self.state();
-        let due = state.is_building() || state.has_unsealed() || state.plan(&orphans).is_some();
+        let is_large = state.growing_size().rows >= GRAPH_PAYS_FROM;
+        let due = state.is_building()
+            || state.has_unsealed()
+            || is_large
+            || state.plan(&orphans).is_some();
         let rows = state.ids.len();
         let view = state.view();
         drop(state);

@@ -102,6 +102,22 @@ fn params() -> SearchParams {
     SearchParams::default()
 }
 
+/// Whoever waits for green after a load waits for the graph too, though the rows have not rested for long enough to be sealed.
+#[test]
+fn so_many_rows_that_a_graph_pays_are_work_before_they_are_sealed() {
+    const PAYS: u64 = index::GRAPH_PAYS_FROM as u64;
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let collection = create(&engine);
+    write(&engine, (0..PAYS - 1).map(|n| (n, Some(0.5))));
+    assert!(!collection.progress().pending);
+    write(&engine, [(PAYS, Some(0.5))]);
+    assert!(collection.progress().pending);
+    collection.seal_now();
+    collection.build_graphs_now();
+    assert!(!collection.progress().pending);
+}
+
 #[test]
 fn a_sealed_segment_gets_its_graphs_and_a_start_maps_them() {
     let dir = tempfile::tempdir().unwrap();
