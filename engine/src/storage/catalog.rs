@@ -39,7 +39,7 @@ const HEADER_BYTES: usize = 7;
 /// What a repair says that cannot restore it.
 const MEND: &str = "nothing was changed; restore the folder from a snapshot of the node, or collections from their archives";
 /// What a start says.
-const CHECKED: &str = "nothing was changed; a repair restores it if it can; if not, restore the folder from a snapshot of the node, or collections from their archives";
+const MEND_AT_START: &str = "nothing was changed; a repair restores it if it can; if not, restore the folder from a snapshot of the node, or collections from their archives";
 
 /// How far a catalogue reaches.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Encode, Decode)]
@@ -110,7 +110,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     }
     if !current.exists() && (noted.number > 0 || has_contents(&database)) {
         return Err(Error::corrupted(format!(
-            "{}: the name of the database's MANIFEST is missing; {CHECKED}",
+            "{}: the name of the database's MANIFEST is missing; {MEND_AT_START}",
             current.display()
         )));
     }
@@ -120,7 +120,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     };
     if number < noted.number {
         return Err(Error::corrupted(format!(
-            "{}: names MANIFEST-{number:06}, but {} or the copy beside it tells that MANIFEST-{:06} was in use; {CHECKED} (without those files, if the database was put back)",
+            "{}: names MANIFEST-{number:06}, but {} or the copy beside it tells that MANIFEST-{:06} was in use; {MEND_AT_START} (without those files, if the database was put back)",
             current.display(),
             data.join("guard").display(),
             noted.number
@@ -129,7 +129,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     let file = match File::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(Error::corrupted(format!(
-                "{}: the database's list of its files is missing; {CHECKED}",
+                "{}: the database's list of its files is missing; {MEND_AT_START}",
                 path.display()
             )));
         }
@@ -141,7 +141,7 @@ pub fn check(data: &Path, noted: Extent) -> Result<()> {
     let bytes = sound_bytes(&file, 0).map_err(|error| Error::io(&error, &path))?;
     if bytes < noted.bytes {
         return Err(Error::corrupted(format!(
-            "{}: the database's list of its files can be read for {bytes} bytes, but {} were durable; {CHECKED}",
+            "{}: the database's list of its files can be read for {bytes} bytes, but {} were durable; {MEND_AT_START}",
             path.display(),
             noted.bytes
         )));
