@@ -114,7 +114,7 @@ fn effort_is_chosen_by_option() {
     assert_eq!(visited(&["--exact"]), u64::from(ROWS));
     let (low, high) = (
         visited(&["--target-recall", "0.5"]),
-        visited(&["--target-recall", "0.95"]),
+        visited(&["--target-recall", "0.999"]),
     );
     assert!(low < high && high < u64::from(ROWS), "{low} {high}");
 

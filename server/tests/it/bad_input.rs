@@ -113,7 +113,6 @@ fn json_that_does_not_parse_or_fit() {
     assert_untouched(&server);
 }
 
-/// Parsers spoke of `usize`, and of what failed to deserialize.
 /// A slip must not list, count or delete more than was meant.
 #[test]
 fn fields_that_are_not_known() {
@@ -173,6 +172,7 @@ fn fields_that_are_not_known() {
     );
 }
 
+/// Parsers spoke of `usize`, and of what failed to deserialize.
 #[test]
 fn errors_speak_of_numbers_not_of_types() {
     let server = started();

@@ -171,8 +171,9 @@ pub fn run(command: &mut Command, end: End, oracle: &mut Oracle) -> Result<Round
     let wanted = match end {
         End::StopAfterReady(_) => ended && stopped && status.success(),
         // By us, or by the recorder before.
-        End::KillAfterStart(_) | End::KillAfterReady(_) => status.signal() == Some(9),
-        End::KilledByRecorder => status.signal() == Some(9),
+        End::KillAfterStart(_) | End::KillAfterReady(_) | End::KilledByRecorder => {
+            status.signal() == Some(9)
+        }
         End::FailsByItself => !status.success(),
     };
     if !wanted {
