@@ -112,11 +112,12 @@ fn effort_is_chosen_by_option() {
         segment["visited"].as_u64().unwrap()
     };
     assert_eq!(visited(&["--exact"]), u64::from(ROWS));
+    // So high a target may be met by a scan as well, where that takes no longer.
     let (low, high) = (
         visited(&["--target-recall", "0.5"]),
         visited(&["--target-recall", "0.999"]),
     );
-    assert!(low < high && high < u64::from(ROWS), "{low} {high}");
+    assert!(low < high && high <= u64::from(ROWS), "{low} {high}");
 
     let refused = server.run(&["search", &query, "-c", "points", "--target-recall", "95"]);
     assert!(
