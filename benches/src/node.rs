@@ -113,6 +113,16 @@ impl Loaded {
     ///
     /// The node refuses, or building takes longer than ten minutes.
     pub fn new(base: &Array2<f32>, metric: Metric) -> Result<Self> {
+        let all: Vec<u32> = (0..base.nrows() as u32).collect();
+        Self::in_order(base, metric, &all)
+    }
+
+    /// The same, with rows written in the order of these offsets.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn in_order(base: &Array2<f32>, metric: Metric, offsets: &[u32]) -> Result<Self> {
         let dir = tempfile::tempdir().context("make a temporary folder")?;
         let node = Node::open(dir.path(), NodeOptions::default()).context("open a node")?;
         node.wait_until_ready();
@@ -132,8 +142,7 @@ impl Loaded {
             build_seconds: 0.0,
         };
         let started = Instant::now();
-        let all: Vec<u32> = (0..base.nrows() as u32).collect();
-        loaded.write(base, &all)?;
+        loaded.write(base, offsets)?;
         loaded.load_seconds = started.elapsed().as_secs_f64();
         loaded.build_seconds = loaded.settle()?;
         Ok(loaded)
