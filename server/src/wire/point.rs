@@ -246,9 +246,16 @@ impl PointWire {
     fn draft(self, now_ms: u64) -> ApiResult<PointDraft> {
         let expires_at_ms = ends_at(self.expires_at, self.ttl, now_ms)
             .map_err(|error| error.at(format!("point {}", self.id.0)))?;
+        // A point is replaced whole: without this, one that was meant to change the payload alone would lose its vectors.
+        let Some(vector) = self.vector else {
+            return Err(ApiError::bad_request(format!(
+                "point {}: `vector` is missing: a point is written whole; {{}} stands for no vectors",
+                self.id.0
+            )));
+        };
         Ok(PointDraft {
             id: self.id.0,
-            vectors: by_name(self.vector),
+            vectors: by_name(vector),
             payload: self.payload.unwrap_or_default(),
             media: Vec::new(),
             expires_at_ms,
@@ -258,11 +265,10 @@ impl PointWire {
 }
 
 /// A lone vector is the unnamed one.
-fn by_name(vector: Option<VectorInput>) -> Vec<(String, VectorInput)> {
+fn by_name(vector: VectorInput) -> Vec<(String, VectorInput)> {
     match vector {
-        None => Vec::new(),
-        Some(VectorInput::Named(named)) => named,
-        Some(vector) => vec![(String::new(), vector)],
+        VectorInput::Named(named) => named,
+        vector => vec![(String::new(), vector)],
     }
 }
 
@@ -282,7 +288,7 @@ impl BatchWire {
         match self.vectors {
             Columns::Rows(rows) => {
                 same_length(count, "vectors", rows.len())?;
-                vectors.extend(rows.into_iter().map(|row| by_name(Some(row))));
+                vectors.extend(rows.into_iter().map(by_name));
             }
             Columns::Named(columns) => {
                 vectors.resize_with(count, Vec::new);

@@ -99,6 +99,12 @@ fn json_that_does_not_parse_or_fit() {
         "{\"points\": [{\"id\": 2, \"vector\": {\"nope\": [1, 2]}}]}",
         &["nope", "item 1 of 1"],
     );
+    for vectorless in [
+        "{\"id\": 2, \"payload\": {}}",
+        "{\"id\": 2, \"vector\": null}",
+    ] {
+        mistyped(vectorless, &["point 2", "`vector` is missing", "{}"]);
+    }
     check(
         "{\"points\": [{\"id\": -2, \"vector\": [1, 2]}]}",
         &["points[0].id", "negative"],

@@ -116,6 +116,13 @@ fn thumbnails_are_small_and_remembered() {
         ),
         &["16 to 1024"],
     );
+    for (path, meant) in [
+        (format!("{THUMBNAIL}?siez=32"), "did you mean `size`?"),
+        (format!("{MEDIA}?kidn=text"), "did you mean `kind`?"),
+    ] {
+        let error = server.refused(400, "GET", &path, &Value::Null);
+        assert_contains(&error, &["unknown field", meant]);
+    }
     server.ok(
         "POST",
         "/collections/m/documents",

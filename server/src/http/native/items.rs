@@ -90,6 +90,7 @@ impl ItemWire {
 
 /// What a raw body cannot say, in the query string.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RawItemParams {
     id: Option<String>,
     #[serde(alias = "caption")]

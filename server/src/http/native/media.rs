@@ -18,6 +18,7 @@ const THUMBNAIL_SIZES: std::ops::RangeInclusive<u32> = 16..=1024;
 
 /// `?kind=text|image`: the picture if there is one, else the text.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct MediaParams {
     kind: Option<Kind>,
 }
@@ -182,6 +183,7 @@ fn parse_range(text: &str, total: usize) -> Option<Option<(usize, usize)>> {
 
 /// `?size=`: the longer side in pixels.
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ThumbnailParams {
     size: Option<u32>,
 }
