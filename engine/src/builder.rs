@@ -1,7 +1,6 @@
 //! Background threads that seal and merge segments, so that writes and searches never wait for it, and compare them with their checksums when
 //! nothing else is due. Each has its own collections.
 
-use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +19,7 @@ use crate::graph_builder::GraphBuilder;
 use crate::segment::folder;
 use crate::storage::Store;
 use crate::storage::garbage::Collected;
-use crate::thread::start_background_thread;
+use crate::thread::{panic_words, start_background_thread};
 
 /// After so long a step that failed is tried again; the time doubles up to the longest, which is another while the disk is full.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -274,7 +273,7 @@ impl Worker {
             }
             Ok(Step::Closing) => return,
             Err(panic) => {
-                let panic = words(&*panic);
+                let panic = panic_words(&*panic);
                 strong.note_trouble(&format!(
                     "background work on its segments stopped until the next start, its points stay readable and writable: {panic}"
                 ));
@@ -298,7 +297,7 @@ impl Worker {
                     return;
                 }
                 Err(panic) => {
-                    let panic = words(&*panic);
+                    let panic = panic_words(&*panic);
                     tracing::error!(
                         panic,
                         collection = collection.name(),
@@ -344,7 +343,7 @@ impl Worker {
                 return;
             }
             Err(panic) => {
-                let panic = words(&*panic);
+                let panic = panic_words(&*panic);
                 tracing::error!(
                     panic,
                     "the disk of what is removed is not given back until the next start"
@@ -363,13 +362,6 @@ impl Worker {
         let now = Instant::now();
         self.waiting.extend(self.known.keys().map(|id| (*id, now)));
     }
-}
-
-/// What a panic said.
-pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words")
 }
 
 /// How work on a collection came to an end.

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::CollectionId;
-use crate::builder::words;
 use crate::collection::{Collection, GraphStep};
 use crate::env::Env;
 use crate::error::Result;
 use crate::observer::Observer;
-use crate::thread::start_background_thread;
+use crate::thread::{panic_words, start_background_thread};
 
 /// After so long a graph that had to wait is looked at again: for memory, for disk space, or because rows came too fast.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -161,7 +160,7 @@ impl Worker {
                 collection.give_up_graph();
                 collection.note_trouble(&format!(
                     "a graph cannot be built until the next start, its points are searched by scan: {}",
-                    words(&*panic)
+                    panic_words(&*panic)
                 ));
                 Next::GiveUp
             }

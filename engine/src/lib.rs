@@ -111,6 +111,13 @@ pub struct Partition(pub u16);
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub struct CollectionId(pub u32);
 
+/// Where the row of a live point of a collection is: in which segment, and at which place of it.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub(crate) struct Location {
+    pub uid: u64,
+    pub offset: index::Offset,
+}
+
 impl Partition {
     /// Every partition, ascending.
     pub fn all() -> impl Iterator<Item = Self> {

@@ -10,11 +10,10 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use crate::builder::words;
 use crate::env::Env;
 use crate::error::Result;
 use crate::segment::GraphFile;
-use crate::thread::start_background_thread;
+use crate::thread::{panic_words, start_background_thread};
 
 /// Queries that wait at most; the others are not learned from.
 const WAITING_MAX: usize = 64;
@@ -96,7 +95,7 @@ fn run(receiver: &Receiver<Asked>, env: &Env) {
         };
         // A bug of ours with one lesson must not end the learning from all others.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(learn)) {
-            tracing::error!(panic = words(&*panic), "a graph did not learn");
+            tracing::error!(panic = panic_words(&*panic), "a graph did not learn");
         }
     }
 }

@@ -33,9 +33,8 @@ use index::{Offset, prefetch};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::CollectionId;
-use crate::collection::Location;
 use crate::point::Payload;
+use crate::{CollectionId, Location};
 
 /// What an allocation takes beside its bytes.
 const ALLOCATION_BYTES: usize = 16;

@@ -43,6 +43,27 @@ impl Reclaiming {
     }
 }
 
+/// Has a collection removed when this is dropped: with the last reader of one that another has replaced.
+pub(crate) struct RemovedLast {
+    removal: Removal,
+    reclaiming: Reclaiming,
+}
+
+impl RemovedLast {
+    pub fn new(removal: Removal, reclaiming: Reclaiming) -> Self {
+        Self {
+            removal,
+            reclaiming,
+        }
+    }
+}
+
+impl Drop for RemovedLast {
+    fn drop(&mut self) {
+        self.reclaiming.remove(self.removal.clone());
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     todo: Mutex<Todo>,

@@ -1,7 +1,6 @@
 //! Removing a collection from the store: its record, rows, values, what changed in it, and the files of its segments.
 
 use crate::error::{Result, ResultExt};
-use crate::reclaim::Reclaiming;
 use crate::segment::folder::Folder;
 use crate::storage::{Batch, Family, Store, key};
 use crate::{CollectionId, Partition};
@@ -75,26 +74,5 @@ impl Removal {
 
     fn prefixes(&self) -> impl Iterator<Item = Vec<u8>> {
         Partition::all().map(|partition| key::collection_prefix(partition, self.id))
-    }
-}
-
-/// Has a collection removed when this is dropped: with the last reader of one that another has replaced.
-pub(crate) struct RemovedLast {
-    removal: Removal,
-    reclaiming: Reclaiming,
-}
-
-impl RemovedLast {
-    pub fn new(removal: Removal, reclaiming: Reclaiming) -> Self {
-        Self {
-            removal,
-            reclaiming,
-        }
-    }
-}
-
-impl Drop for RemovedLast {
-    fn drop(&mut self) {
-        self.reclaiming.remove(self.removal.clone());
     }
 }

@@ -1,5 +1,6 @@
 //! Threads that work in the background.
 
+use std::any::Any;
 use std::thread::{Builder, JoinHandle};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -45,6 +46,13 @@ pub fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<J
             ),
         )
     })
+}
+
+/// What a panic said.
+pub fn panic_words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::table::{IdHash, Location, Table};
+use super::table::{IdHash, Table};
 use super::{Collection, Part, WorkKind, check_vectors};
 use crate::apply::decode_row;
 use crate::config::CollectionConfig;
@@ -14,7 +14,7 @@ use crate::segment::Positions;
 use crate::segment::manifest::Manifest;
 use crate::storage::record::{ChangeRecord, PointRow};
 use crate::storage::{Family, Store, Visit, codec, key};
-use crate::{CollectionId, Partition};
+use crate::{CollectionId, Location, Partition};
 
 /// Rows whose vectors are read at once.
 pub(super) const LOAD_ROWS: usize = 512;

@@ -36,7 +36,6 @@ pub(crate) use graphs::GraphStep;
 pub use info::{CollectionInfo, SegmentInfo};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use state::{Part, State, View};
-pub(crate) use table::Location;
 pub(crate) use usage::superseded_vectors;
 pub use work::{Progress, Work, WorkKind};
 
@@ -45,13 +44,13 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result, how_to_repair};
 use crate::log::Change;
 use crate::point::{Media, MediaKind, Point, PointId, Vector};
-use crate::removal::RemovedLast;
+use crate::reclaim::RemovedLast;
 use crate::segment::Positions;
 use crate::segment::folder::Folder;
 use crate::segment::policy::SEAL_BYTES;
 use crate::storage::record::{MediaRef, PointRow, decode_vector};
 use crate::storage::{Family, Store, key};
-use crate::{CollectionId, PARTITIONS, Partition};
+use crate::{CollectionId, Location, PARTITIONS, Partition};
 
 /// A named set of points: its read side, and the rows in memory.
 pub struct Collection {

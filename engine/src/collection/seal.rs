@@ -6,7 +6,8 @@ use std::sync::Arc;
 use index::Offset;
 use parking_lot::RwLockWriteGuard;
 
-use super::{Collection, Location, WorkKind};
+use super::{Collection, WorkKind};
+use crate::Location;
 use crate::budget::Purpose;
 use crate::error::{ErrorKind, Result};
 use crate::payload_cache::Row;

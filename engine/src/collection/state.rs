@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use index::{BitSet, Offset};
 
-use super::table::{self, Location, Table};
+use super::table::{self, Table};
 use crate::config::CollectionConfig;
 use crate::expiry::Expiry;
 use crate::planted::{Bug, is_planted};
@@ -15,7 +15,7 @@ use crate::segment::manifest::{LiveSegment, Manifest};
 use crate::segment::policy::{self, GrowingSize, Plan, Size};
 use crate::segment::{Positions, Segment, Source};
 use crate::storage::record::PointRow;
-use crate::{PARTITIONS, Partition};
+use crate::{Location, PARTITIONS, Partition};
 
 /// Rows that move to a merged segment under one lock: about a millisecond.
 const MOVED_ROWS: usize = 8192;

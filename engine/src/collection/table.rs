@@ -3,20 +3,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use index::Offset;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::Location;
 use crate::point::PointId;
 
 /// Where each live point is. A start fills it with every point, so it hashes faster than the standard library does: twice as fast in all.
 pub(crate) type Table = HashMap<PointId, Location, IdHash>;
-
-/// Where a live point's row is.
-#[derive(Copy, Clone, Debug, PartialEq)]
-pub(crate) struct Location {
-    pub uid: u64,
-    pub offset: Offset,
-}
 
 /// A point's place in the table, with the byte of its hash.
 pub(super) const ENTRY_BYTES: u64 = size_of::<(PointId, Location)>() as u64 + 1;

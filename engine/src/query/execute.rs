@@ -17,7 +17,8 @@ use super::{
     Answer, PREFETCH_DEPTH_MAX, Query, QueryKind, QueryVector, ScorePart, ScoredPoint, Selection,
     VectorSelection,
 };
-use crate::collection::{Collection, Located, Location, State, View};
+use crate::Location;
+use crate::collection::{Collection, Located, State, View};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::named::named;
