@@ -96,7 +96,7 @@ fn wanted(set: Set, peer: Peer) -> (Option<f64>, Option<f64>) {
 ///
 /// # Errors
 ///
-/// Data or the peers' Python are absent, or a worker fails.
+/// Data or the peers' Python are absent, or a worker fails that has been swept: a peer whose index cannot be built is told in the report.
 pub fn run(args: &PeersArgs, seed: u64) -> Result<Report> {
     let settings = json!({
         "k": K, "pairs": args.pairs, "build_pairs": args.build_pairs, "seed": seed, "targets": args.targets,
@@ -136,9 +136,21 @@ fn compare_on(set: Set, args: &PeersArgs, seed: u64, report: &mut Report) -> Res
     let mut curves = Vec::new();
     for &peer in &args.peers {
         eprintln!("{set}: {}", peer.name());
-        let mut theirs = sweep_peer(peer, args, &files, &exact)?;
-        tables.steps(&theirs, rows);
         let (speed_min, build_min) = wanted(set, peer);
+        // Some end over some sets, which says nothing of the others.
+        let mut theirs = match swept(start_peer(peer, args, &files)?, &exact) {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                let what = format!("{set}: {} was not measured", peer.name());
+                if speed_min.or(build_min).is_some() {
+                    report.goal(what, format!("{error:#}"), false);
+                } else {
+                    report.remark(format!("{what}: {error:#}"));
+                }
+                continue;
+            }
+        };
+        tables.steps(&theirs, rows);
         for &target in &args.targets {
             let goal = Goal {
                 set,
@@ -208,19 +220,11 @@ fn sweep_ours(args: &PeersArgs, files: &[PathBuf; 2], exact: &Exact<'_>) -> Resu
     )
 }
 
-fn sweep_peer(
-    peer: Peer,
-    args: &PeersArgs,
-    files: &[PathBuf; 2],
-    exact: &Exact<'_>,
-) -> Result<Swept> {
+fn start_peer(peer: Peer, args: &PeersArgs, files: &[PathBuf; 2]) -> Result<Worker> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/worker.py");
     let mut command = Command::new(&args.python);
     command.arg(script).arg(peer.name());
-    swept(
-        Worker::start(&peer.name(), command, &files[0], &files[1])?,
-        exact,
-    )
+    Worker::start(&peer.name(), command, &files[0], &files[1])
 }
 
 fn swept(mut worker: Worker, exact: &Exact<'_>) -> Result<Swept> {
