@@ -128,10 +128,16 @@ impl fmt::Debug for Kernels {
     }
 }
 
-/// The fastest kernels that this CPU has, found on the first call.
+/// The fastest kernels that this CPU has, or those that `VECINO_SIMD` asks for, found on the first call.
 pub fn kernels() -> &'static Kernels {
-    static FASTEST: LazyLock<&'static Kernels> = LazyLock::new(|| Kernels::available()[0]);
-    &FASTEST
+    static CHOSEN: LazyLock<&'static Kernels> = LazyLock::new(|| {
+        let available = Kernels::available();
+        let chosen = available
+            .iter()
+            .find(|kernels| codes::is_wanted(kernels.name));
+        chosen.copied().unwrap_or(available[0])
+    });
+    &CHOSEN
 }
 
 /// The components as they lie in memory, little-endian as all platforms served are.

@@ -31,7 +31,8 @@ pub(crate) const LANES: usize = 16;
 
 /// The kernels of one instruction set.
 ///
-/// Slices are compared over their common length, which is any; the sums below are exact as long as it is at most 65,536.
+/// Slices are compared over their common length, which is any; the sums below are exact as long as it is at most 66,050:
+/// 65,536 components and what fills them up.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The sum of squared differences of unsigned bytes.
     fn l2_u8(self, a: &[u8], b: &[u8]) -> u32;
@@ -156,7 +157,8 @@ impl Packed {
             self.terms
                 .push(sums.squares.wrapping_sub(sums.codes.wrapping_mul(256)));
         }
-        // With products of 0 and any norm below 2^31 these stay far.
+        // With products of 0 these stay far from rows of up to 33,025 components; of more they may look near, and are cut off with the rows that
+        // there are not.
         self.terms
             .resize(self.len.next_multiple_of(LANES), i32::MAX as u32);
     }
@@ -223,6 +225,11 @@ pub(crate) enum InstructionSet {
     Scalar(Scalar),
 }
 
+/// Whether `VECINO_SIMD` asks for the instruction set of this name.
+pub(super) fn is_wanted(name: &str) -> bool {
+    std::env::var("VECINO_SIMD").is_ok_and(|wanted| wanted == name)
+}
+
 impl InstructionSet {
     /// Those that this CPU has, the fastest first.
     pub(crate) fn available() -> Vec<Self> {
@@ -241,11 +248,8 @@ impl InstructionSet {
     /// The fastest. `VECINO_SIMD` set to `avx2` or `scalar` asks for that one, so that slower machines can be measured.
     pub(crate) fn fastest() -> Self {
         static FASTEST: LazyLock<InstructionSet> = LazyLock::new(|| {
-            let wanted = std::env::var("VECINO_SIMD").ok();
             let available = InstructionSet::available();
-            let chosen = available
-                .iter()
-                .find(|set| wanted.as_deref() == Some(set.name()));
+            let chosen = available.iter().find(|set| is_wanted(set.name()));
             *chosen.unwrap_or(&available[0])
         });
         *FASTEST
