@@ -143,8 +143,10 @@ impl Search<'_> {
                     break;
                 }
                 read += 1;
-                // Behind the block's start always: rows before it have been read by every list that leads.
-                let at = offset - rows.start;
+                // Rows before the block's start have been read by every list that leads, unless the file has changed since it was checked.
+                let Some(at) = offset.checked_sub(rows.start) else {
+                    continue;
+                };
                 self.sums[at] += leader.weight * f64::from(posting.weight);
                 self.touched[at / 64] |= 1 << (at % 64);
             }

@@ -46,7 +46,7 @@ pub(in crate::graph) fn link(
 /// The rows with an edge to each row, at most twice the degree of them, in ascending order.
 struct Reverse {
     /// `[n + 1]`
-    starts: Vec<u32>,
+    starts: Vec<usize>,
     sources: Vec<Offset>,
 }
 
@@ -69,17 +69,17 @@ impl Reverse {
         let mut starts = Vec::with_capacity(n + 1);
         let mut end = 0;
         starts.push(0);
-        for count in &counts {
-            end += count;
+        for &count in &counts {
+            end += count as usize;
             starts.push(end);
         }
-        let mut found = vec![0; end as usize];
+        let mut found = vec![0; end];
         let mut left = counts;
         for (source, edges) in sources() {
             for &edge in edges.iter().take_while(|&&edge| edge != NO_EDGE) {
                 let left = &mut left[edge as usize];
                 if *left > 0 {
-                    found[(starts[edge as usize + 1] - *left) as usize] = source as Offset;
+                    found[starts[edge as usize + 1] - *left as usize] = source as Offset;
                     *left -= 1;
                 }
             }
@@ -91,7 +91,7 @@ impl Reverse {
     }
 
     fn sources(&self, row: Offset) -> &[Offset] {
-        &self.sources[self.starts[row as usize] as usize..self.starts[row as usize + 1] as usize]
+        &self.sources[self.starts[row as usize]..self.starts[row as usize + 1]]
     }
 }
 
