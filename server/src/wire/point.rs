@@ -399,7 +399,7 @@ mod tests {
     #[test]
     fn a_time_to_live_becomes_a_time() {
         let points = read(
-            "{\"points\": [{\"id\": 1, \"ttl\": 2}, {\"id\": 2, \"expires_at\": 9}, {\"id\": 3, \"ttl\": 18446744073709551615}]}",
+            "{\"points\": [{\"id\": 1, \"vector\": {}, \"ttl\": 2}, {\"id\": 2, \"vector\": {}, \"expires_at\": 9}, {\"id\": 3, \"vector\": {}, \"ttl\": 18446744073709551615}]}",
         );
         let times: Vec<Option<u64>> = points.unwrap().iter().map(|p| p.expires_at_ms).collect();
         assert_eq!(times, [Some(7000), Some(9), Some(u64::MAX)]);
@@ -438,7 +438,7 @@ mod tests {
         check("{}", 400, "either `points` or `batch`");
         check("{\"points\": []}", 400, "empty");
         check(
-            "{\"points\": [{\"id\":1},{\"id\":2},{\"id\":3},{\"id\":4}]}",
+            "{\"points\": [{\"id\":1,\"vector\":{}},{\"id\":2,\"vector\":{}},{\"id\":3,\"vector\":{}},{\"id\":4,\"vector\":{}}]}",
             400,
             "takes 3",
         );
@@ -488,7 +488,7 @@ mod tests {
             "update_mode",
         );
         check(
-            "{\"points\": [{\"id\": 3, \"if_version\": 1}], \"update_mode\": \"insert_only\"}",
+            "{\"points\": [{\"id\": 3, \"vector\": {}, \"if_version\": 1}], \"update_mode\": \"insert_only\"}",
             400,
             "point 3: `if_version`",
         );

@@ -249,7 +249,9 @@ fn giants() {
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
     assert_contains(&answer, &["413", "33554432"]);
-    let many: Vec<Value> = (0..100_001).map(|id| json!({"id": id})).collect();
+    let many: Vec<Value> = (0..100_001)
+        .map(|id| json!({"id": id, "vector": {}}))
+        .collect();
     assert_contains(
         &server.refused(400, "PUT", POINTS, &json!({"points": many})),
         &["100001", "100000"],

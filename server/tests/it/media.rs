@@ -117,8 +117,8 @@ fn thumbnails_are_small_and_remembered() {
         &["16 to 1024"],
     );
     for (path, meant) in [
-        (format!("{THUMBNAIL}?siez=32"), "did you mean `size`?"),
-        (format!("{MEDIA}?kidn=text"), "did you mean `kind`?"),
+        (format!("{THUMBNAIL}?siez=32"), "expected `size`"),
+        (format!("{MEDIA}?kidn=text"), "expected `kind`"),
     ] {
         let error = server.refused(400, "GET", &path, &Value::Null);
         assert_contains(&error, &["unknown field", meant]);

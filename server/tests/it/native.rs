@@ -38,6 +38,14 @@ fn documents_in_all_forms() {
     );
     assert_eq!((&one["ok"], &one["failed"]), (&json!(1), &json!(0)));
     assert_eq!(one["items"], json!([{"index": 0, "id": 7, "status": "ok"}]));
+    // A slip must not be a condition less.
+    let slip = server.refused(
+        400,
+        "POST",
+        &format!("{DOCUMENTS}?if_verson=3"),
+        &json!({"id": 7, "text": "a red apple"}),
+    );
+    assert_contains(&slip, &["unknown field `if_verson`", "`if_version`"]);
     let list = server.ok(
         "POST",
         DOCUMENTS,
