@@ -36,9 +36,9 @@ impl TrainParams {
 /// What to do with codes that order rows badly.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// Rotate, then take wider codes. For `Binary` and `Sq4`, which whoever asks for them knows to be coarse, rotate only.
+    /// Rotate, then take wider codes; for `F16`, wider ones. For `Binary` and `Sq4`, which whoever asks for them knows to be coarse, rotate only.
     Replace,
-    /// Keep what was asked for.
+    /// Keep what was asked for: estimates of recall take it for good.
     Keep,
 }
 
@@ -49,6 +49,8 @@ const SHARE_MIN: f64 = 0.99;
 /// Rows and queries of the measurement: about 50 ms at 384 components.
 const SAMPLE_ROWS: usize = 16_384;
 const SAMPLE_QUERIES: usize = 64;
+/// Rows that are more than so many times as long as the median are giants.
+const GIANT: f32 = 4.0;
 /// Components from which quantiles and means are taken.
 const SAMPLE_VALUES: usize = 200_000;
 
@@ -57,7 +59,7 @@ const SAMPLE_VALUES: usize = 200_000;
 /// One range of values serves all dimensions, so a few dimensions that reach farther than the others leave these with few
 /// levels. Hence the guard: on a sample of the rows it takes the share of the exact 10 nearest that the order of the codes
 /// has among those it would re-rank ([`Encoding::rerank`]). Below 0.99 the rows are rotated at random first; if that does
-/// not mend it, half precision is taken, and the numbers themselves in the end.
+/// not mend it, half precision is taken, and the numbers themselves in the end: at once, if half precision was asked for.
 ///
 /// # Panics
 ///
@@ -75,12 +77,16 @@ pub fn train(rows: &dyn RowSource, params: &TrainParams) -> Coding {
     );
     let sample = Sample::of(rows, params.seed);
     let plain = sample.learn(params.metric, params.encoding, None);
-    if params.guard == Guard::Keep || sample.rows.len() < 2 * params.encoding.rerank(K) {
+    let is_kept = params.guard == Guard::Keep || params.encoding == Encoding::F32;
+    if is_kept || sample.rows.len() < 2 * params.encoding.rerank(K) {
         return plain;
     }
     let plain_share = sample.share(&plain);
-    if plain_share >= SHARE_MIN || matches!(params.encoding, Encoding::F32 | Encoding::F16) {
+    if plain_share >= SHARE_MIN {
         return plain;
+    }
+    if params.encoding == Encoding::F16 {
+        return sample.learn(params.metric, Encoding::F32, None);
     }
     let rotation = Rotation::new(params.seed, rows.dim());
     let rotated = sample.learn(params.metric, params.encoding, Some(rotation));
@@ -105,11 +111,11 @@ pub fn train(rows: &dyn RowSource, params: &TrainParams) -> Coding {
 
 /// Whether the codes of a coding that was learned from other rows order these well enough.
 pub(crate) fn suits(coding: &Coding, rows: &dyn RowSource, seed: u64) -> bool {
+    if coding.encoding().is_coarse() {
+        return true;
+    }
     let sample = Sample::of(rows, seed);
-    let coarse = matches!(coding.encoding(), Encoding::Sq4 | Encoding::Binary);
-    coarse
-        || sample.rows.len() < 2 * coding.encoding().rerank(K)
-        || sample.share(coding) >= SHARE_MIN
+    sample.rows.len() < 2 * coding.encoding().rerank(K) || sample.share(coding) >= SHARE_MIN
 }
 
 /// Rows of the sample, in random order.
@@ -129,10 +135,10 @@ impl Sample {
         let norm = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
         let mut norms: Vec<f32> = values.chunks_exact(dim).map(norm).collect();
         norms.sort_unstable_by(f32::total_cmp);
-        // A single giant would hide the differences of all others.
-        let norm_max = norms
-            .get((norms.len() as f64 * 0.999) as usize)
-            .map_or(1.0, |norm| norm.clamp(0.0, 1e18));
+        // Products with longer rows are told apart, too, but giants would hide the differences of all others.
+        let at = |share: f64| norms.get((norms.len() as f64 * share) as usize).copied();
+        let norm_max = at(0.999).map_or(1.0, |most| most.min(GIANT * at(0.5).unwrap_or(most)));
+        let norm_max = norm_max.clamp(0.0, 1e18);
         Self {
             rows: Rows::new(dim, values),
             norm_max,

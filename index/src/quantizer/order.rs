@@ -111,10 +111,20 @@ impl Order for L2Bytes<'_> {
 #[derive(Copy, Clone)]
 struct DotBytes<'a>(&'a [i8], i32);
 
+/// A whole distance as it is; below 1, which a row brings that is longer than nearly all others, numbers that go on falling and stay above 0.
+#[inline(always)]
+fn positive(distance: i32) -> f32 {
+    if distance >= 1 {
+        distance as f32
+    } else {
+        1.0 / (2.0 - distance as f32)
+    }
+}
+
 impl DotBytes<'_> {
     #[inline(always)]
     fn distance(self, products: i32) -> f32 {
-        self.1.saturating_sub(products).max(0) as f32
+        positive(self.1.saturating_sub(products))
     }
 }
 
@@ -152,9 +162,7 @@ struct DotNibbles<'a>(&'a [i8], &'a [i8], i32);
 impl Order for DotNibbles<'_> {
     #[inline(always)]
     fn one<S: Simd>(self, simd: S, row: &[u8]) -> f32 {
-        self.2
-            .saturating_sub(simd.dot_u4(self.0, self.1, row))
-            .max(0) as f32
+        positive(self.2.saturating_sub(simd.dot_u4(self.0, self.1, row)))
     }
 }
 
@@ -165,6 +173,19 @@ fn comparable(distance: f32) -> f32 {
         f32::MAX
     } else {
         distance.clamp(0.0, f32::MAX)
+    }
+}
+
+/// As [`positive`], of what is subtracted from `base`.
+#[inline(always)]
+fn positive_from(base: f32, product: f32) -> f32 {
+    /// The share of the base below which distances are bent.
+    const BENT: f32 = 1e-6;
+    let (distance, bent) = (base - product, base * BENT);
+    if distance >= bent {
+        comparable(distance)
+    } else {
+        comparable(bent * (bent / (2.0 * bent - distance)))
     }
 }
 
@@ -184,7 +205,7 @@ struct DotHalves<'a>(&'a [f32], f32);
 impl Order for DotHalves<'_> {
     #[inline(always)]
     fn one<S: Simd>(self, simd: S, row: &[u8]) -> f32 {
-        comparable(self.1 - simd.dot_f16(self.0, row))
+        positive_from(self.1, simd.dot_f16(self.0, row))
     }
 }
 
@@ -204,7 +225,7 @@ struct DotFloats<'a>(&'a [f32], f32);
 impl Order for DotFloats<'_> {
     #[inline(always)]
     fn one<S: Simd>(self, simd: S, row: &[u8]) -> f32 {
-        comparable(self.1 - simd.dot_f32(self.0, row))
+        positive_from(self.1, simd.dot_f32(self.0, row))
     }
 }
 

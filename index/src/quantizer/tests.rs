@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::random::Random;
-use crate::{Among, Codes, Rows, SearchParams, Stats, normalize, scan};
+use crate::{Among, Codes, Offset, Rows, SearchParams, Stats, normalize, scan};
 
 const METRICS: [Metric; 3] = [Metric::L2, Metric::Cosine, Metric::Dot];
 
@@ -238,4 +238,83 @@ fn sets_and_lists_restrict_the_scan() {
             .is_empty()
     );
     assert!(codes.nearest(rows.row(0), 0, Among::All, &rows).is_empty());
+}
+
+/// The longest rows answer most queries by dot product, those that the sample does not have, too.
+#[test]
+fn products_with_the_longest_rows_are_told_apart() {
+    let (n, dim) = (44_000, 8);
+    let mut values = clustered(Metric::Cosine, n, dim, |_| 1.0)
+        .as_slice()
+        .to_vec();
+    // Up to two thousand times as long as the others, the longest last: a tie would go to the first.
+    for giant in 0..22 {
+        let row = &mut values[(giant * 2000 + 7) * dim..][..dim];
+        row.fill(0.0);
+        row[0] = 3.0 * 1.35f32.powi(giant as i32);
+    }
+    let rows = Rows::new(dim, values);
+    let mut query = vec![0.0; dim];
+    query[0] = 1.0;
+    for encoding in [Encoding::F32, Encoding::F16] {
+        let codes = Codes::build(&rows, &params(encoding, Metric::Dot, Guard::Keep));
+        let near = crate::codes::scan_codes(
+            &codes.coding().prepare(&query),
+            codes.as_bytes(),
+            codes.coding().row_bytes(),
+            5,
+        );
+        let offsets: Vec<Offset> = near.iter().map(|near| near.offset).collect();
+        assert_eq!(
+            offsets,
+            [42_007, 40_007, 38_007, 36_007, 34_007],
+            "{encoding}"
+        );
+    }
+}
+
+/// Half precision ends at 65,504.
+#[test]
+fn numbers_beyond_half_precision_are_kept_in_full() {
+    let rows = clustered(Metric::L2, 3000, 8, |_| 1e6);
+    let encoding = |wanted, guard| train(&rows, &params(wanted, Metric::L2, guard)).encoding();
+    assert_eq!(encoding(Encoding::F16, Guard::Replace), Encoding::F32);
+    assert_eq!(encoding(Encoding::F16, Guard::Keep), Encoding::F16);
+}
+
+/// Rows that are never an answer, however many and long, do not hide the differences of those that are.
+#[test]
+fn giants_that_point_away_hide_no_difference() {
+    let (n, dim) = (8000, 16);
+    let mut values = clustered(Metric::Cosine, n, dim, |_| 1.0)
+        .as_slice()
+        .to_vec();
+    for giant in values.chunks_exact_mut(dim).step_by(400) {
+        giant[0] = -1e6;
+    }
+    let rows = Rows::new(dim, values);
+    let codes = Codes::build(&rows, &params(Encoding::Sq8, Metric::Dot, Guard::Replace));
+    let mut found = 0;
+    for query in (1..400).step_by(8) {
+        let mut query = rows.row(query).to_vec();
+        query[0] = query[0].abs();
+        let exact = scan(
+            Metric::Dot,
+            &query,
+            rows.as_slice(),
+            dim,
+            &SearchParams::new(10),
+            &mut Stats::default(),
+        );
+        let near = codes.nearest(&query, 10, Among::All, &rows);
+        found += near
+            .iter()
+            .filter(|near| near.distance <= exact[9].distance)
+            .count();
+    }
+    assert!(
+        found >= 495,
+        "{found} of 500 by {}",
+        codes.coding().encoding()
+    );
 }
