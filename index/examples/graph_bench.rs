@@ -419,7 +419,7 @@ impl Bench {
             })
             .collect();
         let start = process_seconds()?;
-        let merged = graph.merged(&origins, Arc::new(self.rows.clone()), params);
+        let merged = graph.merged(&origins, Arc::new(self.rows.clone()), train, params);
         println!(
             "merge of a tenth: {:.2} s of CPU",
             process_seconds()? - start

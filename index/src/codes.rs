@@ -164,11 +164,11 @@ impl Codes {
         assert_eq!(rows.len(), self.len, "other rows");
         let count = self.coding.encoding().rerank(k).min(self.len);
         let mut pool = Pool::default();
-        pool.reset(count.saturating_mul(CLOSE_TIMES));
+        pool.reset(with_close(count));
         if count > 0 {
             self.scan(&self.coding.prepare(query), among, &mut pool);
         }
-        let count = close(&pool, k, count);
+        let count = close(pool.iter(), k, count);
         let candidates = pool.iter().map(|(offset, _)| offset).take(count);
         rerank(self.coding.metric(), query, k, None, candidates, rows).into_sorted()
     }
@@ -189,6 +189,7 @@ impl Codes {
             }),
             Among::Set(set) => scan_set(prepared, codes, set, pool),
         }
+        pool.settle();
     }
 
     /// Fills the pools of many queries: a block of codes that fits the cache is compared with all of them before the next
@@ -210,6 +211,7 @@ impl Codes {
                 });
             }
         }
+        pools.iter_mut().for_each(Pool::settle);
     }
 
     /// Bytes held here, the codes included unless they are mapped.
@@ -270,6 +272,7 @@ pub(crate) fn scan_codes(
         first: 0,
         pool: &mut pool,
     });
+    pool.settle();
     pool.iter()
         .map(|(offset, distance)| Neighbor::new(offset, distance))
         .collect()
@@ -289,20 +292,35 @@ pub(crate) fn nearest_codes(
         offsets: offsets.chunks(SOME),
         pool: &mut pool,
     });
+    pool.settle();
     pool
 }
 
 /// How many times as many candidates as usual are compared in full, at most, where codes hardly tell them apart.
-pub(crate) const CLOSE_TIMES: usize = 8;
+const CLOSE_TIMES: usize = 8;
+/// So many more than usual, at most: where many are looked for, the last of them are about as far as many others.
+const CLOSE_MAX: usize = 8192;
+
+/// So many candidates are kept for [`close`].
+pub(crate) fn with_close(rerank: usize) -> usize {
+    rerank.saturating_add(rerank.saturating_mul(CLOSE_TIMES - 1).min(CLOSE_MAX))
+}
 
 /// How many candidates to compare in full: `rerank`, and those after them that are hardly farther than the `k`-th.
 ///
 /// Where the nearest are all at nearly the same distance, on a shell far from the query, codes order them badly.
-pub(crate) fn close(pool: &Pool, k: usize, rerank: usize) -> usize {
+///
+/// - `candidates`: nearest first.
+pub(crate) fn close(
+    candidates: impl Iterator<Item = (Offset, f32)> + Clone,
+    k: usize,
+    rerank: usize,
+) -> usize {
     const CLOSE: f32 = 1.03;
-    let limit = pool.distance(k.saturating_sub(1)) * CLOSE;
-    let more = pool.iter().skip(rerank).take_while(|&(_, d)| d <= limit);
-    rerank + more.take(rerank.saturating_mul(CLOSE_TIMES - 1)).count()
+    let kth = candidates.clone().nth(k.saturating_sub(1));
+    let limit = kth.map_or(f32::INFINITY, |(_, distance)| distance * CLOSE);
+    let more = candidates.skip(rerank).take_while(|&(_, d)| d <= limit);
+    rerank + more.take(with_close(rerank) - rerank).count()
 }
 
 /// Rows whose distances are computed before they are looked at.
@@ -343,7 +361,7 @@ impl OrderJob for ScanAll<'_> {
             for i in fours * 4..n {
                 distances[i] = order.one(simd, &block[i * size..(i + 1) * size]);
             }
-            take(first + (block_idx * BLOCK) as Offset, &distances[..n], pool);
+            gather(first + (block_idx * BLOCK) as Offset, &distances[..n], pool);
         }
     }
 }
@@ -355,15 +373,15 @@ pub(crate) const PAGE: usize = 4096;
 
 /// Offers the distances of consecutive rows; nearly always none of 16 is near enough.
 #[inline(always)]
-fn take(first: Offset, distances: &[f32], pool: &mut Pool) {
+fn gather(first: Offset, distances: &[f32], pool: &mut Pool) {
     for (group, distances) in distances.chunks(16).enumerate() {
-        let limit = pool.limit();
+        let limit = pool.gather_limit();
         let near = distances
             .iter()
             .fold(false, |near, &distance| near | (distance < limit));
         if near {
             for (i, &distance) in distances.iter().enumerate() {
-                pool.offer(first + (group * 16 + i) as Offset, distance);
+                pool.gather(first + (group * 16 + i) as Offset, distance);
             }
         }
     }
@@ -412,11 +430,11 @@ impl<'b, I: Iterator<Item = &'b [Offset]>> OrderJob for ScanSome<'_, I> {
                 }
                 let distances = order.four(simd, codes.four(four));
                 for (&offset, distance) in four.iter().zip(distances) {
-                    pool.offer(offset, distance);
+                    pool.gather(offset, distance);
                 }
             }
             for &offset in rest {
-                pool.offer(offset, order.one(simd, codes.row(offset)));
+                pool.gather(offset, order.one(simd, codes.row(offset)));
             }
         }
     }

@@ -13,7 +13,14 @@ pub(crate) struct Pool {
     capacity: usize,
     /// All before it are marked.
     next: usize,
+    /// For a large pool that gathers: only nearer candidates are taken.
+    bound: f32,
 }
+
+/// A larger pool gathers candidates unsorted: each that is moved into place moves all behind it.
+const SORTED_MAX: usize = 1024;
+/// Memory for more candidates is given back when a search ends.
+const KEPT_MAX: usize = 1 << 16;
 
 /// Rows that a pool can name: one bit of the offset is taken by the mark.
 pub(crate) const ROWS_MAX: usize = 1 << 31;
@@ -24,6 +31,14 @@ impl Pool {
         self.keys.clear();
         self.capacity = capacity.max(1);
         self.next = 0;
+        self.bound = f32::INFINITY;
+    }
+
+    /// Gives back memory that few searches need.
+    pub(crate) fn shrink(&mut self) {
+        if self.keys.capacity() > KEPT_MAX {
+            self.keys = Vec::new();
+        }
     }
 
     #[inline(always)]
@@ -54,6 +69,55 @@ impl Pool {
     pub(crate) fn offer(&mut self, offset: Offset, distance: f32) {
         if distance < self.limit() {
             self.insert(u64::from(distance.to_bits()) << 32 | u64::from(offset) << 1);
+        }
+    }
+
+    /// As [`Pool::limit`], between calls of [`Pool::gather`].
+    #[inline(always)]
+    pub(crate) fn gather_limit(&self) -> f32 {
+        if self.capacity <= SORTED_MAX {
+            self.limit()
+        } else {
+            self.bound
+        }
+    }
+
+    /// As [`Pool::offer`], for a scan, which looks at no candidate before all were offered. [`Pool::settle`] ends it. Time O(1) on average for a
+    /// large pool, where `offer` takes O(capacity). Of equally far ones the first that come are kept.
+    #[inline(always)]
+    pub(crate) fn gather(&mut self, offset: Offset, distance: f32) {
+        if distance < self.gather_limit() {
+            let key = u64::from(distance.to_bits()) << 32 | u64::from(offset) << 1;
+            if self.capacity <= SORTED_MAX {
+                self.insert(key);
+            } else {
+                self.push(key);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, key: u64) {
+        self.keys.push(key);
+        if self.keys.len() >= self.capacity.saturating_mul(2) {
+            self.cut();
+        }
+    }
+
+    /// Drops all but the nearest.
+    fn cut(&mut self) {
+        if self.keys.len() >= self.capacity {
+            let (_, &mut last, _) = self.keys.select_nth_unstable(self.capacity - 1);
+            self.keys.truncate(self.capacity);
+            self.bound = distance(last);
+        }
+    }
+
+    /// Puts what was gathered in order.
+    pub(crate) fn settle(&mut self) {
+        if self.capacity > SORTED_MAX {
+            self.cut();
+            self.keys.sort_unstable();
         }
     }
 
@@ -116,6 +180,42 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn large_pools_gather_what_they_would_sort() {
+        let distance = |offset: u32| (offset.wrapping_mul(2_654_435_761) >> 20) as f32;
+        for capacity in [SORTED_MAX + 1, 3 * SORTED_MAX, 20_000, 50_000] {
+            let (mut gathered, mut sorted) = (Pool::default(), Vec::new());
+            gathered.reset(capacity);
+            for offset in 0..30_000 {
+                gathered.gather(offset, distance(offset));
+                sorted.push((distance(offset), offset));
+            }
+            gathered.settle();
+            sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            sorted.truncate(capacity);
+            assert!(gathered.iter().map(|(offset, d)| (d, offset)).eq(sorted));
+            gathered.shrink();
+            assert!(gathered.keys.capacity() <= KEPT_MAX);
+        }
+    }
+
+    /// Sorted as they come, each of these would move a hundred thousand others.
+    #[test]
+    fn large_pools_take_what_comes_in_the_worst_order() {
+        let mut pool = Pool::default();
+        pool.reset(100_000);
+        let began = std::time::Instant::now();
+        (0..1_000_000).for_each(|offset| pool.gather(offset, (1_000_000 - offset) as f32));
+        pool.settle();
+        let seconds = began.elapsed().as_secs_f64();
+        assert!(
+            pool.iter()
+                .map(|(offset, _)| offset)
+                .eq((900_000..1_000_000).rev())
+        );
+        assert!(seconds < 2.0, "{seconds} s");
+    }
+
     proptest! {
         #[test]
         fn keeps_the_nearest_and_visits_each_once(distances in prop::collection::vec(0u8..40, 0..120), capacity in 1usize..30) {
@@ -136,6 +236,11 @@ mod tests {
             expected.sort_by(f32::total_cmp);
             expected.truncate(capacity);
             prop_assert_eq!(pool.iter().map(|(_, d)| d).collect::<Vec<_>>(), expected);
+            let mut gathered = Pool::default();
+            gathered.reset(capacity);
+            distances.iter().enumerate().for_each(|(offset, &d)| gathered.gather(offset as Offset, f32::from(d)));
+            gathered.settle();
+            prop_assert!(gathered.iter().eq(pool.iter()));
             let count = visited.len();
             visited.sort_unstable();
             visited.dedup();

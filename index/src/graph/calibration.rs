@@ -1,6 +1,7 @@
 //! How much effort a recall takes, measured on the graph itself.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::trace::{KS, Trace};
 use crate::Encoding;
@@ -70,13 +71,15 @@ pub struct Calibration {
     pub(super) curves: [Vec<Point>; KS.len()],
     /// The distance that the first, second, .. neighbour of nearly all queries of the sample does not exceed.
     pub(super) usual: Vec<f32>,
+    /// For each of `KS`: the mean recall of a scan of the codes, where the guard of the coding does not vouch for it.
+    pub(super) scans: Option<[f32; KS.len()]>,
 }
 
 impl Calibration {
     /// Fits the curves to walks.
     ///
     /// Of all pairs of `ef` and `gamma` those are kept that bring a recall with the fewest comparisons.
-    pub(super) fn fit(traces: &[Trace], encoding: Encoding) -> Self {
+    pub(super) fn fit(traces: &[Arc<Trace>], encoding: Encoding) -> Self {
         Self::of_curves(traces, |k_idx| {
             frontier(measured(traces, k_idx, encoding).collect())
         })
@@ -84,18 +87,22 @@ impl Calibration {
 
     /// Fits the curves to walks for other queries, of which there are fewer: of a thousand pairs that are tried on a few walks, the best look better
     /// than they are. So only those pairs are measured that these curves have, and, for what no point of them reaches, ends by `ef` alone.
-    pub(super) fn refit(&self, traces: &[Trace], encoding: Encoding) -> Self {
-        Self::of_curves(traces, |k_idx| {
+    pub(super) fn refit(&self, traces: &[Arc<Trace>], encoding: Encoding) -> Self {
+        let refitted = Self::of_curves(traces, |k_idx| {
             let end = |point: &Point| (point.ef, point.gamma.to_bits(), point.rerank);
             let known: HashSet<_> = self.curves[k_idx].iter().map(end).collect();
             let measured = measured(traces, k_idx, encoding);
             let of_these = measured
                 .filter(|point| point.gamma == f32::INFINITY || known.contains(&end(point)));
             frontier(of_these.collect())
-        })
+        });
+        Self {
+            scans: self.scans,
+            ..refitted
+        }
     }
 
-    fn of_curves(traces: &[Trace], curve: impl FnMut(usize) -> Vec<Point>) -> Self {
+    fn of_curves(traces: &[Arc<Trace>], curve: impl FnMut(usize) -> Vec<Point>) -> Self {
         let usual = (1..=PLACES).map_while(|k| {
             let mut distances: Vec<f32> = traces.iter().filter_map(|t| t.distance(k)).collect();
             distances.sort_unstable_by(f32::total_cmp);
@@ -108,6 +115,19 @@ impl Calibration {
             queries: traces.len() as u32,
             curves: std::array::from_fn(curve),
             usual: usual.collect(),
+            scans: None,
+        }
+    }
+
+    /// With what scans of the codes bring: `[queries][KS]`, the recall of each.
+    pub(super) fn with_scans(self, recalls: &[[f32; KS.len()]]) -> Self {
+        let mean = |k_idx: usize| {
+            let sum: f32 = recalls.iter().map(|recalls| recalls[k_idx]).sum();
+            sum / recalls.len().max(1) as f32
+        };
+        Self {
+            scans: (!recalls.is_empty()).then(|| std::array::from_fn(mean)),
+            ..self
         }
     }
 
@@ -116,10 +136,15 @@ impl Calibration {
         self.queries
     }
 
-    /// The curve for `k` neighbours: that of the smallest measured number not below it. Rising in recall and effort.
+    /// The curve for `k` neighbours: that of the smallest measured number not below it, and beyond 100 that of 100, whose efforts are to be
+    /// taken in proportion. Rising in recall and effort.
     pub fn curve(&self, k: usize) -> &[Point] {
-        let k_idx = KS.iter().position(|&measured| k <= measured);
-        &self.curves[k_idx.unwrap_or(KS.len() - 1)]
+        &self.curves[k_idx(k)]
+    }
+
+    /// The recall@k that a scan of the codes brings, if that was measured: it is where the guard of the coding does not vouch for it.
+    pub fn scan(&self, k: usize) -> Option<f32> {
+        self.scans.map(|scans| scans[k_idx(k)])
     }
 
     /// For how many neighbours a walk that looks for `k` has to go on, so that its recall is what [`Self::curve`] says: the distance at which it
@@ -136,27 +161,33 @@ impl Calibration {
             .iter()
             .find(|point| point.recall - point.error >= recall)
             .or(curve.last())?;
-        let most = KS[KS.len() - 1];
-        if k > most {
-            let scaled = |count: u32| (count as usize).saturating_mul(k) / most;
-            point.ef = scaled(point.ef).min(u32::MAX as usize) as u32;
-            point.rerank = scaled(point.rerank).min(u32::MAX as usize) as u32;
-        }
+        let scaled = |count: u32| in_proportion(count as usize, k).min(u32::MAX as usize) as u32;
+        point.ef = scaled(point.ef);
+        point.rerank = scaled(point.rerank);
         Some(point)
     }
 
-    /// The recall that the greatest effort measured brings; `None` if nothing was measured.
-    pub fn best(&self, k: usize) -> Option<f32> {
-        self.curve(k).last().map(|point| point.recall)
+    /// What the greatest effort measured brings; `None` if nothing was measured.
+    pub fn best(&self, k: usize) -> Option<Point> {
+        self.curve(k).last().copied()
     }
 
-    /// What an end of the walk should bring: the best point that asks for no more; `None` if none does.
-    pub fn estimate(&self, k: usize, ef: usize, gamma: f32) -> Option<f32> {
-        self.curve(k)
-            .iter()
-            .rev()
-            .find(|point| point.ef as usize <= ef && point.gamma <= gamma)
-            .map(|point| point.recall)
+    /// What an end of the walk should bring when as many are compared in full as is usual for the codes: the best point that asks for no more;
+    /// `None` if none does.
+    pub fn estimate(&self, k: usize, ef: usize, gamma: f32, encoding: Encoding) -> Option<f32> {
+        let rerank = encoding.rerank(KS[k_idx(k)]);
+        let fits = |point: &&Point| {
+            in_proportion(point.ef as usize, k) <= ef
+                && point.gamma <= gamma
+                && point.rerank as usize <= rerank
+        };
+        let fitting = self.curve(k).iter().rev().find(fits);
+        fitting.map(|point| point.recall)
+    }
+
+    /// How many candidates are compared in full for `k` neighbours after the walks that were measured, but for those that ask for more.
+    pub(super) fn rerank(k: usize, encoding: Encoding) -> usize {
+        in_proportion(encoding.rerank(KS[k_idx(k)]), k)
     }
 
     /// Whether neighbours at such a distance are what the sample saw: a query far from all rows is of another kind, about
@@ -169,8 +200,28 @@ impl Calibration {
     }
 }
 
+/// Which of `KS` stands for `k`.
+fn k_idx(k: usize) -> usize {
+    let not_below = KS.iter().position(|&measured| k <= measured);
+    not_below.unwrap_or(KS.len() - 1)
+}
+
+/// What was measured for the last of `KS`, for more neighbours.
+fn in_proportion(count: usize, k: usize) -> usize {
+    let most = KS[KS.len() - 1];
+    if k > most {
+        count.saturating_mul(k).div_ceil(most)
+    } else {
+        count
+    }
+}
+
 /// All points that walks tell of.
-fn measured(traces: &[Trace], k_idx: usize, encoding: Encoding) -> impl Iterator<Item = Point> {
+fn measured(
+    traces: &[Arc<Trace>],
+    k_idx: usize,
+    encoding: Encoding,
+) -> impl Iterator<Item = Point> {
     let rerank = encoding.rerank(KS[k_idx]);
     let grids = RERANKS
         .iter()
@@ -198,7 +249,7 @@ fn frontier(mut points: Vec<Point>) -> Vec<Point> {
 }
 
 /// Every pair of `ef` and `gamma` with so many compared in full.
-fn grid(traces: &[Trace], k_idx: usize, rerank: usize) -> Vec<Point> {
+fn grid(traces: &[Arc<Trace>], k_idx: usize, rerank: usize) -> Vec<Point> {
     let k = KS[k_idx];
     let efs = EFS.map(|times| ((k as f64 * times) as usize).min(EF_MAX));
     let cells = efs.len() * GAMMAS.len();

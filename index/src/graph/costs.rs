@@ -109,6 +109,7 @@ impl Graph {
             set.insert(member);
         }
 
+        let keeps_far = self.codes.coding().encoding().is_coarse();
         let mut ratios = Vec::new();
         let began = now();
         for row in random.sample(self.len(), QUERIES) {
@@ -126,6 +127,7 @@ impl Graph {
                         graph: self.view(),
                         stop,
                         keep,
+                        keeps_far,
                         set: &set,
                         budget: u64::MAX,
                         share: 0.0,

@@ -23,6 +23,8 @@ pub(crate) struct FilteredWalk<'a, 't> {
     pub(crate) graph: GraphView<'a>,
     pub(crate) stop: Stop,
     pub(crate) keep: usize,
+    /// As in [`Walk`](super::walk::Walk).
+    pub(crate) keeps_far: bool,
     pub(crate) set: &'a BitSet,
     /// The most codes to compare.
     pub(crate) budget: u64,
@@ -40,6 +42,7 @@ impl OrderJob for FilteredWalk<'_, '_> {
             graph,
             stop,
             keep,
+            keeps_far,
             set,
             budget,
             share,
@@ -113,9 +116,9 @@ impl OrderJob for FilteredWalk<'_, '_> {
                     matching += u64::from(is_match);
                     if distance <= too_far {
                         candidates.push(key(edge, distance));
-                        if is_match {
-                            matches.offer(edge, distance);
-                        }
+                    }
+                    if is_match && (keeps_far || distance <= too_far) {
+                        matches.offer(edge, distance);
                     }
                 }
             }

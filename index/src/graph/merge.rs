@@ -7,11 +7,12 @@ use rayon::prelude::*;
 use super::build::{
     BuildParams, Candidate, Material, Pruner, bridge, candidates, connect, link, write,
 };
+use super::calibration::Point;
 use super::walk::{GraphView, NO_EDGE, Scratch, Stop, Walk};
 use super::{Graph, IsCancelled, RECALL_DEFAULT, in_pool};
 use crate::aligned::Aligned;
 use crate::distance::codes::{Job, Simd, dispatch};
-use crate::quantizer::{Guard, Prepared, RowSource, TrainParams, suits};
+use crate::quantizer::{Prepared, RowSource, TrainParams, suits};
 use crate::{Codes, Offset};
 
 /// Where a row of a merged segment comes from.
@@ -28,9 +29,12 @@ const NEW_MAX: f64 = 0.4;
 /// If fewer than this share of the base's rows live on, its edges are worth little.
 const KEPT_MIN: f64 = 0.5;
 /// The number of neighbours for which the recall of the merged graph is judged.
-const MEASURED_K: usize = 10;
-/// How much lower the recall may be that the greatest effort brings, where neither graph brings [`RECALL_DEFAULT`].
+pub(super) const MEASURED_K: usize = 10;
+/// How much lower the recall may be that the greatest effort brings than that of the graph that was last built anew, where neither brings
+/// [`RECALL_DEFAULT`].
 const WORSE_MAX: f32 = 0.005;
+/// By so many standard errors of its measurement it may look worse than it is: both were measured.
+const ERRORS: f32 = 2.0;
 /// Candidates of the walk that finds a new row's place.
 const EF: usize = 64;
 /// Rows of one task.
@@ -42,9 +46,10 @@ impl Graph {
     /// New rows find their candidates by a walk, as in DiskANN, and among each other by partitions; rows that lost
     /// neighbours look at the neighbours of these (FreshDiskANN, arXiv 2105.09613, algorithm 4). If most rows are new, or
     /// most old ones died, or the coding does not suit the rows any more, or calibration finds that no effort brings
-    /// [`RECALL_DEFAULT`], nor what this graph brings, it is built anew. Equal inputs make equal graphs.
+    /// [`RECALL_DEFAULT`], nor what the graph brought that was last built anew, it is built anew. Equal inputs make equal graphs.
     ///
     /// - `origins`: `[n]`, from where each of `rows` comes; each row of the base at most once.
+    /// - `train`: by what codes are learned if it is built anew; else this graph's coding serves on.
     ///
     /// # Panics
     ///
@@ -53,9 +58,10 @@ impl Graph {
         &self,
         origins: &[Origin],
         rows: Arc<dyn RowSource>,
+        train: &TrainParams,
         params: &BuildParams,
     ) -> Self {
-        let merged = self.merged_unless(origins, rows, params, &|| false);
+        let merged = self.merged_unless(origins, rows, train, params, &|| false);
         merged.expect("nobody cancels it")
     }
 
@@ -68,12 +74,13 @@ impl Graph {
         &self,
         origins: &[Origin],
         rows: Arc<dyn RowSource>,
+        train: &TrainParams,
         params: &BuildParams,
         is_cancelled: IsCancelled<'_>,
     ) -> Option<Self> {
         assert_eq!(origins.len(), rows.len(), "an origin for each row");
         in_pool(params.threads, || {
-            self.merge(origins, rows, params, is_cancelled)
+            self.merge(origins, rows, train, params, is_cancelled)
         })
     }
 
@@ -81,6 +88,7 @@ impl Graph {
         &self,
         origins: &[Origin],
         rows: Arc<dyn RowSource>,
+        train: &TrainParams,
         params: &BuildParams,
         is_cancelled: IsCancelled<'_>,
     ) -> Option<Self> {
@@ -96,13 +104,7 @@ impl Graph {
         let many_kept = kept as f64 >= KEPT_MIN * self.len() as f64;
         let coding = self.codes.coding();
         let anew = |rows: Arc<dyn RowSource>| {
-            let train = TrainParams {
-                encoding: coding.encoding(),
-                metric: coding.metric(),
-                seed: params.seed,
-                guard: Guard::Replace,
-            };
-            Self::over(Codes::build(&*rows, &train), rows, &params, is_cancelled)
+            Self::over(Codes::build(&*rows, train), rows, &params, is_cancelled)
         };
         if !(few_new && many_kept && suits(coding, &*rows, params.seed)) {
             return anew(rows);
@@ -128,17 +130,16 @@ impl Graph {
         }
         let reach = connect(&material, params.degree, entry, edges.as_mut_slice());
         bridge(&material, params.seed, reach);
-        if is_cancelled() {
-            return None;
-        }
         drop(material);
-        let merged = Self::assemble(codes, rows.clone(), edges, entry, &params);
+        let mut merged = Self::assemble(codes, rows.clone(), edges, entry, &params, is_cancelled)?;
         // Coarse codes may not have brought it before either.
         let best = |graph: &Self| graph.calibrations().0.best(MEASURED_K);
-        let wanted = best(self).map_or(RECALL_DEFAULT, |recall| {
+        merged.best_anew = self.best_anew.or(best(self).map(|point| point.recall));
+        let wanted = merged.best_anew.map_or(RECALL_DEFAULT, |recall| {
             RECALL_DEFAULT.min(recall - WORSE_MAX)
         });
-        if best(&merged).is_some_and(|recall| recall < wanted) {
+        let is_worse = |point: Point| point.recall + ERRORS * point.error < wanted;
+        if best(&merged).is_some_and(is_worse) {
             return anew(rows);
         }
         Some(merged)
@@ -256,6 +257,7 @@ fn insert(
     let pruner = Pruner::new(material, params);
     let chosen: Vec<Vec<Offset>> = new
         .par_iter()
+        .with_min_len(TASK)
         .zip(among)
         .map_init(
             || Scratch::new(material.len()),
@@ -272,6 +274,7 @@ fn insert(
                         gamma: f32::INFINITY,
                     },
                     keep: EF,
+                    keeps_far: false,
                     scratch,
                     absent: &[],
                     trace: None,

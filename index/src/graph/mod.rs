@@ -75,6 +75,8 @@ pub struct Graph {
     /// A row, unless there is none.
     entry: Offset,
     alpha: f32,
+    /// The recall that the greatest effort brought when the graph was last built anew: merges are held to it.
+    best_anew: Option<f32>,
     learned: RwLock<Learned>,
     costs: CostsCell,
     /// Whether a walk met an edge that leads to no row.
@@ -96,7 +98,7 @@ struct Learned {
     /// On queries that were really asked.
     observed: Option<Calibration>,
     /// The last of these, from which the next calibration is made.
-    traces: VecDeque<trace::Trace>,
+    traces: VecDeque<Arc<trace::Trace>>,
     /// How many there were.
     asked: u64,
 }
@@ -105,7 +107,8 @@ impl Graph {
     /// Learns a coding, writes codes, builds the edges, and calibrates.
     ///
     /// - `rows`: of unit length if the metric is cosine; kept, to compare candidates in full.
-    /// - Time about 35 us a row of 384 components and core; extra space about 0.8 KiB a row while it builds.
+    /// - Time about 35 us a row of 384 components and core, and about 10 us more of 4-bit and 1-bit codes; extra space about 0.8 KiB a row while it
+    ///   builds.
     ///
     /// Equal rows and parameters make equal graphs, whatever the number of threads.
     ///
@@ -148,23 +151,22 @@ impl Graph {
         let material = build::Material::new(&codes, &*rows, is_cancelled);
         let built = build::build(&material, &params)?;
         drop(material);
-        Some(Self::assemble(
-            codes,
-            rows,
-            built.edges,
-            built.entry,
-            &params,
-        ))
+        let (edges, entry) = (built.edges, built.entry);
+        let mut graph = Self::assemble(codes, rows, edges, entry, &params, is_cancelled)?;
+        let best = graph.calibrations().0.best(merge::MEASURED_K);
+        graph.best_anew = best.map(|point| point.recall);
+        Some(graph)
     }
 
-    /// A graph of these parts, calibrated.
+    /// A graph of these parts, calibrated; `None` if it was cancelled.
     fn assemble(
         codes: Codes,
         rows: Arc<dyn RowSource>,
         edges: Aligned<u32>,
         entry: Offset,
         params: &BuildParams,
-    ) -> Self {
+        is_cancelled: IsCancelled<'_>,
+    ) -> Option<Self> {
         let mut graph = Self {
             costs: CostsCell::default(),
             is_damaged: AtomicBool::new(false),
@@ -174,11 +176,12 @@ impl Graph {
             degree: params.degree,
             entry,
             alpha: params.alpha,
+            best_anew: None,
             learned: RwLock::default(),
             scratches: Mutex::default(),
         };
-        graph.calibrate(params.seed);
-        graph
+        graph.calibrate(params.seed, is_cancelled);
+        (!is_cancelled()).then_some(graph)
     }
 
     /// The number of rows.

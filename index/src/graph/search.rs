@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 
 use super::filtered::FilteredWalk;
 use super::walk::{Stop, Walk};
-use super::{Graph, Learned};
-use crate::codes::{CLOSE_TIMES, close, rerank};
+use super::{Calibration, Graph, Learned};
+use crate::codes::{close, rerank, with_close};
 use crate::quantizer::Prepared;
 use crate::{
-    Among, BitSet, IndexKind, Metric, Neighbor, Offset, SearchError, SearchParams, Stats,
+    Among, BitSet, Encoding, IndexKind, Metric, Neighbor, Offset, SearchError, SearchParams, Stats,
     VectorIndex,
 };
 
@@ -19,10 +19,12 @@ pub const RECALL_DEFAULT: f32 = 0.98;
 /// How hard to search.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub enum Effort {
-    /// As the calibration says this recall takes; a scan, where no walk brings it but for a hundredth.
+    /// As the calibration says this recall takes; a scan, where the longest walk that was measured brings less, by more than a hundredth and the
+    /// error of the measurement, and a scan was not measured to bring as little.
     Recall(f32),
     /// A given end of the walk: after `ef` candidates, or when candidates are farther than the `k`-th best by the share
-    /// `gamma` (of squared distances; infinite to go by `ef` alone).
+    /// `gamma` (of squared distances; infinite to go by `ef` alone). A scan, if these are more than 8,192. For the `k`-th stands, and as many are
+    /// compared in full as for, the next of 10, 30 and 100, of which walks were measured.
     Stop {
         /// Candidates; `k` at least.
         ef: usize,
@@ -94,7 +96,7 @@ pub struct Answer {
     pub stats: Stats,
 }
 
-/// What a scan of codes brings: the guard of the coding saw to it.
+/// What a scan of codes brings that the guard of the coding vouches for; what one of other codes does is measured.
 const SCAN_RECALL: f32 = 0.99;
 /// How many times as long as planned a filtered walk may take before it is given up.
 const PATIENCE: f32 = 2.0;
@@ -105,6 +107,10 @@ const SHORT_MAX: f32 = 0.01;
 const MOST: f64 = 0.75;
 /// From so many neighbours on, relative to the rows, a walk would see most rows anyway.
 const SCAN_FROM: usize = 20;
+/// Longer walks are not taken: each candidate that a walk meets is moved into place among all of them.
+const WALK_MAX: usize = 8192;
+/// Where more than this share of the rows would be compared in full after a scan, all of them are, without one.
+const RERANK_MAX: f32 = 0.5;
 
 impl Graph {
     /// Returns the `search.k` nearest rows that pass the filter, nearest first, equal distances by offset, with the recall
@@ -129,11 +135,20 @@ impl Graph {
         let prepared = self.codes.coding().prepare(query);
         let (stop, expected) = self.stop(k, search.effort);
         let planned = self.plan(k, &stop, expected, may_answer, search.filter);
+        let encoding = self.codes.coding().encoding();
+        let is_coarse = encoding.is_coarse();
         let rerank_count = expected.rerank.max(k).min(self.len());
+        let scan_count = rerank_count.max(encoding.rerank_of_scan(k)).min(self.len());
+        // The numbers themselves as codes take as long to scan as the rows do.
+        let is_exact =
+            encoding == Encoding::F32 || scan_count as f32 > RERANK_MAX * may_answer as f32;
+        if is_exact && matches!(planned, Plan::Scan) {
+            return Ok(self.exact(query, k, search, may_answer));
+        }
         // With a filter, distances may be of another scale than those that were measured.
-        let keep = match (&planned, search.filter) {
-            (Plan::Walk { .. }, None) => rerank_count,
-            _ => rerank_count.saturating_mul(CLOSE_TIMES).min(self.len()),
+        let keep = match search.filter {
+            None => rerank_count,
+            Some(_) => with_close(rerank_count).min(self.len()),
         };
         Ok(self.with_scratch(|scratch| {
             let budget = match planned {
@@ -149,6 +164,7 @@ impl Graph {
                             graph: self.view(),
                             stop,
                             keep,
+                            keeps_far: is_coarse,
                             scratch,
                             absent: &[],
                             trace: None,
@@ -160,6 +176,7 @@ impl Graph {
                             graph: self.view(),
                             stop,
                             keep,
+                            keeps_far: is_coarse,
                             set,
                             budget,
                             share: may_answer as f32 / self.len() as f32,
@@ -180,17 +197,15 @@ impl Graph {
             }
             if !ended {
                 let among = search.filter.map_or(Among::All, Among::Set);
-                scratch
-                    .pool
-                    .reset(rerank_count.saturating_mul(CLOSE_TIMES).min(self.len()));
+                scratch.pool.reset(with_close(scan_count).min(self.len()));
                 self.codes.scan(&prepared, among, &mut scratch.pool);
                 stats.visited += may_answer as u64;
             }
             stats.distance_calls = stats.visited;
-            let count = if route == Route::Walk {
-                rerank_count
-            } else {
-                close(&scratch.pool, k, rerank_count)
+            let count = match route {
+                Route::Walk => rerank_count,
+                Route::FilteredWalk => close(scratch.pool.iter(), k, rerank_count),
+                _ => close(scratch.pool.iter(), k, scan_count),
             };
             let candidates = scratch.pool.iter().map(|(offset, _)| offset).take(count);
             let top = rerank(
@@ -202,11 +217,12 @@ impl Graph {
                 &*self.rows,
             );
             let neighbors = top.into_sorted();
-            let recall = if ended {
-                self.known(expected, &neighbors, search)
-            } else {
-                Some(SCAN_RECALL)
+            let recall = match (ended, is_coarse) {
+                (true, _) => self.known(expected.recall, &neighbors, search),
+                (false, true) => self.known(expected.scan, &neighbors, search),
+                (false, false) => Some(SCAN_RECALL),
             };
+            scratch.pool.shrink();
             self.answer(neighbors, recall, route, stats)
         }))
     }
@@ -246,7 +262,7 @@ impl Graph {
     }
 
     /// The calibration that counts: that of queries really asked, if there are enough.
-    fn calibration(learned: &Learned) -> &super::Calibration {
+    fn calibration(learned: &Learned) -> &Calibration {
         learned.observed.as_ref().unwrap_or(&learned.built)
     }
 
@@ -254,17 +270,29 @@ impl Graph {
     pub(super) fn stop(&self, k: usize, effort: Effort) -> (Stop, Expected) {
         let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
         let calibration = Self::calibration(&learned);
-        let rerank = self.codes.coding().encoding().rerank(k);
+        let walked = Calibration::walked(k).min(self.len());
+        let encoding = self.codes.coding().encoding();
+        let rerank = Calibration::rerank(k, encoding);
+        let scan = if encoding.is_coarse() {
+            calibration.scan(k)
+        } else {
+            Some(1.0)
+        };
         match effort {
             Effort::Stop { ef, gamma } => {
                 let gamma = if gamma >= 0.0 { gamma } else { 0.0 };
                 let ef = ef.max(k).min(self.len());
-                let stop = Stop { k, ef, gamma };
+                let stop = Stop {
+                    k: walked,
+                    ef,
+                    gamma,
+                };
                 let expected = Expected {
-                    recall: calibration.estimate(k, ef, gamma),
+                    recall: calibration.estimate(k, ef, gamma, encoding),
                     compared: ef as f32 * self.degree as f32 / 2.0,
                     rerank,
                     is_short: false,
+                    scan,
                 };
                 (stop, expected)
             }
@@ -278,7 +306,6 @@ impl Graph {
                 let (ef, gamma) = point.map_or((8 * k + 100, f32::INFINITY), |point| {
                     (point.ef as usize, point.gamma)
                 });
-                let walked = super::Calibration::walked(k).min(self.len());
                 let stop = Stop {
                     k: walked,
                     ef: ef.max(walked).min(self.len()),
@@ -288,9 +315,12 @@ impl Graph {
                     recall: point.map(|point| point.recall),
                     compared: point.map_or(ef as f32 * 16.0, |point| point.compared),
                     rerank: point.map_or(rerank, |point| point.rerank as usize),
-                    // Nothing could be measured where nearly all rows are copies of others.
-                    is_short: point
-                        .is_none_or(|point| point.recall + point.error < wanted - SHORT_MAX),
+                    // Nothing could be measured where nearly all rows are copies of others. Where the codes are to blame, a scan of them brings
+                    // no more.
+                    is_short: point.is_none_or(|point| {
+                        point.recall + point.error < wanted.min(scan.unwrap_or(1.0)) - SHORT_MAX
+                    }),
+                    scan,
                 };
                 (stop, expected)
             }
@@ -312,6 +342,9 @@ impl Graph {
         filter: Option<&BitSet>,
     ) -> Plan {
         if self.is_scanned(k) || self.is_damaged() || expected.is_short {
+            return Plan::Scan;
+        }
+        if stop.ef.max(expected.rerank) > WALK_MAX {
             return Plan::Scan;
         }
         if filter.is_none() {
@@ -336,7 +369,7 @@ impl Graph {
     /// The recall to tell: unknown for a query unlike those that were measured.
     fn known(
         &self,
-        expected: Expected,
+        expected: Option<f32>,
         neighbors: &[Neighbor],
         search: &GraphSearch<'_>,
     ) -> Option<f32> {
@@ -350,7 +383,7 @@ impl Graph {
         {
             return None;
         }
-        expected.recall
+        expected
     }
 
     /// Compares every row that may answer in full.
@@ -453,6 +486,8 @@ pub(super) struct Expected {
     pub(super) rerank: usize,
     /// Whether no walk that was measured brings what was asked for.
     is_short: bool,
+    /// The recall of a scan of the codes, 1 if the guard of the coding vouches for it; `None` if it was not measured.
+    scan: Option<f32>,
 }
 
 enum Plan {

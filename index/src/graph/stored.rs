@@ -9,6 +9,8 @@
 //!     queries u32
 //!     3 curves: points u32, then of each: recall, error f32 | ef u32 | gamma f32 | rerank u32 | compared f32
 //!     usual distances: count u32, then these, f32
+//!     since version 2: the recall of scans: count u32 (0 or 3), then these, f32
+//! since version 2: the best recall when it was last built anew, f32, negative if it was not measured
 //! ```
 //!
 //! Little-endian.
@@ -21,12 +23,14 @@ use thiserror::Error;
 
 use super::calibration::{Calibration, Point};
 use super::costs::CostsCell;
+use super::trace::KS;
 use super::walk::{DEGREE_MAX, NO_EDGE};
 use super::{Edges, Graph, Learned};
 use crate::quantizer::RowSource;
 use crate::{Codes, CodesError, Coding, CodingError};
 
-const VERSION: u8 = 1;
+/// The version that is written; version 1 is read, too.
+const VERSION: u8 = 2;
 /// More points than a curve can have.
 const POINTS_MAX: usize = 4096;
 
@@ -96,6 +100,7 @@ impl Graph {
         if let Some(observed) = &learned.observed {
             write_calibration(observed, &mut out);
         }
+        out.extend(self.best_anew.unwrap_or(-1.0).to_le_bytes());
         out
     }
 
@@ -110,7 +115,8 @@ impl Graph {
             bytes: parts.header,
             at: 0,
         };
-        if header.take::<1>()? != [VERSION] {
+        let [version] = header.take()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(GraphError::Header(0));
         }
         let len = u64::from_le_bytes(header.take()?);
@@ -120,11 +126,15 @@ impl Graph {
         let coding_bytes = header.number()? as usize;
         let coding = Coding::read(header.slice(coding_bytes)?, parts.rows.dim())?;
         let [calibrations] = header.take()?;
-        let built = read_calibration(&mut header)?;
+        let built = read_calibration(version, &mut header)?;
         let observed = match calibrations {
             1 => None,
-            2 => Some(read_calibration(&mut header)?),
+            2 => Some(read_calibration(version, &mut header)?),
             _ => return Err(GraphError::Number("a wrong number of calibrations")),
+        };
+        let best_anew = match version {
+            1 => None,
+            _ => Some(header.float("a best recall that is no number")?),
         };
         if header.at != header.bytes.len() {
             return Err(GraphError::Header(header.at));
@@ -151,6 +161,7 @@ impl Graph {
             degree,
             entry,
             alpha,
+            best_anew: best_anew.filter(|recall| *recall >= 0.0),
             learned: RwLock::new(Learned {
                 built,
                 observed,
@@ -196,9 +207,14 @@ fn write_calibration(calibration: &Calibration, out: &mut Vec<u8>) {
     for usual in &calibration.usual {
         out.extend(usual.to_le_bytes());
     }
+    let scans = calibration.scans.as_ref().map_or(&[][..], |scans| scans);
+    out.extend((scans.len() as u32).to_le_bytes());
+    for scan in scans {
+        out.extend(scan.to_le_bytes());
+    }
 }
 
-fn read_calibration(header: &mut Reader<'_>) -> Result<Calibration, GraphError> {
+fn read_calibration(version: u8, header: &mut Reader<'_>) -> Result<Calibration, GraphError> {
     let mut calibration = Calibration {
         queries: header.number()?,
         ..Calibration::default()
@@ -238,6 +254,24 @@ fn read_calibration(header: &mut Reader<'_>) -> Result<Calibration, GraphError> 
     for _ in 0..count {
         let usual = header.float("a usual distance that is none")?;
         calibration.usual.push(usual);
+    }
+    let scans = match version {
+        1 => 0,
+        _ => header.number()? as usize,
+    };
+    if scans > 0 {
+        let wrong = "a recall of scans that is none";
+        let mut recalls = [0.0; KS.len()];
+        if scans != recalls.len() {
+            return Err(GraphError::Number(wrong));
+        }
+        for recall in &mut recalls {
+            *recall = header.float(wrong)?;
+            if !(0.0..=1.0).contains(recall) {
+                return Err(GraphError::Number(wrong));
+            }
+        }
+        calibration.scans = Some(recalls);
     }
     Ok(calibration)
 }

@@ -98,6 +98,8 @@ pub(crate) struct Walk<'a, 't> {
     pub(crate) stop: Stop,
     /// Candidates to keep, at least `stop.k`.
     pub(crate) keep: usize,
+    /// Whether candidates are kept from which the walk does not go on: of coarse codes, the nearest may be among them.
+    pub(crate) keeps_far: bool,
     pub(crate) scratch: &'t mut Scratch,
     /// Rows to pass by, as if they were none: those that the query is itself.
     pub(crate) absent: &'a [Offset],
@@ -113,6 +115,7 @@ impl OrderJob for Walk<'_, '_> {
             graph,
             stop,
             keep,
+            keeps_far,
             scratch,
             absent,
             mut trace,
@@ -146,6 +149,7 @@ impl OrderJob for Walk<'_, '_> {
             if rank >= stop.ef || pool.distance(rank) > too_far {
                 break;
             }
+            let taken = if keeps_far { f32::INFINITY } else { too_far };
             if let Some(trace) = &mut trace {
                 trace.step(rank, *compared, pool);
             }
@@ -171,14 +175,14 @@ impl OrderJob for Walk<'_, '_> {
             for four in fours {
                 let distances = order.four(simd, graph.codes.four(four));
                 for i in 0..4 {
-                    if distances[i] <= too_far {
+                    if distances[i] <= taken {
                         pool.offer(four[i], distances[i]);
                     }
                 }
             }
             for &edge in rest {
                 let distance = order.one(simd, graph.codes.row(edge));
-                if distance <= too_far {
+                if distance <= taken {
                     pool.offer(edge, distance);
                 }
             }

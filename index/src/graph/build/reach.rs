@@ -150,6 +150,7 @@ pub(super) fn look_for(row: Offset, graph: GraphView<'_>, scratch: &mut Scratch)
             gamma: f32::INFINITY,
         },
         keep: NEAR,
+        keeps_far: false,
         scratch,
         absent: &[],
         trace: None,
