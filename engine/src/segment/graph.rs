@@ -224,8 +224,8 @@ impl GraphFile {
     }
 }
 
-/// A graph over the rows, on so many threads, or `None` if it was cancelled; from the seed's if there is one, with its encoding: that of `train`, or
-/// what replaced it.
+/// A graph over the rows, on so many threads, or `None` if it was cancelled; from the seed's if there is one, and then with its coding, unless that
+/// does not suit the rows any more.
 ///
 /// # Errors
 ///
@@ -248,7 +248,7 @@ pub(super) fn build(
     Ok(match seed {
         Some(seed) => {
             let base = &seed.graph.graph;
-            base.merged_unless(&seed.origins, rows, &params, is_cancelled)
+            base.merged_unless(&seed.origins, rows, train, &params, is_cancelled)
         }
         None => Graph::build_unless(rows, train, &params, is_cancelled),
     })
