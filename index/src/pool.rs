@@ -68,7 +68,7 @@ impl Pool {
     #[inline(always)]
     pub(crate) fn offer(&mut self, offset: Offset, distance: f32) {
         if distance < self.limit() {
-            self.insert(u64::from(distance.to_bits()) << 32 | u64::from(offset) << 1);
+            self.insert(key(offset, distance));
         }
     }
 
@@ -87,7 +87,7 @@ impl Pool {
     #[inline(always)]
     pub(crate) fn gather(&mut self, offset: Offset, distance: f32) {
         if distance < self.gather_limit() {
-            let key = u64::from(distance.to_bits()) << 32 | u64::from(offset) << 1;
+            let key = key(offset, distance);
             if self.capacity <= SORTED_MAX {
                 self.insert(key);
             } else {
@@ -162,6 +162,12 @@ impl Pool {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Offset, f32)> + Clone + '_ {
         self.keys.iter().map(|&key| (offset(key), distance(key)))
     }
+}
+
+/// That of a candidate that is not marked.
+#[inline(always)]
+fn key(offset: Offset, distance: f32) -> u64 {
+    u64::from(distance.to_bits()) << 32 | u64::from(offset) << 1
 }
 
 #[inline(always)]

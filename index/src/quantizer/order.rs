@@ -108,9 +108,6 @@ impl Order for L2Bytes<'_> {
     }
 }
 
-#[derive(Copy, Clone)]
-struct DotBytes<'a>(&'a [i8], i32);
-
 /// A whole distance as it is; below 1, which a row brings that is longer than nearly all others, numbers that go on falling and stay above 0.
 #[inline(always)]
 fn positive(distance: i32) -> f32 {
@@ -120,6 +117,9 @@ fn positive(distance: i32) -> f32 {
         1.0 / (2.0 - distance as f32)
     }
 }
+
+#[derive(Copy, Clone)]
+struct DotBytes<'a>(&'a [i8], i32);
 
 impl DotBytes<'_> {
     #[inline(always)]

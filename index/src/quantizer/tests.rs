@@ -36,26 +36,25 @@ fn params(encoding: Encoding, metric: Metric, guard: Guard) -> TrainParams {
 }
 
 fn recall(codes: &Codes, rows: &Rows) -> f64 {
-    let metric = codes.coding().metric();
-    let mut found = 0;
     let queries = 50;
-    for i in 0..queries {
-        let query = rows.row(i * 7);
-        let exact = scan(
-            metric,
-            query,
-            rows.as_slice(),
-            rows.dim(),
-            &SearchParams::new(10),
-            &mut Stats::default(),
-        );
-        let near = codes.nearest(query, 10, Among::All, rows);
-        found += near
-            .iter()
-            .filter(|near| near.distance <= exact[9].distance)
-            .count();
-    }
-    found as f64 / f64::from(queries * 10)
+    let found = (0..queries).map(|i| found(codes, rows, rows.row(i * 7)));
+    found.sum::<usize>() as f64 / f64::from(queries * 10)
+}
+
+/// How many of the ten nearest a scan of the codes finds.
+fn found(codes: &Codes, rows: &Rows, query: &[f32]) -> usize {
+    let exact = scan(
+        codes.coding().metric(),
+        query,
+        rows.as_slice(),
+        rows.dim(),
+        &SearchParams::new(10),
+        &mut Stats::default(),
+    );
+    let near = codes.nearest(query, 10, Among::All, rows);
+    near.iter()
+        .filter(|near| near.distance <= exact[9].distance)
+        .count()
 }
 
 #[test]
@@ -294,24 +293,12 @@ fn giants_that_point_away_hide_no_difference() {
     }
     let rows = Rows::new(dim, values);
     let codes = Codes::build(&rows, &params(Encoding::Sq8, Metric::Dot, Guard::Replace));
-    let mut found = 0;
-    for query in (1..400).step_by(8) {
+    let queries = (1..400).step_by(8).map(|query| {
         let mut query = rows.row(query).to_vec();
         query[0] = query[0].abs();
-        let exact = scan(
-            Metric::Dot,
-            &query,
-            rows.as_slice(),
-            dim,
-            &SearchParams::new(10),
-            &mut Stats::default(),
-        );
-        let near = codes.nearest(&query, 10, Among::All, &rows);
-        found += near
-            .iter()
-            .filter(|near| near.distance <= exact[9].distance)
-            .count();
-    }
+        query
+    });
+    let found: usize = queries.map(|query| found(&codes, &rows, &query)).sum();
     assert!(
         found >= 495,
         "{found} of 500 by {}",
